@@ -1,0 +1,187 @@
+"""Activation functions, described: what each computes. Engines do the arithmetic.
+
+In every formula z is the net input of a unit, a = f(z) its activation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastbp import validate
+
+
+@dataclass(frozen=True)
+class ActivationFunction:
+    """Base of the activation descriptions.
+
+    Attributes
+    ----------
+    name : str
+        The name by which engines and users know the function.
+    formula : str
+        f(z) and f'(z).
+    saves_input : bool
+        True if the derivative needs z; otherwise it is computed from a = f(z) alone.
+    """
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    saves_input: ClassVar[bool] = False
+
+    @property
+    def parameter(self) -> float:
+        """The function's one constant (slope, scale), or 0.0 where it has none."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Identity(ActivationFunction):
+    """The net input itself: a linear unit."""
+
+    name = "identity"
+    formula = "f(z) = z; f'(z) = 1"
+
+
+@dataclass(frozen=True)
+class Sigmoid(ActivationFunction):
+    """The logistic function, with values in (0, 1)."""
+
+    name = "sigmoid"
+    formula = "f(z) = 1 / (1 + exp(-z)); f'(z) = a (1 - a)"
+
+
+@dataclass(frozen=True)
+class Tanh(ActivationFunction):
+    """The hyperbolic tangent, with values in (-1, 1)."""
+
+    name = "tanh"
+    formula = "f(z) = tanh(z); f'(z) = 1 - a^2"
+
+
+@dataclass(frozen=True)
+class ReLU(ActivationFunction):
+    """The rectifier; its derivative at 0 is taken as 0."""
+
+    name = "relu"
+    formula = "f(z) = max(z, 0); f'(z) = 1 if z > 0 else 0"
+
+
+@dataclass(frozen=True)
+class LeakyReLU(ActivationFunction):
+    """The rectifier with a slope for negative inputs.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.2
+        Slope for z <= 0; at least 0.
+
+    Raises
+    ------
+    ValueError
+        If `negative_slope` is negative or not finite.
+    """
+
+    name = "leaky_relu"
+    formula = "f(z) = z if z > 0 else slope z; f'(z) = 1 if z > 0 else slope"
+    negative_slope: float = 0.2
+
+    def __post_init__(self) -> None:
+        validate.at_least("negative_slope", self.negative_slope, 0)
+
+    @property
+    def parameter(self) -> float:
+        return float(self.negative_slope)
+
+
+@dataclass(frozen=True)
+class ELU(ActivationFunction):
+    """The exponential linear unit.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Minus the limit for z towards minus infinity; at least 0.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is negative or not finite.
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter 2016, eq. 15.
+    """
+
+    name = "elu"
+    formula = "f(z) = z if z > 0 else alpha (exp(z) - 1); f'(z) = 1 if z > 0 else a + alpha"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        validate.at_least("alpha", self.alpha, 0)
+
+    @property
+    def parameter(self) -> float:
+        return float(self.alpha)
+
+
+@dataclass(frozen=True)
+class GELU(ActivationFunction):
+    """The Gaussian error linear unit, exact (with erf).
+
+    References
+    ----------
+    Hendrycks and Gimpel 2016, section 2.
+    """
+
+    name = "gelu"
+    formula = "f(z) = z Phi(z); f'(z) = Phi(z) + z phi(z); Phi(z) = (1 + erf(z / sqrt 2)) / 2"
+    saves_input = True
+
+
+@dataclass(frozen=True)
+class SiLU(ActivationFunction):
+    """The sigmoid linear unit, also called swish.
+
+    References
+    ----------
+    Elfwing, Uchibe and Doya 2018, eq. 1.
+    """
+
+    name = "silu"
+    formula = "f(z) = z s; f'(z) = s (1 + z (1 - s)); s = sigmoid(z)"
+    saves_input = True
+
+
+@dataclass(frozen=True)
+class Softplus(ActivationFunction):
+    """The smooth rectifier."""
+
+    name = "softplus"
+    formula = "f(z) = log(1 + exp(z)); f'(z) = sigmoid(z)"
+    saves_input = True
+
+
+@dataclass(frozen=True)
+class Softmax(ActivationFunction):
+    """Probabilities over a row: the one function here that mixes a row's units."""
+
+    name = "softmax"
+    formula = "f(z)_i = exp(z_i) / sum_j exp(z_j); df_i/dz_j = a_i ((i == j) - a_j)"
+
+
+ACTIVATIONS: dict[str, type[ActivationFunction]] = {
+    kind.name: kind
+    for kind in (Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Softmax)
+}
+ALIASES = {"linear": "identity", "swish": "silu"}
+
+
+def resolve(activation: Any) -> ActivationFunction:
+    """Return the description that a name, a description or None (identity) stands for."""
+    if activation is None:
+        return Identity()
+    if isinstance(activation, ActivationFunction):
+        return activation
+    name = ALIASES.get(activation, activation) if isinstance(activation, str) else activation
+    return ACTIVATIONS[validate.choice("activation", name, ACTIVATIONS)]()

@@ -1,0 +1,228 @@
+"""The interface of the engines: what runs a plan, and what is handed to it.
+
+There are two: `fastbp._core.Engine`, compiled, and `fastbp.reference.Engine`, in NumPy. Both keep
+to `EngineProtocol`; a test compares their signatures. All arrays that reach an engine have been
+checked by `fastbp.data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp.metrics import Metric
+from fastbp.optimizers import Optimizer
+from fastbp.plan import Plan
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked training or test data of n rows.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n, inputs)
+        Inputs, of a native real dtype (bool, any integer, float32, float64); elements of a row are
+        contiguous, rows may be any distance apart. Never written.
+    y : ndarray or None
+        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous.
+    weights : ndarray or None
+        Sample weights, shape (n,), float64, contiguous, finite, none negative.
+    unchecked : bool
+        True if `x` and `y` have not been scanned for NaN, infinity and values that overflow the
+        plan's dtype (memmaps): the engine then looks as it gathers each batch and raises
+        ValueError, leaving the network as it was before that batch.
+    """
+
+    x: Array
+    y: Array | None = None
+    weights: npt.NDArray[np.float64] | None = None
+    unchecked: bool = False
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where training stands, counted from the last reset.
+
+    Attributes
+    ----------
+    steps : int
+        Updates since the optimizer was set: t of Adam.
+    batches : int
+        Batches trained on: keys the dropout masks.
+    epochs : int
+        Epochs begun: keys the order of the rows.
+    """
+
+    steps: int = 0
+    batches: int = 0
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a fit is: what the progress display shows.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Epochs completed and asked for in this fit.
+    batch, batches : int
+        Batches completed in the running epoch, and batches of an epoch.
+    loss : float
+        Row-weighted mean of the batch losses of the running epoch so far, or of the last epoch
+        where none has been run in this one.
+    metrics : dict of str to float
+        The same for each metric.
+    """
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What `fit` asks of an engine.
+
+    Attributes
+    ----------
+    data : Rows
+        Training data.
+    validation : Rows or None
+        Data evaluated at the end of each epoch.
+    epochs, batch_size : int
+        At least 1. The last batch of an epoch may be smaller.
+    shuffle : bool
+        Whether each epoch takes the rows in an order of its own.
+    metrics : tuple of Metric
+        What is counted beside the loss.
+    stop_at_loss : float or None
+        An epoch whose loss is at most this is the last.
+    record_outputs : bool
+        Whether to keep the training outputs of each epoch.
+    n_threads : int or None
+        Size of the team; None lets the engine choose.
+    on_progress : callable or None
+        Called with a `Progress` some twenty times a second and at the end of each epoch that ends
+        while it is due; what it raises ends the fit at that batch boundary.
+    """
+
+    data: Rows
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    metrics: tuple[Metric, ...] = ()
+    validation: Rows | None = None
+    stop_at_loss: float | None = None
+    record_outputs: bool = False
+    n_threads: int | None = None
+    on_progress: Callable[[Progress], None] | None = None
+
+
+@dataclass
+class Record:
+    """What a fit reports; filled epoch by epoch, so that it is right after an exception too.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs completed.
+    curves : dict of str to list of float
+        "loss", each metric's name, and with "val_" before them the same on validation data.
+    outputs : ndarray or None, shape (epochs, n, outputs)
+        Training outputs of each epoch in the order of the data, if asked for.
+    diverged : bool
+        True if loss or parameters stopped being finite. The network then stands at its last good
+        snapshot, and `epochs` and `curves` end there.
+    """
+
+    epochs: int = 0
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    outputs: Array | None = None
+    diverged: bool = False
+
+
+class EngineProtocol(Protocol):
+    """Runs one plan on parameters, gradients and optimizer state of its own.
+
+    Attributes
+    ----------
+    plan : Plan
+        The plan.
+    parameters, gradients : ndarray, shape (n_parameters,)
+        Live flat vectors in the plan's dtype, 64-byte aligned, never moved. Gradients of frozen
+        parameters stay 0.
+    state : ndarray, shape (optimizer.n_states, n_parameters)
+        What the optimizer remembers; replaced by zeros when the optimizer changes.
+    seed : int
+        Key of the row orders and dropout masks, in [0, 2**64). Settable.
+    position : Position
+        Where training stands. Settable.
+    optimizer : Optimizer
+        The update rule. Setting another kind, or one with another number of states, zeroes `state`
+        and ``position.steps``; setting one that differs only in its constants keeps them.
+    """
+
+    plan: Plan
+    parameters: Array
+    gradients: Array
+    state: Array
+    seed: int
+    position: Position
+    optimizer: Optimizer
+
+    def __init__(self, plan: Plan, optimizer: Optimizer, seed: int) -> None: ...
+
+    def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
+        """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype)."""
+
+    def evaluate(
+        self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
+    ) -> dict[str, float]:
+        """Return the loss over all rows, and each metric, with dropout off."""
+
+    def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
+        """Return the outputs of `x`, keeping what `backward` needs.
+
+        With `training`, dropout is on, with the masks of the batch that comes next in
+        ``position.batches``.
+        """
+
+    def backward(
+        self, grad_output: Array, accumulate: bool, n_threads: int | None
+    ) -> Array:
+        """Return dL/dx for the rows of the last `forward`; overwrite or add to `gradients`.
+
+        `grad_output` is dL/dy, C-contiguous in the plan's dtype. Raises RuntimeError if no forward
+        pass came before.
+        """
+
+    def loss_and_gradients(
+        self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
+    ) -> dict[str, float]:
+        """Take all rows as one batch, as in training; return its loss and metrics.
+
+        Overwrites or adds to `gradients`; no update. Dropout is on, with the masks of batch
+        ``position.batches``.
+        """
+
+    def step(self) -> None:
+        """Update the trainable parameters from `gradients`; count a step and a batch."""
+
+    def fit(self, job: Fit, record: Record) -> None:
+        """Train, and fill `record` epoch by epoch.
+
+        Per batch: forward, loss, gradients, step. What is raised in between (KeyboardInterrupt, an
+        error of `on_progress`, ValueError for unchecked data) leaves the network at a batch
+        boundary.
+        """

@@ -1,0 +1,227 @@
+"""Initializers, described: what a parameter starts from. `fastbp.random` draws the numbers.
+
+fan_in is the number of inputs of a weight matrix, fan_out the number of its outputs; for a bias
+vector both are its length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastbp import validate
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """Base of the initializer descriptions."""
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """All zeros."""
+
+    name = "zeros"
+    formula = "0"
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """One value everywhere.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+    """
+
+    name = "constant"
+    formula = "value"
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        validate.real("value", self.value)
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Evenly distributed in [low, high).
+
+    Parameters
+    ----------
+    low, high : float, default -0.05 and 0.05
+        The interval; low <= high.
+
+    Raises
+    ------
+    ValueError
+        If `low` exceeds `high`.
+    """
+
+    name = "uniform"
+    formula = "U[low, high)"
+    low: float = -0.05
+    high: float = 0.05
+
+    def __post_init__(self) -> None:
+        low, high = validate.real("low", self.low), validate.real("high", self.high)
+        if low > high:
+            raise ValueError(f"low: expected at most high = {self.high!r}, got {self.low!r}")
+
+
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """Normally distributed.
+
+    Parameters
+    ----------
+    mean : float, default 0.0
+        The mean.
+    stddev : float, default 0.05
+        The standard deviation; at least 0.
+
+    Raises
+    ------
+    ValueError
+        If `stddev` is negative.
+    """
+
+    name = "normal"
+    formula = "N(mean, stddev^2)"
+    mean: float = 0.0
+    stddev: float = 0.05
+
+    def __post_init__(self) -> None:
+        validate.real("mean", self.mean)
+        validate.at_least("stddev", self.stddev, 0)
+
+
+@dataclass(frozen=True)
+class GlorotUniform(Initializer):
+    """Uniform with variance 2 / (fan_in + fan_out).
+
+    References
+    ----------
+    Glorot and Bengio 2010, eq. 16.
+    """
+
+    name = "glorot_uniform"
+    formula = "U[-r, r), r = sqrt(6 / (fan_in + fan_out))"
+
+
+@dataclass(frozen=True)
+class GlorotNormal(Initializer):
+    """Normal with variance 2 / (fan_in + fan_out), not truncated.
+
+    References
+    ----------
+    Glorot and Bengio 2010, eq. 12.
+    """
+
+    name = "glorot_normal"
+    formula = "N(0, 2 / (fan_in + fan_out))"
+
+
+@dataclass(frozen=True)
+class HeUniform(Initializer):
+    """Uniform with variance 2 / fan_in.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun 2015, eq. 10.
+    """
+
+    name = "he_uniform"
+    formula = "U[-r, r), r = sqrt(6 / fan_in)"
+
+
+@dataclass(frozen=True)
+class HeNormal(Initializer):
+    """Normal with variance 2 / fan_in, not truncated.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun 2015, eq. 10.
+    """
+
+    name = "he_normal"
+    formula = "N(0, 2 / fan_in)"
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """Orthonormal rows or columns, whichever are fewer, times a gain.
+
+    Parameters
+    ----------
+    gain : float, default 1.0
+        Factor of every element; above 0.
+
+    Raises
+    ------
+    ValueError
+        If `gain` is not above 0.
+
+    References
+    ----------
+    Saxe, McClelland and Ganguli 2014, section 3.
+    """
+
+    name = "orthogonal"
+    formula = "gain Q, Q from the Gram-Schmidt process on N(0, 1) draws"
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        validate.positive("gain", self.gain)
+
+
+@dataclass(frozen=True, eq=False)
+class Values(Initializer):
+    """Given values, as when an array is passed for an initializer.
+
+    Parameters
+    ----------
+    values : array_like
+        Real numbers in the shape of the parameter; copied.
+    """
+
+    name = "values"
+    formula = "the given array"
+    values: Any = None
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values)
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"initializer: expected real numbers, got dtype {values.dtype}")
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+
+
+INITIALIZERS: dict[str, type[Initializer]] = {
+    kind.name: kind
+    for kind in (
+        Zeros,
+        Constant,
+        Uniform,
+        Normal,
+        GlorotUniform,
+        GlorotNormal,
+        HeUniform,
+        HeNormal,
+        Orthogonal,
+    )
+}
+
+
+def resolve(argument: str, initializer: Any) -> Initializer:
+    """Return the description that a name, an array or a description stands for."""
+    if isinstance(initializer, Initializer):
+        return initializer
+    if isinstance(initializer, np.ndarray | list | tuple):
+        return Values(initializer)
+    return INITIALIZERS[validate.choice(argument, initializer, INITIALIZERS)]()

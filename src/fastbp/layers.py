@@ -1,0 +1,143 @@
+"""Layers, described. `fastbp.lowering` turns them into the operations of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastbp import activations, initializers, validate
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Base of the layer descriptions."""
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Every output unit sees every input: a = f(x W + b), with W of shape (inputs, units).
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs; at least 1.
+    activation : str or ActivationFunction, default None
+        The function f; None is the identity.
+    use_bias : bool, default True
+        Whether there is a vector b.
+    trainable : bool, default True
+        Whether training changes W and b.
+    bias_trainable : bool, default True
+        Whether training changes b; `trainable` must hold too.
+    weights_initializer : str, Initializer or array_like, default "glorot_uniform"
+        What W starts from.
+    bias_initializer : str, Initializer or array_like, default "zeros"
+        What b starts from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, out of range or an unknown name.
+    """
+
+    name = "dense"
+    units: int
+    activation: Any = None
+    use_bias: bool = True
+    trainable: bool = True
+    bias_trainable: bool = True
+    weights_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+
+    def __post_init__(self) -> None:
+        resolved = {
+            "units": validate.integer("units", self.units, 1),
+            "activation": activations.resolve(self.activation),
+            "weights_initializer": initializers.resolve(
+                "weights_initializer", self.weights_initializer
+            ),
+            "bias_initializer": initializers.resolve("bias_initializer", self.bias_initializer),
+        }
+        for name in ("use_bias", "trainable", "bias_trainable"):
+            resolved[name] = validate.flag(name, getattr(self, name))
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An activation function as a layer of its own.
+
+    Parameters
+    ----------
+    activation : str or ActivationFunction
+        The function.
+    """
+
+    name = "activation"
+    activation: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", activations.resolve(self.activation))
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Each row's array as one vector, in C order."""
+
+    name = "flatten"
+
+
+@dataclass(frozen=True)
+class Rescale(Layer):
+    """Every element times a constant: 1/255 turns bytes into numbers from 0 to 1.
+
+    Parameters
+    ----------
+    factor : float
+        The constant.
+    """
+
+    name = "rescale"
+    factor: float
+
+    def __post_init__(self) -> None:
+        validate.real("factor", self.factor)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training, each element is dropped with probability `rate`, the others grow by 1/(1-rate).
+
+    Parameters
+    ----------
+    rate : float
+        The probability; in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If `rate` is outside [0, 1).
+
+    References
+    ----------
+    Srivastava et al. 2014; scaled in training ("inverted") rather than in prediction.
+    """
+
+    name = "dropout"
+    rate: float
+
+    def __post_init__(self) -> None:
+        validate.fraction("rate", self.rate)
+
+
+def resolve(index: int, layer: Any) -> Layer:
+    """Return `layer`, which must be a layer description."""
+    if isinstance(layer, Layer):
+        return layer
+    raise TypeError(
+        f"layers[{index}]: expected a layer such as fastbp.Dense(32), "
+        f"got {type(layer).__name__} {layer!r}"
+    )
