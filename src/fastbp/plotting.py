@@ -1,0 +1,70 @@
+"""Pictures: drawn on matplotlib axes that the caller provides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+
+def curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None:
+    """Draw one number of a history against the epoch, validation dashed beside training.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    history : mapping of str to sequence of float
+        As `fit` returns it.
+    name : str
+        What to draw: "loss" or a metric. "val_" before it names the dashed curve, if there is one.
+    """
+    epochs = range(1, len(history[name]) + 1)
+    axes.plot(epochs, history[name], label="training")
+    if f"val_{name}" in history:
+        axes.plot(epochs, history[f"val_{name}"], "--", label="validation")
+        axes.legend(frameon=False)
+    axes.set(xlabel="epoch", ylabel=name)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def misread(
+    figure: FigureBase,
+    images: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    *,
+    columns: int = 6,
+    most: int = 24,
+) -> None:
+    """Draw the images whose prediction is wrong, each under "true, read as predicted".
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure or SubFigure
+        Where to draw.
+    images : ndarray, shape (n, height, width)
+        All images; larger is darker.
+    truth, predicted : ndarray, shape (n,)
+        What each shows, and what it was taken for.
+    columns : int, default 6
+        Images side by side.
+    most : int, default 24
+        How many to draw at most; the title says of how many.
+    """
+    wrong = (truth != predicted).nonzero()[0]
+    shown = wrong[:most]
+    of = f", {len(shown)} shown" if len(shown) < len(wrong) else ""
+    figure.suptitle(f"misread: {len(wrong)} of {len(truth)}{of}")
+    grid = figure.subplots(-(-most // columns), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, index in zip(grid.flat, shown, strict=False):
+        axes.imshow(images[index], cmap="gray_r", interpolation="nearest")
+        axes.set_title(f"{truth[index]} as {predicted[index]}", fontsize="medium")
