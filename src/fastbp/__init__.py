@@ -1,0 +1,52 @@
+"""fastbp: neural networks trained on the CPU in compiled code, with the same bits everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from fastbp import activations, initializers, layers, losses, metrics, optimizers
+from fastbp._version import __version__
+from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
+from fastbp.history import History
+from fastbp.layers import Activation, Dense, Dropout, Flatten, Rescale
+from fastbp.network import Network, compiled_core
+from fastbp.optimizers import SGD, Adam
+
+# Without it fastbp.reference still works, and Network says what is missing.
+with contextlib.suppress(ImportError):
+    compiled_core()
+
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "ConvergenceWarning",
+    "Dense",
+    "DivergenceWarning",
+    "Dropout",
+    "Flatten",
+    "History",
+    "Network",
+    "Rescale",
+    "__version__",
+    "activations",
+    "build_info",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+]
+
+
+def build_info() -> dict[str, Any]:
+    """Return how the compiled core was built, and the instruction sets it can use here.
+
+    Raises
+    ------
+    ImportError
+        If the compiled core can't be loaded.
+    """
+    info: dict[str, Any] = compiled_core().build_info()
+    return info

@@ -1,0 +1,97 @@
+"""Checks of the arguments that make a network, and of those of a fit that are no arrays."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from fastbp import data, layers, metrics, validate
+from fastbp.engine import Rows
+from fastbp.layers import Layer
+from fastbp.metrics import Metric
+from fastbp.plan import Plan, Shape
+
+# What `record_outputs` keeps at most for each epoch.
+MOST_RECORDED_OUTPUTS = 64
+
+
+def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
+    """Return `value` as a tuple of at least one layer description."""
+    given = _iterable("layers", value)
+    if not given:
+        raise ValueError("layers: expected at least one layer, got none")
+    return tuple(layers.resolve(index, layer) for index, layer in enumerate(given))
+
+
+def metric_list(value: Iterable[Any]) -> tuple[Metric, ...]:
+    """Return `value` as a tuple of metric descriptions, each once."""
+    return tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
+
+
+def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{argument}: expected a list, got {type(value).__name__} {value!r}")
+    return tuple(value)
+
+
+def input_shape(value: Any) -> Shape:
+    """Return a number of inputs, or the shape of a row, as a shape."""
+    sizes = value if isinstance(value, tuple | list) else (value,)
+    if not sizes:
+        raise ValueError(f"input_shape: expected at least one size, got {value!r}")
+    return tuple(validate.integer("input_shape", size, 1) for size in sizes)
+
+
+def dtype(value: Any) -> Literal["float32", "float64"]:
+    """Return the name of a dtype given as a name, NumPy's dtype or its scalar type."""
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        value = np.dtype(value).name
+    name = validate.choice("dtype", value, ("float32", "float64"))
+    return cast(Literal["float32", "float64"], name)
+
+
+def seed(value: Any) -> int:
+    """Return `value` as a key of 64 bits; None draws one."""
+    if value is None:
+        return int.from_bytes(os.urandom(8), "little")
+    return validate.integer("seed", value, 0, 2**64 - 1)
+
+
+def n_threads(value: Any) -> int | None:
+    """Return a number of threads, or None."""
+    return None if value is None else validate.integer("n_threads", value, 1)
+
+
+def stop_at_loss(value: Any) -> float | None:
+    """Return a loss, or None."""
+    return None if value is None else validate.real("stop_at_loss", value)
+
+
+def record_outputs(value: Any, data: Rows, plan: Plan) -> bool:
+    """Return a flag, which only a small set of data may raise."""
+    wanted = validate.flag("record_outputs", value)
+    outputs = len(data.x) * math.prod(plan.output_shape)
+    if wanted and outputs > MOST_RECORDED_OUTPUTS:
+        raise ValueError(
+            f"record_outputs: expected at most {MOST_RECORDED_OUTPUTS} outputs "
+            f"(rows times units) to record, got {outputs}"
+        )
+    return wanted
+
+
+def validation_data(value: Any, plan: Plan) -> Rows | None:
+    """Return the rows of a tuple (x, y) or (x, y, sample_weight), or None."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) not in (2, 3):
+        got = f"{len(value)} items" if isinstance(value, tuple | list) else type(value).__name__
+        raise ValueError(
+            f"validation_data: expected a tuple (x, y) or (x, y, sample_weight), got {got}"
+        )
+    x, y, sample_weight = (*value, None)[:3]
+    names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
+    return data.rows(plan, x, y, sample_weight, names)

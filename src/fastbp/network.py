@@ -1,0 +1,386 @@
+"""The network: layers with a loss and an optimizer, trained and asked by one engine."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp import arguments, data, progress, validate
+from fastbp.engine import Array, EngineProtocol, Fit, Record
+from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
+from fastbp.history import History
+from fastbp.state import NetworkState
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+
+def compiled_core() -> ModuleType:
+    """Return the compiled core, or raise ImportError with advice."""
+    try:
+        from fastbp import _core
+    except ImportError as error:
+        raise ImportError(
+            f"fastbp's compiled core can't be loaded ({error}); reinstall fastbp, or take "
+            f"fastbp.reference.Network, which needs NumPy alone and is slower"
+        ) from error
+    return _core
+
+
+class Network(NetworkState):
+    """A neural network: a chain of layers, trained by back-propagation in compiled code.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The layers from input to output.
+    input_shape : int or tuple of int, optional
+        Shape of one input row. Left out, it is taken from the first `fit`; using parameters before
+        that raises RuntimeError.
+    loss : str or Loss, optional
+        What training lowers; needed to train and to evaluate.
+    optimizer : str or Optimizer, default "adam"
+        How parameters follow their gradients.
+    metrics : iterable of str or Metric, default ()
+        What is counted beside the loss.
+    dtype : {"float32", "float64"}, default "float32"
+        Precision of parameters and arithmetic.
+    seed : int, optional
+        Key of initial values, row orders and dropout masks, in [0, 2**64). Left out, one is drawn,
+        which `seed` then shows.
+    n_threads : int, optional
+        Threads to work with; left out, the engine chooses. Results don't depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range, shapes don't chain, or the loss does
+        not fit the output.
+    ImportError
+        If the compiled core can't be loaded.
+
+    Notes
+    -----
+    Concurrent predictions and evaluations are safe. Anything else that would meet a running
+    operation that changes the network raises RuntimeError.
+    """
+
+    @staticmethod
+    def _engine_class() -> type[EngineProtocol]:
+        """Return the class of the engine: what a subclass with another one overrides."""
+        engine: type[EngineProtocol] = compiled_core().Engine
+        return engine
+
+    def fit(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple[Any, ...] | None = None,
+        shuffle: bool = True,
+        sample_weight: npt.ArrayLike | None = None,
+        verbose: Any = "auto",
+        stop_at_loss: float | None = None,
+        record_outputs: bool = False,
+    ) -> History:
+        """Train, going on from where the network stands: twice 5 epochs equal once 10.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, *input_shape)
+            Inputs: real numbers of any dtype and layout; never written.
+        y : array_like, shape (n, *output_shape)
+            Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss.
+        epochs : int, default 1
+            How often to go through the rows.
+        batch_size : int, default 32
+            Rows for each update; the last batch of an epoch may be smaller.
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Data to evaluate at the end of each epoch.
+        shuffle : bool, default True
+            Whether each epoch takes the rows in an order of its own.
+        sample_weight : array_like, shape (n,), optional
+            What each row counts; at least 0.
+        verbose : {"auto", 0, 1}, default "auto"
+            Whether to show progress; "auto" does so on a terminal or in a notebook.
+        stop_at_loss : float, optional
+            Stop after an epoch whose loss is at most this.
+        record_outputs : bool, default False
+            Whether the history keeps the outputs of each epoch; for at most 64 values.
+
+        Returns
+        -------
+        History
+            The loss and each metric, one number per epoch. An epoch's loss is the mean over rows of
+            the losses of its batches, each before its update.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described; the network is then as it was.
+        RuntimeError
+            If the network is being changed by another operation.
+
+        Warns
+        -----
+        DivergenceWarning
+            If loss or parameters stop being finite: training then ends, and the network is back
+            where they last were.
+        ConvergenceWarning
+            If `stop_at_loss` is not reached.
+        """
+        with self._occupancy.taken_by("fit"):
+            plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
+            rows = data.rows(plan, x, y, sample_weight)
+            job = Fit(
+                data=rows,
+                epochs=validate.integer("epochs", epochs, 1),
+                batch_size=validate.integer("batch_size", batch_size, 1),
+                shuffle=validate.flag("shuffle", shuffle),
+                metrics=self._metrics,
+                validation=arguments.validation_data(validation_data, plan),
+                stop_at_loss=arguments.stop_at_loss(stop_at_loss),
+                record_outputs=arguments.record_outputs(record_outputs, rows, plan),
+                n_threads=self._n_threads,
+                on_progress=progress.ProgressDisplay() if progress.wanted(verbose) else None,
+            )
+            if self._engine is None:
+                self._engine = self._started(plan)
+            record = self._train(self._engine, job)
+        if shortfall := _shortfall(job, record):
+            warnings.warn(*shortfall, stacklevel=2)
+        return History(record, plan.output_shape)
+
+    def _train(self, engine: EngineProtocol, job: Fit) -> Record:
+        """Run the engine between the records and the display of a fit."""
+        logger = _logger()
+        rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
+        logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
+        self._forwarded = 0
+        record = Record()
+        try:
+            engine.fit(job, record)
+        finally:
+            if isinstance(job.on_progress, progress.ProgressDisplay):
+                job.on_progress.close(record)
+            logger.info("fit: ended after %d epochs", record.epochs)
+            if record.diverged:
+                logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
+        return record
+
+    def train_on_batch(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Make one update from all rows as one batch.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        dict of str to float
+            The loss and each metric, before the update.
+
+        Warns
+        -----
+        DivergenceWarning
+            If the loss is not finite; there is then no update.
+        """
+        with self._occupancy.taken_by("train_on_batch"):
+            engine = self._built
+            batch = data.rows(engine.plan, x, y, sample_weight)
+            self._forwarded = 0
+            result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
+            if math.isfinite(result["loss"]):
+                engine.step()
+                return result
+        message = f"the loss of the batch is {result['loss']}; there was no update"
+        warnings.warn(message, DivergenceWarning, stacklevel=2)
+        return result
+
+    def loss_and_gradients(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        accumulate: bool = False,
+    ) -> tuple[float, Array]:
+        """Go forward and back through all rows as one batch of training, without an update.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        accumulate : bool, default False
+            Whether to add to `gradients` instead of overwriting them.
+
+        Returns
+        -------
+        loss : float
+            The loss of the batch.
+        gradients : ndarray, shape (n_parameters,)
+            `gradients`: a live view, which the next call overwrites.
+        """
+        with self._occupancy.taken_by("loss_and_gradients"):
+            engine = self._built
+            batch = data.rows(engine.plan, x, y, sample_weight)
+            adds = validate.flag("accumulate", accumulate)
+            self._forwarded = 0
+            result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
+            return result["loss"], engine.gradients
+
+    def forward(self, x: npt.ArrayLike, *, training: bool = False) -> Array:
+        """Return the outputs of `x` and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, *input_shape)
+            Inputs.
+        training : bool, default False
+            Whether dropout is on.
+
+        Returns
+        -------
+        ndarray, shape (n, *output_shape)
+            A new array.
+        """
+        with self._occupancy.taken_by("forward"):
+            engine = self._built
+            rows = data.inputs(engine.plan, x)
+            outputs = engine.forward(rows, validate.flag("training", training), self._n_threads)
+            self._forwarded = len(rows)
+            return outputs.reshape(len(rows), *engine.plan.output_shape)
+
+    def backward(self, grad_output: npt.ArrayLike, *, accumulate: bool = False) -> Array:
+        """Go back through the last `forward`.
+
+        Parameters
+        ----------
+        grad_output : array_like, shape (n, *output_shape)
+            Gradient of a loss with respect to the outputs.
+        accumulate : bool, default False
+            Whether to add to `gradients` instead of overwriting them.
+
+        Returns
+        -------
+        ndarray, shape (n, *input_shape)
+            Gradient of the loss with respect to the inputs.
+
+        Raises
+        ------
+        RuntimeError
+            If no `forward` came before, or parameters have changed since.
+        """
+        with self._occupancy.taken_by("backward"):
+            plan, n = self.plan, self._forwarded
+            if not n:
+                raise RuntimeError("backward: expected a forward() before it, with no change since")
+            adds = validate.flag("accumulate", accumulate)
+            delta = data.values("grad_output", grad_output, (n, *plan.output_shape), plan.dtype)
+            gradient = self._built.backward(delta.reshape(n, -1), adds, self._n_threads)
+            return gradient.reshape(n, *plan.input_shape)
+
+    def step(self) -> None:
+        """Update the trainable parameters from `gradients`."""
+        with self._occupancy.taken_by("step"):
+            self._built.step()
+            self._forwarded = 0
+
+    def evaluate(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Return the loss and each metric over all rows, with dropout off.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        dict of str to float
+            "loss" and each metric by its name.
+        """
+        self._occupancy.require_free("evaluate")
+        engine = self._built
+        rows = data.rows(engine.plan, x, y, sample_weight)
+        return engine.evaluate(rows, self._metrics, self._n_threads)
+
+    def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:
+        """Return the outputs of `x`, with dropout off.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, *input_shape)
+            Inputs.
+        out : ndarray, shape (n, *output_shape), optional
+            Where to write: C-contiguous, of the network's dtype, apart from `x`.
+
+        Returns
+        -------
+        ndarray, shape (n, *output_shape)
+            `out`, or a new array.
+        """
+        self._occupancy.require_free("predict")
+        engine = self._built
+        rows = data.inputs(engine.plan, x)
+        shape = (len(rows), *engine.plan.output_shape)
+        if out is None:
+            outputs = np.empty(shape, self._dtype)
+        else:
+            outputs = data.output(out, shape, self._dtype, rows)
+        engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads)
+        return outputs
+
+    def __call__(self, x: npt.ArrayLike) -> Array:
+        """Return the outputs of one row (of shape `input_shape`) or of a batch of rows."""
+        self._occupancy.require_free("predict")
+        engine = self._built
+        # The compiled engine answers at once for plain arrays, and None for all else.
+        call: Callable[[Any], Array | None] | None = getattr(engine, "call", None)
+        if call is not None and (outputs := call(x)) is not None:
+            return outputs
+        array = data.real_array("x", x)
+        is_row = array.shape == engine.plan.input_shape
+        return self.predict(array[None])[0] if is_row else self.predict(array)
+
+
+def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:
+    """Return the warning that a fit's end calls for."""
+    if record.diverged:
+        return (
+            f"training diverged: loss or parameters stopped being finite; the network is back at "
+            f"its last good state, after epoch {record.epochs} of this fit; a lower "
+            f"learning_rate or smaller inputs often help",
+            DivergenceWarning,
+        )
+    loss = record.curves["loss"][-1]
+    if job.stop_at_loss is None or loss <= job.stop_at_loss:
+        return None
+    return (
+        f"training ended after {record.epochs} epochs at a loss of {loss:g}, above "
+        f"stop_at_loss={job.stop_at_loss:g}",
+        ConvergenceWarning,
+    )
+
+
+def _logger() -> Logger:
+    """Return fastbp's logger; imported here, for it is a good part of an import's time."""
+    import logging
+
+    logger = logging.getLogger("fastbp")
+    if not logger.handlers:
+        # Else Python prints records of a program that has set up no logging.
+        logger.addHandler(logging.NullHandler())
+    return logger

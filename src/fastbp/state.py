@@ -1,0 +1,270 @@
+"""What a network is made of and where it stands: layers, parameters, optimizer, seed, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp import arguments, losses, optimizers
+from fastbp import parameters as named_parts
+from fastbp.bound import BoundLayer
+from fastbp.engine import Array, EngineProtocol, Position
+from fastbp.losses import Loss
+from fastbp.lowering import layer_names, lower
+from fastbp.metrics import Metric
+from fastbp.occupancy import Occupancy
+from fastbp.optimizers import Optimizer
+from fastbp.plan import Plan, Shape
+from fastbp.summary import summary
+
+
+class NetworkState:
+    """The part of `Network` that holds: everything but training and asking.
+
+    Its engine exists from the moment when the sizes are known: from construction with
+    `input_shape`, else from the first fit.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Any],
+        *,
+        input_shape: int | tuple[int, ...] | None = None,
+        loss: Any = None,
+        optimizer: Any = "adam",
+        metrics: Iterable[Any] = (),
+        dtype: Any = "float32",
+        seed: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self._descriptions = arguments.layer_list(layers)
+        self._loss = losses.resolve(loss)
+        self._optimizer = optimizers.resolve(optimizer)
+        self._metrics = arguments.metric_list(metrics)
+        self._dtype = arguments.dtype(dtype)
+        self._seed = arguments.seed(seed)
+        self._n_threads = arguments.n_threads(n_threads)
+        self._occupancy = Occupancy()
+        self._engine: EngineProtocol | None = None
+        self._forwarded = 0  # rows of the forward pass that backward() goes back through
+        if input_shape is not None:
+            self._engine = self._started(self._lowered(arguments.input_shape(input_shape)))
+
+    @staticmethod
+    def _engine_class() -> type[EngineProtocol]:
+        """Return the class of the engine."""
+        raise NotImplementedError
+
+    @property
+    def plan(self) -> Plan:
+        """What the engine runs."""
+        return self._built.plan
+
+    @property
+    def layers(self) -> tuple[BoundLayer, ...]:
+        """The layers, each with live views of its parameters and gradients."""
+        named = zip(layer_names(self._descriptions), self._descriptions, strict=True)
+        return tuple(BoundLayer(self, name, description) for name, description in named)
+
+    @property
+    def loss(self) -> Loss | None:
+        """What training lowers."""
+        return self._loss
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is counted beside the loss."""
+        return self._metrics
+
+    @property
+    def dtype(self) -> str:
+        """Precision of parameters and arithmetic: "float32" or "float64"."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """Key of initial values, row orders and dropout masks; `reset` changes it."""
+        return self._seed
+
+    @property
+    def n_threads(self) -> int | None:
+        """Threads to work with; None lets the engine choose."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, n_threads: int | None) -> None:
+        self._n_threads = arguments.n_threads(n_threads)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """How parameters follow their gradients.
+
+        Another kind of optimizer starts with an empty memory; the same kind with other constants
+        goes on with what it remembers.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        new = optimizers.resolve(optimizer)
+        with self._occupancy.taken_by("optimizer"):
+            if self._engine is not None:
+                self._engine.optimizer = new
+            self._optimizer = new
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's step length."""
+        return self._optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        self.optimizer = replace(self._optimizer, learning_rate=learning_rate)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many parameters there are, frozen ones included."""
+        return self.plan.n_parameters
+
+    @property
+    def parameters(self) -> Array:
+        """Live view of all parameters, shape (n_parameters,): weights in layer order, then biases.
+
+        Writing to it changes the network; assigning to it is `set_parameters`.
+        """
+        return self._built.parameters
+
+    @parameters.setter
+    def parameters(self, values: npt.ArrayLike) -> None:
+        self.set_parameters(values)
+
+    @property
+    def gradients(self) -> Array:
+        """Live view of the gradients, in the order of `parameters`.
+
+        Those of the last `backward`, `loss_and_gradients` or `train_on_batch`; unspecified after
+        `fit`.
+        """
+        return self._built.gradients
+
+    def named_parameters(self) -> dict[str, Array]:
+        """Return live views of the parameters by name, as in "dense_1.weights"."""
+        return named_parts.named(self.plan, self.parameters)
+
+    def set_parameters(self, parameters: Mapping[str, Any] | npt.ArrayLike) -> None:
+        """Write new values; all of them are checked before the first is written.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like, or array_like of shape (n_parameters,)
+            New values by name, for all parameters or some of them; or all in one vector.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is unknown, a shape is wrong or a value is not a finite real number.
+        """
+        with self._occupancy.taken_by("set_parameters"):
+            new = named_parts.checked(self.plan, parameters)
+            views = self.named_parameters()
+            for name, values in new.items():
+                views[name][...] = values
+            self._forwarded = 0
+
+    def reset(self, seed: int | None = None) -> None:
+        """Start over: initial parameters, an optimizer without memory, no epochs.
+
+        Parameters
+        ----------
+        seed : int, optional
+            A new seed; left out, the present one stays, and with it the initial parameters.
+        """
+        new = self._seed if seed is None else arguments.seed(seed)
+        with self._occupancy.taken_by("reset"):
+            if self._engine is not None:
+                self._start(self._engine, new)
+            self._seed = new
+
+    def summary(self) -> str:
+        """Return a table of the layers with output shapes and parameter counts."""
+        return summary(self.plan, self._descriptions)
+
+    def __repr__(self) -> str:
+        size = "not built" if self._engine is None else f"{self.n_parameters:,} parameters"
+        return f"<{type(self).__name__}: {len(self._descriptions)} layers, {size}, {self._dtype}>"
+
+    def copy(self) -> Self:
+        """Return a network of its own that goes on from where this one stands.
+
+        It has the same parameters, optimizer memory, position in training and seed; its gradients
+        start at 0.
+        """
+        new = object.__new__(type(self))
+        new.__setstate__(self.__getstate__())
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = ("_occupancy", "_engine", "_forwarded")
+        with self._occupancy.taken_by("copy"):
+            made_of = {name: value for name, value in vars(self).items() if name not in left_out}
+            engine = self._engine
+            trained = engine and {
+                "parameters": engine.parameters.copy(),
+                "state": engine.state.copy(),
+                "position": engine.position,
+            }
+            return made_of | {"input_shape": engine and engine.plan.input_shape, "trained": trained}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        input_shape, trained = state.pop("input_shape"), state.pop("trained")
+        vars(self).update(state, _occupancy=Occupancy(), _engine=None, _forwarded=0)
+        if trained:
+            plan = self._lowered(input_shape)
+            engine = self._engine_class()(plan, self._optimizer, self._seed)
+            trained["parameters"] = named_parts.named(plan, trained["parameters"])
+            self._restore(engine, **trained)
+            self._engine = engine
+
+    @property
+    def _built(self) -> EngineProtocol:
+        """The engine; there is none before the sizes are known."""
+        if self._engine is None:
+            raise RuntimeError(
+                "network: expected known sizes, got a network without input_shape before its "
+                "first fit(); pass input_shape= to Network, or call fit() first"
+            )
+        return self._engine
+
+    def _lowered(self, input_shape: Shape) -> Plan:
+        return lower(self._descriptions, input_shape, self._dtype, self._loss)
+
+    def _started(self, plan: Plan) -> EngineProtocol:
+        """Return a new engine at the start of training."""
+        engine = self._engine_class()(plan, self._optimizer, self._seed)
+        self._start(engine, self._seed)
+        return engine
+
+    def _start(self, engine: EngineProtocol, seed: int) -> None:
+        """Put an engine at the start of training."""
+        drawn = named_parts.initial(engine.plan, seed)
+        self._restore(engine, drawn, np.zeros_like(engine.state), Position())
+        engine.seed = seed
+
+    def _restore(
+        self,
+        engine: EngineProtocol,
+        parameters: dict[str, Array],
+        state: Array,
+        position: Position,
+    ) -> None:
+        """Put an engine where training stood."""
+        for name, view in named_parts.named(engine.plan, engine.parameters).items():
+            view[...] = parameters[name]
+        engine.state[...] = state
+        engine.gradients[...] = 0
+        engine.position = position
+        self._forwarded = 0
