@@ -38,6 +38,13 @@ def Network(request: pytest.FixtureRequest) -> type[fastbp.Network]:
     return NETWORKS[request.param]
 
 
+@pytest.fixture(scope="session")
+def core() -> None:
+    """Skip a test that needs the compiled core where it was not built."""
+    if reason := core_is_missing():
+        pytest.skip(reason)
+
+
 @pytest.fixture(params=["float32", "float64"], scope="session")
 def dtype(request: pytest.FixtureRequest) -> str:
     return request.param

@@ -58,6 +58,9 @@ def _demo(command: argparse.Namespace) -> None:
 
 def _info(command: argparse.Namespace) -> None:
     build = fastbp.build_info()
+    openmp = "with OpenMP" if build["openmp"] else "without OpenMP: one thread"
     print(f"fastbp {fastbp.__version__}")
-    for name, value in build.items():
-        print(f"{name:16} {value}")
+    print(f"instruction set  {build['isa']} (available: {', '.join(build['available_isas'])})")
+    print(f"threads          {build['threads']}")
+    print(f"build            {build['compiler']}, {openmp}")
+    print(f"                 {build['switches']}")
