@@ -133,8 +133,7 @@ def keep_mask(
     batch : int
         Number of the batch since the last reset.
     shape : (int, int)
-        Rows of the batch and units of a row. A unit's word depends on neither the number of rows
-        nor on the other units.
+        Rows of the batch and units of a row. A row's mask does not depend on the number of rows.
     rate : float
         Probability with which an element is dropped.
     """
