@@ -1,0 +1,163 @@
+/* Printed by polynomials.py: the coefficients of math.inc.h, lowest power first. Errors are
+ * relative errors of the function, in units of 2^-24 (float) or 2^-53 (double). */
+
+#if FBP_REAL_BITS == 32
+
+/* (e^r - 1 - r) / r^2 for r in [0, log 2]; error 0.42 */
+static const real EXP_UPWARD[5] = {
+    0x1.00001e0000000p-1f,
+    0x1.554b3a0000000p-3f,
+    0x1.56648a0000000p-5f,
+    0x1.04dc3c0000000p-7f,
+    0x1.e7f19c0000000p-10f,
+};
+
+/* (e^r - 1 - r) / r^2 for |r| <= log(2) / 2; error 0.28 */
+static const real EXP_NEAREST[5] = {
+    0x1.fffffe0000000p-2f,
+    0x1.5554b00000000p-3f,
+    0x1.5556740000000p-5f,
+    0x1.1227640000000p-7f,
+    0x1.6beb880000000p-10f,
+};
+
+/* (2 atanh(s) / s - 2) / z, z = s^2, for s = f / (2 + f), 1 + f in [sqrt 1/2, sqrt 2]; error 0.016 */
+static const real LOG[3] = {
+    0x1.55557a0000000p-1f,
+    0x1.995e7c0000000p-2f,
+    0x1.31ea280000000p-2f,
+};
+
+/* the same for f in [0, 1]; error 0.078 */
+static const real LOG1P[4] = {
+    0x1.5555000000000p-1f,
+    0x1.99d2a20000000p-2f,
+    0x1.1eb3780000000p-2f,
+    0x1.1f06220000000p-2f,
+};
+
+/* erf(x) / x - 1 as a function of x^2 for |x| <= 1; error 0.071 */
+static const real ERF[7] = {
+    0x1.06eba80000000p-3f,
+    -0x1.81273e0000000p-2f,
+    0x1.ce2cf80000000p-4f,
+    -0x1.b7f90c0000000p-6f,
+    0x1.5405b00000000p-8f,
+    -0x1.a3f6fe0000000p-11f,
+    0x1.496a4c0000000p-14f,
+};
+
+/* (z + 3) Phi(-z) e^(z^2/2) as a function of v = (z - 3) / (z + 3) for z in [0, 13.3]; error 1.5 */
+static const real TAIL[10] = {
+    0x1.754a760000000p-1f,
+    -0x1.04c72e0000000p-1f,
+    0x1.d7139e0000000p-3f,
+    -0x1.8324ba0000000p-5f,
+    -0x1.56e85a0000000p-7f,
+    0x1.c6cb720000000p-8f,
+    0x1.0d1e160000000p-10f,
+    -0x1.f040a60000000p-11f,
+    -0x1.c622220000000p-13f,
+    0x1.7721ea0000000p-15f,
+};
+#define TAIL_CENTER 3
+
+#else
+
+/* (e^r - 1 - r) / r^2 for r in [0, log 2]; error 0.2 */
+static const real EXP_UPWARD[10] = {
+    0x1.fffffffffffa8p-2,
+    0x1.555555555869dp-3,
+    0x1.55555554250e8p-5,
+    0x1.1111114afacbep-7,
+    0x1.6c16b4cd889f3p-10,
+    0x1.a01bb34999344p-13,
+    0x1.9ff4f8b98ed9bp-16,
+    0x1.73e14e8532955p-19,
+    0x1.16c23b2c3ed68p-22,
+    0x1.2743935ede270p-25,
+};
+
+/* (e^r - 1 - r) / r^2 for |r| <= log(2) / 2; error 0.28 */
+static const real EXP_NEAREST[10] = {
+    0x1.0000000000005p-1,
+    0x1.555555555553ap-3,
+    0x1.55555555522c1p-5,
+    0x1.1111111118f70p-7,
+    0x1.6c16c17ed9151p-10,
+    0x1.a01a0175260f9p-13,
+    0x1.a019a77745a1ep-16,
+    0x1.71de87eab11fdp-19,
+    0x1.28a1d7cf0dbabp-22,
+    0x1.ae6bc0ae89aacp-26,
+};
+
+/* (2 atanh(s) / s - 2) / z, z = s^2, for s = f / (2 + f), 1 + f in [sqrt 1/2, sqrt 2]; error 0.015 */
+static const real LOG[7] = {
+    0x1.5555555555593p-1,
+    0x1.999999997f86dp-2,
+    0x1.2492494241bf0p-2,
+    0x1.c71c51c37ead6p-3,
+    0x1.74664e18600d4p-3,
+    0x1.39a01dc2cb223p-3,
+    0x1.2f1670fb81621p-3,
+};
+
+/* the same for f in [0, 1]; error 0.47 */
+static const real LOG1P[9] = {
+    0x1.555555555594ep-1,
+    0x1.99999998e85ddp-2,
+    0x1.2492497991409p-2,
+    0x1.c71c49e24dcc6p-3,
+    0x1.74625eddd01afp-3,
+    0x1.3aa839eef855dp-3,
+    0x1.16480925758bfp-3,
+    0x1.9548e17099030p-4,
+    0x1.6ba7fa99f8605p-3,
+};
+
+/* erf(x) / x - 1 as a function of x^2 for |x| <= 1; error 0.1 */
+static const real ERF[13] = {
+    0x1.06eba8214db69p-3,
+    -0x1.812746b0379e6p-2,
+    0x1.ce2f21a042b20p-4,
+    -0x1.b82ce3128499cp-6,
+    0x1.565bcd0db02d9p-8,
+    -0x1.c02db3d8ed225p-11,
+    0x1.f9a321a11f08fp-14,
+    -0x1.f4d1df396dc2ap-17,
+    0x1.b9def19fd2c97p-20,
+    -0x1.5f1d36d1f1250p-23,
+    0x1.f7a412cfe7d26p-27,
+    -0x1.386ac2a60cff5p-30,
+    0x1.0579afb9c2dfbp-34,
+};
+
+/* (z + 5) Phi(-z) e^(z^2/2) as a function of v = (z - 5) / (z + 5) for z in [0, 37.7]; error 1.0 */
+static const real TAIL[22] = {
+    0x1.89d3abe1f95aep-1,
+    -0x1.54ad03f27ca16p-1,
+    0x1.fb31653876f95p-2,
+    -0x1.410ed5f875b08p-2,
+    0x1.51f6329f0172fp-3,
+    -0x1.1b1c254c959b8p-4,
+    0x1.54b4d4f4bbab3p-6,
+    -0x1.88590eb382b09p-9,
+    -0x1.a25037c80f977p-11,
+    0x1.1daf1e65f03f8p-11,
+    -0x1.f2146935b54c9p-15,
+    -0x1.a1712be4075dap-15,
+    0x1.17dd4ddb2b499p-16,
+    0x1.0b300bd5a27a5p-18,
+    -0x1.73aea43bf9855p-19,
+    -0x1.6a8ad05b80528p-22,
+    0x1.d0e8704b12ad1p-22,
+    0x1.7660ddc6548e6p-25,
+    -0x1.199b86defec48p-24,
+    -0x1.6090ed4279b23p-27,
+    0x1.f3a205aef5944p-28,
+    0x1.19f4ce8a89a47p-29,
+};
+#define TAIL_CENTER 5
+
+#endif
