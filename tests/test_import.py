@@ -14,17 +14,6 @@ def run(program: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_import_loads_numpy_and_fastbp_alone():
-    program = """
-import sys, numpy
-before = set(sys.modules)
-import fastbp
-new = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(sorted(new - set(sys.stdlib_module_names)))
-"""
-    assert run(program) == "['fastbp']"
-
-
 def test_import_is_spared_the_slow_parts_of_the_standard_library():
     slow = {"logging", "argparse", "asyncio", "multiprocessing", "json", "shutil", "subprocess"}
     program = f"""

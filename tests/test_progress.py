@@ -31,7 +31,7 @@ def at(epoch: int, batch: int, loss: float = 0.5) -> Progress:
 
 def test_a_terminal_shows_one_line_with_loss_metrics_and_time_left(clock):
     stream = Terminal()
-    display = ProgressDisplay(stream)
+    display = ProgressDisplay(20, stream)
     clock[0] += 5
     display(at(4, 10))
     assert stream.getvalue() == "\repoch 5/20   25%  loss 0.5  accuracy 0.875  15 s left"
@@ -39,7 +39,7 @@ def test_a_terminal_shows_one_line_with_loss_metrics_and_time_left(clock):
 
 def test_the_last_line_has_the_figures_of_the_last_epoch_and_the_time_taken(clock):
     stream = Terminal()
-    display = ProgressDisplay(stream)
+    display = ProgressDisplay(20, stream)
     display(at(0, 1))
     clock[0] += 65
     display.close(Record(20, {"loss": [1.0, 0.25], "val_loss": [2.0, 0.75]}))
@@ -50,7 +50,7 @@ def test_the_last_line_has_the_figures_of_the_last_epoch_and_the_time_taken(cloc
 
 def test_a_shorter_line_wipes_the_longer_one_before_it(clock):
     stream = Terminal()
-    display = ProgressDisplay(stream)
+    display = ProgressDisplay(20, stream)
     display(at(0, 1, loss=0.123456789))
     display(at(0, 1, loss=1.0))
     long, short = stream.getvalue().split("\r")[1:]
@@ -59,13 +59,13 @@ def test_a_shorter_line_wipes_the_longer_one_before_it(clock):
 
 def test_no_time_is_promised_before_anything_is_done(clock):
     stream = Terminal()
-    ProgressDisplay(stream)(at(0, 0))
+    ProgressDisplay(20, stream)(at(0, 0))
     assert "left" not in stream.getvalue()
 
 
 def test_a_log_file_gets_lines_now_and_then(clock):
     stream = io.StringIO()
-    display = ProgressDisplay(stream)
+    display = ProgressDisplay(20, stream)
     for _ in range(30):
         clock[0] += 0.1
         display(at(1, 5))

@@ -52,18 +52,12 @@ class History(dict[str, list[float]]):
         except ImportError as error:
             message = "history.plot() needs matplotlib: pip install 'fastbp[plot]'"
             raise ImportError(message) from error
+        from fastbp import plotting
+
         names = [name for name in self if not name.startswith("val_")]
         figure, grid = plt.subplots(
             1, len(names), squeeze=False, figsize=(4.8 * len(names), 3.6), layout="constrained"
         )
         for axes, name in zip(grid[0], names, strict=True):
-            self._draw(axes, name)
+            plotting.curve(axes, self, name)
         return list(figure.axes)
-
-    def _draw(self, axes: Axes, name: str) -> None:
-        epochs = range(1, self.epochs + 1)
-        axes.plot(epochs, self[name], label="training")
-        if f"val_{name}" in self:
-            axes.plot(epochs, self[f"val_{name}"], "--", label="validation")
-            axes.legend()
-        axes.set(xlabel="epoch", ylabel=name)

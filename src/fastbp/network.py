@@ -140,9 +140,11 @@ class Network(NetworkState):
         with self._occupancy.taken_by("fit"):
             plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
             rows = data.rows(plan, x, y, sample_weight)
+            asked = validate.integer("epochs", epochs, 1)
+            display = progress.ProgressDisplay(asked) if progress.wanted(verbose) else None
             job = Fit(
                 data=rows,
-                epochs=validate.integer("epochs", epochs, 1),
+                epochs=asked,
                 batch_size=validate.integer("batch_size", batch_size, 1),
                 shuffle=validate.flag("shuffle", shuffle),
                 metrics=self._metrics,
@@ -150,16 +152,18 @@ class Network(NetworkState):
                 stop_at_loss=arguments.stop_at_loss(stop_at_loss),
                 record_outputs=arguments.record_outputs(record_outputs, rows, plan),
                 n_threads=self._n_threads,
-                on_progress=progress.ProgressDisplay() if progress.wanted(verbose) else None,
+                on_progress=display,
             )
             if self._engine is None:
                 self._engine = self._started(plan)
-            record = self._train(self._engine, job)
+            record = self._train(self._engine, job, display)
         if shortfall := _shortfall(job, record):
             warnings.warn(*shortfall, stacklevel=2)
         return History(record, plan.output_shape)
 
-    def _train(self, engine: EngineProtocol, job: Fit) -> Record:
+    def _train(
+        self, engine: EngineProtocol, job: Fit, display: progress.ProgressDisplay | None
+    ) -> Record:
         """Run the engine between the records and the display of a fit."""
         logger = _logger()
         rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
@@ -169,8 +173,8 @@ class Network(NetworkState):
         try:
             engine.fit(job, record)
         finally:
-            if isinstance(job.on_progress, progress.ProgressDisplay):
-                job.on_progress.close(record)
+            if display is not None:
+                display.close(record)
             logger.info("fit: ended after %d epochs", record.epochs)
             if record.diverged:
                 logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)

@@ -21,38 +21,38 @@ class ProgressDisplay:
 
     Parameters
     ----------
+    epochs : int
+        Epochs asked for.
     stream : text file, default sys.stderr
         Where it writes.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
+        self._epochs = epochs
         self._stream = sys.stderr if stream is None else stream
         self._rewrites = is_watched(self._stream)
         self._began = time.monotonic()
         self._line_at = self._began
         self._width = 0
-        self._epochs = 0
 
     def __call__(self, progress: Progress) -> None:
         """Show where the fit is."""
         now = time.monotonic()
-        self._epochs = progress.epochs
         if not self._rewrites and now - self._line_at < SECONDS_BETWEEN_LINES:
             return
         self._line_at = now
-        done = (progress.epoch + progress.batch / progress.batches) / progress.epochs
-        running = min(progress.epoch + 1, progress.epochs)
+        done = (progress.epoch + progress.batch / progress.batches) / self._epochs
+        running = min(progress.epoch + 1, self._epochs)
         figures = {"loss": progress.loss, **progress.metrics}
         seconds = (now - self._began) * (1 - done) / done if done else None
         left = "" if seconds is None else f"{duration(seconds)} left"
-        self._write(f"epoch {running}/{progress.epochs}  {done:4.0%}  {_figures(figures)}  {left}")
+        self._write(f"epoch {running}/{self._epochs}  {done:4.0%}  {_figures(figures)}  {left}")
 
     def close(self, record: Record) -> None:
         """Write the last line: epochs completed, their last figures and the time taken."""
         last = {name: curve[-1] for name, curve in record.curves.items() if curve}
         took = duration(time.monotonic() - self._began)
-        of = f"/{self._epochs}" if self._epochs else ""
-        self._write(f"epoch {record.epochs}{of}  {_figures(last)}  {took}")
+        self._write(f"epoch {record.epochs}/{self._epochs}  {_figures(last)}  {took}")
         if self._rewrites:
             print(file=self._stream, flush=True)
 
