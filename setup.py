@@ -118,7 +118,9 @@ class BuildCore(build_ext):
             for bits in ("32", "64"):
                 defines = [("FBP_ISA", isa.name), ("FBP_REAL_BITS", bits)]
                 units.append(
-                    self.compile_unit(f"csrc/kernels/{isa.source}", defines, isa.flags, isa.name + bits)
+                    self.compile_unit(
+                        f"csrc/kernels/{isa.source}", defines, isa.flags, isa.name + bits
+                    )
                 )
         return units
 
@@ -129,7 +131,7 @@ class BuildCore(build_ext):
         flags: tuple[str, ...] = (),
         folder: str = "",
     ) -> str:
-        """Compile one C file, unless its object is newer than all it may depend on; return the object."""
+        """Compile a C file, unless nothing has changed since, and return the object file."""
         output = os.path.join(self.build_temp, folder)
         (target,) = self.compiler.object_filenames([source], output_dir=output)
         if self.force or newer_group(DEPENDS, target):

@@ -15,7 +15,9 @@ from fastbp.datasets import read_idx
 
 def load(folder, part):
     """Return images and labels of the files whose names begin with `part`."""
-    return tuple(read_idx(find(folder, f"{part}*-{kind}-ubyte*")) for kind in ("images-idx3", "labels-idx1"))
+    return tuple(
+        read_idx(find(folder, f"{part}*-{kind}-ubyte*")) for kind in ("images-idx3", "labels-idx1")
+    )
 
 
 def find(folder, pattern):

@@ -106,7 +106,9 @@ def test_without_matplotlib_the_run_says_how_to_get_the_picture(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_costs_the_picture_only(monkeypatch, tmp_path, capsys, core):
+def test_a_folder_that_cannot_be_written_costs_the_picture_only(
+    monkeypatch, tmp_path, capsys, core
+):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(demo, "EPOCHS", 1)
     monkeypatch.setattr(demo, "PICTURE", str(tmp_path / "none" / "digits.png"))

@@ -46,7 +46,7 @@ class Training:
 
 
 def split(seed: int) -> Split:
-    """Return the digits in an order keyed by `seed`, the first fifth of them for the test."""
+    """Return the digits in an order keyed by `seed`, the first fifth for the test."""
     x, y = datasets.digits()
     order = random.row_order(seed, 0, len(x))
     test, train = np.split(order, [round(TEST_SHARE * len(x))])
@@ -129,7 +129,9 @@ def draw(data: Split, training: Training, path: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5.5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.1), wspace=0.04)
+    halves = figure.add_gridspec(1, 2)
+    left, right = (figure.add_subfigure(halves[half]) for half in (0, 1))
+    left.suptitle(f"{len(data.x_train):,} digits to learn from, {len(data.x_test)} to validate")
     for axes, name in zip(left.subplots(2, 1, sharex=True), ("loss", "accuracy"), strict=True):
         plotting.curve(axes, training.history, name)
     images = data.x_test.reshape(-1, 8, 8)
@@ -141,7 +143,7 @@ def run(seed: int) -> None:
     """Do the main job and print what comes of it."""
     data = split(seed)
     print(f"fastbp {fastbp.__version__} learns to read handwritten digits of 8 x 8 pixels:")
-    print(f"{len(data.x_train)} to learn from, {len(data.x_test)} for the test, seed {seed}.\n")
+    print(f"{len(data.x_train):,} to learn from, {len(data.x_test)} for the test, seed {seed}.\n")
     print(build(seed, fastbp.Network, "float32").summary(), end="\n\n", flush=True)
     ours = train(data, seed, verbose=1)
     accuracy = np.mean(ours.predicted == data.y_test)

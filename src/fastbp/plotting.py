@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -31,6 +32,7 @@ def curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None
         axes.plot(epochs, history[f"val_{name}"], "--", label="validation")
         axes.legend(frameon=False)
     axes.set(xlabel="epoch", ylabel=name)
+    axes.locator_params(axis="x", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -40,10 +42,9 @@ def misread(
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
     *,
-    columns: int = 6,
-    most: int = 24,
+    most: int = 25,
 ) -> None:
-    """Draw the images whose prediction is wrong, each under "true, read as predicted".
+    """Draw the images whose prediction is wrong, each under what it is and what it was taken for.
 
     Parameters
     ----------
@@ -53,18 +54,18 @@ def misread(
         All images; larger is darker.
     truth, predicted : ndarray, shape (n,)
         What each shows, and what it was taken for.
-    columns : int, default 6
-        Images side by side.
-    most : int, default 24
+    most : int, default 25
         How many to draw at most; the title says of how many.
     """
     wrong = (truth != predicted).nonzero()[0]
     shown = wrong[:most]
-    of = f", {len(shown)} shown" if len(shown) < len(wrong) else ""
-    figure.suptitle(f"misread: {len(wrong)} of {len(truth)}{of}")
-    grid = figure.subplots(-(-most // columns), columns, squeeze=False)
+    of = f", {most} of them here" if len(wrong) > most else ""
+    figure.suptitle(f"{len(wrong)} of {len(truth)} misread{of}")
+    columns = max(1, math.ceil(math.sqrt(len(shown))))
+    rows = max(1, math.ceil(len(shown) / columns))
+    grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, index in zip(grid.flat, shown, strict=False):
         axes.imshow(images[index], cmap="gray_r", interpolation="nearest")
-        axes.set_title(f"{truth[index]} as {predicted[index]}", fontsize="medium")
+        axes.set_title(f"{truth[index]} as {predicted[index]}")

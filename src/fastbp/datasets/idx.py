@@ -11,8 +11,9 @@ import gzip
 import math
 import os
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -59,14 +60,14 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
                 _refuse(path, "whole gzip data", str(error))
 
 
-def _read(file: BinaryIO | gzip.GzipFile, path: Path, most: int) -> npt.NDArray[Any]:
+def _read(file: BufferedIOBase, path: Path, most: int) -> npt.NDArray[Any]:
     """Read one array from a stream that holds at most `most` bytes."""
     shape, dtype = _read_header(file, path)
     size = math.prod(shape) * dtype.itemsize
     if size > most:
         _refuse(path, f"{size} bytes of elements for shape {shape}", f"a file of at most {most}")
     array = np.empty(shape, dtype)
-    left = memoryview(array).cast("B")
+    left = array.data.cast("B")
     while left and (count := file.readinto(left)):
         left = left[count:]
     if left:
@@ -76,13 +77,13 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path, most: int) -> npt.NDArray[
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_header(
-    file: BinaryIO | gzip.GzipFile, path: Path
-) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_header(file: BufferedIOBase, path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Read shape and element type."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:
-        _refuse(path, "an IDX file, which begins 00 00 type dimensions", magic.hex(" ") or "nothing")
+        _refuse(
+            path, "an IDX file, which begins 00 00 type dimensions", magic.hex(" ") or "nothing"
+        )
     if not 1 <= magic[3] <= MOST_DIMENSIONS:
         _refuse(path, f"1 to {MOST_DIMENSIONS} dimensions", str(magic[3]))
     sizes = file.read(4 * magic[3])
