@@ -57,6 +57,13 @@ def test_a_shorter_line_wipes_the_longer_one_before_it(clock):
     assert len(short) == len(long)
 
 
+def test_a_line_that_is_rewritten_does_not_wrap(clock):
+    stream = Terminal()
+    display = ProgressDisplay(20, stream)
+    display(Progress(1, 20, 1, 10, 0.5, {"a long name" * 10: 1.0}))
+    assert len(stream.getvalue()) == len("\r") + 79
+
+
 def test_no_time_is_promised_before_anything_is_done(clock):
     stream = Terminal()
     ProgressDisplay(20, stream)(at(0, 0))

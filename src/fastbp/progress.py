@@ -46,7 +46,9 @@ class ProgressDisplay:
         figures = {"loss": progress.loss, **progress.metrics}
         seconds = (now - self._began) * (1 - done) / done if done else None
         left = "" if seconds is None else f"{duration(seconds)} left"
-        self._write(f"epoch {running}/{self._epochs}  {done:4.0%}  {_figures(figures)}  {left}")
+        line = f"epoch {running}/{self._epochs}  {done:4.0%}  {_figures(figures)}  {left}"
+        # A line that wraps can't be rewritten.
+        self._write(line[: _columns(self._stream) - 1] if self._rewrites else line)
 
     def close(self, record: Record) -> None:
         """Write the last line: epochs completed, their last figures and the time taken."""
@@ -60,7 +62,6 @@ class ProgressDisplay:
         if not self._rewrites:
             print(line, file=self._stream, flush=True)
             return
-        line = line[: _columns(self._stream) - 1]
         # Blanks wipe what a longer line left; notebooks know no escape code for it.
         print("\r" + line.ljust(self._width), end="", file=self._stream, flush=True)
         self._width = len(line)
