@@ -32,6 +32,7 @@ FLAGS += ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g" if SANITIZE or COV
 FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"] if SANITIZE else []
 FLAGS += ["--coverage"] if COVERAGE else []
 CYTHON_FLAGS = ["-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
+CYTHON_FLAGS += ["-Wno-sign-compare", "-Wno-discarded-qualifiers"]
 
 DIRECTIVES = {
     "language_level": 3,
