@@ -6,9 +6,12 @@ import copy
 import io
 import logging
 import math
+import os
 import pickle
+import signal
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -530,6 +533,7 @@ def test_a_new_learning_rate_keeps_what_the_optimizer_remembers(make):
         each.fit(X, Y, epochs=2)
     net.learning_rate = 0.5
     assert net.optimizer == Adam(learning_rate=0.5)
+    assert net.learning_rate == 0.5
     net.learning_rate = 0.001
     for each in (net, other):
         each.fit(X, Y, epochs=2)
@@ -662,6 +666,24 @@ def test_an_error_of_the_display_ends_the_fit_with_a_usable_network(make, busy):
     with pytest.raises(KeyboardInterrupt):
         busy(net, fail)
     assert np.isfinite(net.fit(X, Y)["loss"]).all()
+
+
+def test_ctrl_c_ends_a_fit_at_once_with_a_usable_network(make):
+    net = make()
+    sent = []
+
+    def interrupt():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.1, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, Y, epochs=10**9, batch_size=4)
+    assert time.monotonic() - sent[0] < 0.2
+    timer.join()
+    assert np.isfinite(net.parameters).all()
+    assert len(net.fit(X, Y)["loss"]) == 1
 
 
 def test_predictions_may_run_at_the_same_time(make):
