@@ -1,4 +1,4 @@
-"""Random draws: known answers, frozen streams, distributions, no dependence on how they are made."""
+"""Random draws: known answers, frozen streams, distributions, independence of chunks."""
 
 from __future__ import annotations
 

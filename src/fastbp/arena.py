@@ -36,4 +36,4 @@ def aligned_zeros(count: int, dtype: npt.DTypeLike, padding: int = ALIGNMENT) ->
     n_bytes = count * np.dtype(dtype).itemsize
     memory = np.zeros(ALIGNMENT + n_bytes + padding, np.uint8)
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
-    return memory[start : start + n_bytes].view(dtype)
+    return np.ndarray(count, dtype, buffer=memory, offset=start)

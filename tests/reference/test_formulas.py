@@ -1,0 +1,255 @@
+"""The reference's activations, losses, metrics and update rules against their formulas."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from fastbp.engine import Rows
+from fastbp.layers import Activation, Dense
+from fastbp.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from fastbp.metrics import Accuracy
+from fastbp.optimizers import SGD, Adam, Optimizer
+from fastbp.reference import optimizers as rules
+from fastbp.reference.activations import ACTIVATIONS
+from fastbp.reference.losses import loss_gradient, row_losses
+
+# As fastbp/activations.py writes them, of a number with forty digits; c is the constant.
+FORMULAS: dict[str, Any] = {
+    "identity": lambda z, c: z,
+    "sigmoid": lambda z, c: 1 / (1 + mpmath.exp(-z)),
+    "tanh": lambda z, c: mpmath.tanh(z),
+    "relu": lambda z, c: max(z, 0),
+    "leaky_relu": lambda z, c: z if z > 0 else c * z,
+    "elu": lambda z, c: z if z > 0 else c * mpmath.expm1(z),
+    "gelu": lambda z, c: z * mpmath.ncdf(z),
+    "silu": lambda z, c: z / (1 + mpmath.exp(-z)),
+    "softplus": lambda z, c: mpmath.log1p(mpmath.exp(z)),
+}
+CONSTANT = 0.75
+Z = [-1e4, -200.0, -37.5, -6.0, -1.0, -1e-3, 1e-3, 0.5, 3.0, 25.0, 300.0, 1e4]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activations_keep_to_their_formula_up_to_1e4(name: str, dtype: str) -> None:
+    z = np.array([Z], dtype)
+    with np.errstate(all="raise", under="ignore"):
+        a = ACTIVATIONS[name].forward(z, CONSTANT)
+    with mpmath.workdps(40):
+        exact = [float(FORMULAS[name](mpmath.mpf(float(v)), CONSTANT)) for v in z[0]]
+    assert a.dtype == dtype
+    # Roundings of z grow by |z| in exp(z) and by z^2 in erfc(z); exp(-z^2 / 2) is above 0 up to 39.
+    # Below the smallest normal number 0 is as good.
+    info = np.finfo(dtype)
+    limits = (4 + np.minimum(z[0] ** 2, 39**2)) * info.eps * np.abs(exact) + info.tiny
+    assert np.all(np.abs(a[0] - exact) <= limits)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activation_derivatives_keep_to_their_formula_up_to_1e4(name: str, dtype: str) -> None:
+    z = np.array([Z], dtype)
+    with np.errstate(all="raise", under="ignore"):
+        a = ACTIVATIONS[name].forward(z, CONSTANT)
+        dz = ACTIVATIONS[name].backward(np.full_like(z, 2), z, a, CONSTANT)
+    with mpmath.workdps(40):
+        exact = [
+            float(2 * mpmath.diff(lambda v: FORMULAS[name](v, CONSTANT), mpmath.mpf(float(v))))
+            for v in z[0]
+        ]
+    assert dz.dtype == dtype
+    # A few roundings of numbers up to 2; z (1 - s) and z phi(z) are at most of that size.
+    np.testing.assert_allclose(dz[0], exact, rtol=0, atol=16 * np.finfo(dtype).eps)
+
+
+def test_softmax_is_stable_up_to_1e4(dtype: str) -> None:
+    z = np.array([[1e4, 1e4, -1e4], [-1e4, -1e4 + 1, -1e4], [0, 1, 2]], dtype)
+    with np.errstate(all="raise", under="ignore"):
+        a = ACTIVATIONS["softmax"].forward(z, 0)
+    e = math.e
+    exact = [[0.5, 0.5, 0], [1 / (2 + e), e / (2 + e), 1 / (2 + e)]]
+    exact.append([1 / (1 + e + e * e), e / (1 + e + e * e), e * e / (1 + e + e * e)])
+    np.testing.assert_allclose(a, exact, rtol=8 * np.finfo(dtype).eps)
+    assert a.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("loss", "z", "t", "expected"),
+    [
+        (BinaryCrossentropy(), [1e4, -1e4], [0, 1], 1e4),
+        (BinaryCrossentropy(), [1e4, -1e4], [1, 0], 0),
+        (BinaryCrossentropy(), [0, 0], [0.5, 0.25], math.log(2)),
+        (CategoricalCrossentropy(), [1e4, -1e4], [0, 1], 2e4),
+        (CategoricalCrossentropy(), [1e4, -1e4], [1, 0], 0),
+        (CategoricalCrossentropy(), [3, 3], [1, 1], 2 * math.log(2)),
+        (SparseCategoricalCrossentropy(), [-1e4, 1e4], 0, 2e4),
+        (SparseCategoricalCrossentropy(), [0, 0], 1, math.log(2)),
+        (LOSSES["half_squared_error"](), [1, 3], [0, 1], 2.5),
+        (LOSSES["squared_error"](), [1, 3], [0, 1], 5),
+        (LOSSES["mean_squared_error"](), [1, 3], [0, 1], 2.5),
+        (LOSSES["mean_absolute_error"](), [1, 3], [2, 1], 1.5),
+        (LOSSES["huber"](), [0.5, 3], [0, 1], (0.125 + 1.5) / 2),
+        (LOSSES["squared_error"](), [1e30, 0], [0, 0], 1e60),
+    ],
+)
+def test_losses_of_a_row(loss: Loss, z: list[float], t: Any, expected: float, dtype: str) -> None:
+    y = np.array([z], dtype)
+    targets = np.array([t], np.int32 if loss.labels else dtype)
+    with np.errstate(all="raise", under="ignore"):
+        losses = row_losses(loss, y, targets)
+        gradient = loss_gradient(loss, y, targets, np.ones(1))
+    assert losses.dtype == np.float64
+    # log 2 comes from libraries that differ in the last place; 1e30 is rounded to the dtype.
+    np.testing.assert_allclose(losses, [expected], rtol=4 * np.finfo(dtype).eps, atol=0)
+    assert gradient.dtype == dtype
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    "kind", [BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy]
+)
+def test_a_fused_cross_entropy_equals_the_one_from_logits(
+    kind: Any, make_engine: Any, make_rows: Any
+) -> None:
+    fused = make_engine([Dense(3, "tanh"), Dense(3, kind.probability)], 4, kind())
+    logits = make_engine([Dense(3, "tanh"), Dense(3)], 4, kind(from_logits=True))
+    data = make_rows(fused, 6, weighted=True)
+    accuracy = (Accuracy(),)
+    assert fused.loss_and_gradients(data, accuracy, False, None) == logits.loss_and_gradients(
+        data, accuracy, False, None
+    )
+    np.testing.assert_array_equal(fused.gradients, logits.gradients)
+    assert fused.evaluate(data, accuracy, None) == logits.evaluate(data, accuracy, None)
+    z, p = (np.empty((6, 3)) for _ in range(2))
+    logits.predict(data.x, z, None)
+    fused.predict(data.x, p, None)
+    np.testing.assert_array_equal(p, ACTIVATIONS[kind.probability].forward(z, 0))
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "y", "t", "expected"),
+    [
+        ([], SparseCategoricalCrossentropy("mean", True), [[1, 3], [2, 2], [4, 0]], [1, 0, 1], 2),
+        ([], MeanSquaredError(), [[1, 3], [5, 2], [4, 0]], [[0, 9], [0, 1], [1, 0]], 2),
+        ([], MeanSquaredError(), [[0.4], [0.6], [0.5]], [[0], [1], [1]], 2),
+        ([], BinaryCrossentropy(from_logits=True), [[-1, 1], [2, 0.4]], [[0, 0], [1, 1]], 1.5),
+        ([Activation("sigmoid")], BinaryCrossentropy(), [[-1, 1], [2, -3]], [[0, 1], [0, 1]], 1),
+    ],
+    ids=["labels", "largest", "one output", "logits", "probabilities"],
+)
+def test_accuracy(
+    layers: list[Any], loss: Loss, y: Any, t: Any, expected: float, make_engine: Any
+) -> None:
+    x = np.array(y, np.float64)
+    targets = np.array(t, np.int32 if loss.labels else np.float64)
+    weights = np.arange(len(x), dtype=np.float64)  # left aside
+    engine = make_engine(layers, x.shape[1], loss)
+    got = engine.evaluate(Rows(x, targets, weights), (Accuracy(),), None)
+    assert got["accuracy"] == expected / len(x)
+
+
+def by_hand(o: Optimizer, p: float, gradients: list[float]) -> list[float]:
+    """Return one parameter after each step, in Python's own numbers."""
+    m = v = 0.0
+    path = []
+    for t, g in enumerate(gradients, start=1):
+        if isinstance(o, Adam):
+            m = o.beta_1 * m + (1 - o.beta_1) * g
+            v = o.beta_2 * v + (1 - o.beta_2) * g**2
+            a, b = m / (1 - o.beta_1**t), v / (1 - o.beta_2**t)
+            p = p - o.learning_rate * a / (math.sqrt(b) + o.epsilon)
+        elif isinstance(o, SGD) and o.nesterov and o.momentum:
+            # The form of Sutskever et al. with the gradient where the parameter stands.
+            m = o.momentum * m - o.learning_rate * g
+            p = p + o.momentum * m - o.learning_rate * g
+        else:
+            assert isinstance(o, SGD)
+            m = o.momentum * m - o.learning_rate * g
+            p = p + m
+        path.append(p)
+    return path
+
+
+def check_updates(optimizer: Optimizer, dtype: str, make_engine: Any) -> None:
+    """Assert that ten steps of an engine follow the formula."""
+    engine = make_engine([Dense(2)], 2, None, optimizer, dtype)
+    start = engine.parameters.astype(np.float64)
+    gradients = np.random.default_rng(3).normal(size=(10, 6)).astype(dtype)
+    for t, g in enumerate(gradients):
+        engine.gradients[:] = g
+        engine.step()
+        expected = [by_hand(optimizer, start[i], gradients[:, i].tolist())[t] for i in range(6)]
+        # Each step rounds some ten times.
+        limit = 10 * (t + 1) * np.finfo(dtype).eps
+        np.testing.assert_allclose(engine.parameters, expected, rtol=limit, atol=limit)
+    assert (engine.position.steps, engine.position.batches) == (10, 10)
+    assert engine.parameters.dtype == engine.state.dtype == dtype
+
+
+RULES = [
+    SGD(0.1),
+    SGD(0.1, momentum=0.9),
+    SGD(0.1, momentum=0.9, nesterov=True),
+    SGD(0.1, nesterov=True),
+    Adam(0.01),
+    Adam(np.float64(0.1), beta_1=0.5, beta_2=0.9, epsilon=0.1),
+]
+
+
+@pytest.mark.parametrize("optimizer", RULES, ids=repr)
+def test_updates_follow_the_formula(optimizer: Optimizer, dtype: str, make_engine: Any) -> None:
+    check_updates(optimizer, dtype, make_engine)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_an_error_of_one_in_a_thousand_in_an_update_is_found(
+    name: str, make_engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = rules.OPTIMIZERS[name]
+
+    def wrong(o: Any, p: Any, g: Any, state: Any, t: int) -> Any:
+        after, state = right(o, p, g, state, t)
+        return p + 1.001 * (after - p), state
+
+    monkeypatch.setitem(rules.OPTIMIZERS, name, wrong)
+    with pytest.raises(AssertionError):
+        check_updates({"sgd": SGD(0.1), "adam": Adam(0.1)}[name], "float32", make_engine)
+
+
+def test_an_update_leaves_frozen_parameters_and_their_state_alone(make_engine: Any) -> None:
+    layers = [Dense(2, trainable=False), Dense(2, bias_trainable=False)]
+    engine = make_engine(layers, 2, None, Adam())
+    before = engine.parameters.copy()
+    engine.gradients[:] = 1
+    engine.step()
+    trained = np.zeros(engine.plan.n_parameters, bool)
+    trained[4:8] = True  # the weights of the second layer
+    np.testing.assert_array_equal(engine.parameters != before, trained)
+    np.testing.assert_array_equal((engine.state != 0).all(axis=0), trained)
+
+
+def test_a_new_optimizer_starts_afresh_and_new_constants_do_not(make_engine: Any) -> None:
+    engine = make_engine([Dense(2)], 2, None, Adam(0.1))
+    engine.gradients[:] = 1
+    engine.step()
+    state = engine.state
+    engine.optimizer = Adam(0.2)
+    assert engine.optimizer == Adam(0.2)
+    assert engine.state is state
+    assert engine.position.steps == 1
+    for optimizer in (SGD(0.1, momentum=0.5), SGD(0.1), Adam(0.1)):
+        engine.optimizer = optimizer
+        assert engine.optimizer is optimizer
+        assert engine.state.shape == (optimizer.n_states, 6)
+        assert not engine.state.any()
+        assert (engine.position.steps, engine.position.batches) == (0, 1)
