@@ -1,6 +1,7 @@
 """The programs in examples/ do what they say."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,12 @@ def test_mnist_names_the_files_it_misses(mnist, tmp_path, core):
 def test_mnist_reads_real_digits_with_92_percent_or_better(mnist, mnist_folder, core):
     # 5 epochs over 10,000 images; scikit-learn's MLP reaches 94.9 % in 10.
     assert mnist.main([str(mnist_folder)])["accuracy"] >= 0.92
+
+
+def test_tour_of_the_readme_runs(core, capsys):
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(program, names)
+    assert names["probabilities"].shape == (397, 10)
+    assert names["net"].evaluate(names["x"], names["y"])["accuracy"] > 0.95
+    assert "2,410 parameters" in capsys.readouterr().out
