@@ -1,0 +1,129 @@
+/* The kernel table: what an instruction set provides, with the contract of each entry.
+ *
+ * A kernel works on a register tile or a span; the loops around it are Cython's. Every entry gives
+ * the same bits in every table: the scalar table is the definition. Buffers are float or double,
+ * whichever the table is for; strides count elements. Kernels allocate nothing, cannot fail, read
+ * at most FBP_PADDING bytes past a tensor and never write there. Unless an entry says otherwise,
+ * buffers don't overlap.
+ *
+ * # IN and # OUT mark what is read and written.
+ */
+#ifndef FASTBP_KERNELS_H
+#define FASTBP_KERNELS_H
+
+#include "fastbp.h"
+
+/* Where a chain of fused multiply-adds starts and what becomes of its result r. */
+typedef enum fbp_chain {
+    FBP_CHAIN_START,    /* from 0;  c = r */
+    FBP_CHAIN_CONTINUE, /* from c;  c = r */
+    FBP_CHAIN_ADD       /* from 0;  c = c + r */
+} fbp_chain;
+
+typedef struct fbp_kernels {
+    const char *isa;
+    size_t itemsize;     /* bytes of an element */
+    size_t row_lanes;    /* 64 / itemsize, for every instruction set */
+    size_t tile_rows;    /* the register tile of matmul_tile */
+    size_t tile_columns;
+
+    /* One register tile of C (+)= A B: m <= tile_rows, n <= tile_columns, k <= FBP_BLOCK.
+     * A(m, k) = a[m * a_m + k * a_k]; B(k, n) = b[k * b_k + n]; C(m, n) = c[m * c_m + n].
+     * Each element is one chain of fused multiply-adds over ascending k. */
+    void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k,
+                        const void *a /* IN */, ptrdiff_t a_m, ptrdiff_t a_k,
+                        const void *b /* IN */, ptrdiff_t b_k,
+                        void *c /* OUT */, ptrdiff_t c_m);
+
+    /* panel(k, n) = w[n * w_n + k], rows of the panel tile_columns apart: W^T for matmul_tile. */
+    void (*pack_transposed)(size_t k, size_t n, const void *w /* IN */, ptrdiff_t w_n,
+                            void *panel /* OUT */);
+
+    /* Narrow layers (inputs and outputs < row_lanes): row b of a slot goes to lane b % row_lanes;
+     * lane l keeps (n_in + 1, n_out) chains over its ascending rows, x with a 1 behind it times
+     * delta. `first` is the place in the slot of row 0 here.
+     * lanes: (row_lanes, (n_in + 1) * n_out), zeroed by the caller at each FBP_BLOCK rows. */
+    void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
+                            const void *x_bi /* IN */, const void *delta_bo /* IN */,
+                            void *lanes /* IN OUT */);
+
+    /* lanes summed in a halving tree (lane l += lane l + 8, + 4, + 2, + 1; from + 4 in float64)
+     * into lane 0, over `count` elements `stride` apart between lanes. */
+    void (*narrow_sum)(size_t count, size_t stride, void *lanes /* IN OUT */);
+
+    /* a += b over a span. */
+    void (*add)(size_t n, const void *b /* IN */, void *a /* IN OUT */);
+
+    /* y_bo += bias_o on every row. */
+    void (*add_bias)(size_t rows, size_t n, const void *bias_o /* IN */, void *y_bo /* IN OUT */);
+
+    /* out = factor * x over a span; out may be x. */
+    void (*scale)(size_t n, double factor, const void *x /* IN */, void *out /* OUT */);
+
+    /* out = a * b over a span; out may be a. */
+    void (*multiply)(size_t n, const void *a /* IN */, const void *b /* IN */, void *out /* OUT */);
+
+    /* a = f(z) over a span, f not softmax; a may be z. */
+    void (*activate)(fbp_activation f, double parameter, size_t n,
+                     const void *z /* IN */, void *a /* OUT */);
+
+    /* dz = da f'(z) over a span, f not softmax; from a alone, or from z where f needs it (then z
+     * is not NULL). dz may be da. */
+    void (*activate_backward)(fbp_activation f, double parameter, size_t n, const void *z /* IN */,
+                              const void *a /* IN */, const void *da /* IN */, void *dz /* OUT */);
+
+    /* p = softmax(z) by row: sums over row_lanes lanes (element o to lane o % row_lanes) and the
+     * halving tree of narrow_sum. p may be z. */
+    void (*softmax)(size_t rows, size_t n, const void *z /* IN */, void *p /* OUT */);
+
+    /* dz_i = p_i (dp_i - sum_j dp_j p_j), the sum as in softmax. dz may be dp. */
+    void (*softmax_backward)(size_t rows, size_t n, const void *p /* IN */,
+                             const void *dp /* IN */, void *dz /* OUT */);
+
+    /* Loss of each row, and its delta times row_scale. `targets` is (rows, n) like y, or int32
+     * labels (rows,). With `fused`, y holds z on entry and the softmax or sigmoid of it on return;
+     * a cross-entropy without `fused` reads z and leaves it. delta NULL: none wanted.
+     * Elements of a row are summed in float64, element o to lane o % 8, and a halving tree. */
+    void (*loss)(fbp_loss loss, double parameter, bool fused, size_t rows, size_t n,
+                 const void *targets /* IN */, const void *row_scale /* IN */,
+                 void *y_bo /* IN OUT */, void *delta_bo /* OUT */, double *row_loss /* OUT */);
+
+    /* Share of each row that is right, as the accuracy metric counts it. */
+    void (*accuracy)(fbp_accuracy kind, double threshold, size_t rows, size_t n,
+                     const void *targets /* IN */, const void *y_bo /* IN */,
+                     double *row_right /* OUT */);
+
+    /* One optimizer step over a span; `constants` as update.pyx fills them. */
+    void (*update[FBP_N_OPTIMIZERS])(const double *constants, size_t n, const void *g /* IN */,
+                                     void *p /* IN OUT */, void *s0 /* IN OUT */,
+                                     void *s1 /* IN OUT */);
+
+    /* mask_bn = scale where the element is kept, else 0: kept if its random word >= threshold.
+     * Rows [first, first + rows) of batch `index`. */
+    void (*dropout_mask)(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,
+                         double scale, size_t first, size_t rows, size_t n, void *mask /* OUT */);
+
+    /* n elements of another type to this one, rounded. */
+    void (*convert[FBP_N_SOURCES])(size_t n, const void *from /* IN */, void *to /* OUT */);
+
+    /* Whether no element is infinite or NaN. */
+    bool (*all_finite)(size_t n, const void *x /* IN */);
+} fbp_kernels;
+
+/* The table that dispatch chose, for elements of 4 or 8 bytes (dispatch.c). */
+const fbp_kernels *fbp_kernels_for(size_t itemsize);
+
+/* Choose a table by name; NULL takes FASTBP_ISA, or the best this CPU has. Returns false, leaving
+ * the choice as it was, if the name is unknown or the CPU lacks it. */
+bool fbp_choose_isa(const char *name);
+
+/* Names of all tables built in, best last, and whether the CPU has each. */
+size_t fbp_n_isas(void);
+const char *fbp_isa_name(size_t index);
+bool fbp_isa_available(size_t index);
+
+/* Compiler and switches of this build. */
+const char *fbp_build_compiler(void);
+const char *fbp_build_switches(void);
+
+#endif

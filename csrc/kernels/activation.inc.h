@@ -1,0 +1,90 @@
+/* Activation functions, forward and backward. fastbp/activations.py has the formulas. */
+
+/* f(z, -, parameter) */
+INLINE vec identity_of(vec z, vec b, vec c) { return (void)b, (void)c, z; }
+INLINE vec sigmoid_of(vec z, vec b, vec c) { return (void)b, (void)c, m_sigmoid(z); }
+INLINE vec tanh_of(vec z, vec b, vec c) { return (void)b, (void)c, m_tanh(z); }
+INLINE vec relu_of(vec z, vec b, vec c) { return (void)b, (void)c, v_max(v_set(0), z); }
+INLINE vec leaky_relu_of(vec z, vec b, vec slope)
+{
+    return (void)b, v_select(v_gt(z, v_set(0)), z, v_mul(slope, z));
+}
+INLINE vec elu_of(vec z, vec b, vec alpha)
+{
+    return (void)b, v_select(v_gt(z, v_set(0)), z, v_mul(alpha, m_expm1(z)));
+}
+INLINE vec gelu_of(vec z, vec b, vec c) { return (void)b, (void)c, v_mul(z, m_normal_cdf(z)); }
+INLINE vec silu_of(vec z, vec b, vec c) { return (void)b, (void)c, v_mul(z, m_sigmoid(z)); }
+INLINE vec softplus_of(vec z, vec b, vec c)
+{
+    (void)b, (void)c;
+    return v_add(v_max(v_set(0), z), m_log1p(m_exp(v_neg(v_abs(z)))));
+}
+
+/* da f'(z): f(a or z, da, parameter) */
+INLINE vec sigmoid_slope(vec a, vec da, vec c)
+{
+    return (void)c, v_mul(da, v_mul(a, v_sub(v_set(1), a)));
+}
+INLINE vec tanh_slope(vec a, vec da, vec c)
+{
+    return (void)c, v_mul(da, v_fnma(a, a, v_set(1)));
+}
+INLINE vec relu_slope(vec a, vec da, vec c)
+{
+    return (void)c, v_select(v_gt(a, v_set(0)), da, v_set(0));
+}
+INLINE vec leaky_relu_slope(vec a, vec da, vec slope)
+{
+    return v_select(v_gt(a, v_set(0)), da, v_mul(slope, da));
+}
+INLINE vec elu_slope(vec a, vec da, vec alpha)
+{
+    return v_select(v_gt(a, v_set(0)), da, v_mul(da, v_add(a, alpha)));
+}
+INLINE vec gelu_slope(vec z, vec da, vec c)
+{
+    (void)c;
+    vec density = v_mul(v_set((real)0.39894228040143267794), m_exp(v_mul(v_mul(v_set((real)-0.5), z), z)));
+    return v_mul(da, v_fma(z, density, m_normal_cdf(z)));
+}
+INLINE vec silu_slope(vec z, vec da, vec c)
+{
+    (void)c;
+    vec s = m_sigmoid(z);
+    return v_mul(da, v_mul(s, v_fma(z, v_sub(v_set(1), s), v_set(1))));
+}
+INLINE vec softplus_slope(vec z, vec da, vec c) { return (void)c, v_mul(da, m_sigmoid(z)); }
+
+static void activate(fbp_activation f, double parameter, size_t n, const void *z, void *a)
+{
+    real c = (real)parameter;
+    switch (f) {
+    case FBP_ACTIVATION_sigmoid: map_constant(sigmoid_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_tanh: map_constant(tanh_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_relu: map_constant(relu_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_leaky_relu: map_constant(leaky_relu_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_elu: map_constant(elu_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_gelu: map_constant(gelu_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_silu: map_constant(silu_of, n, z, z, c, a); break;
+    case FBP_ACTIVATION_softplus: map_constant(softplus_of, n, z, z, c, a); break;
+    default: if (a != z) map_constant(identity_of, n, z, z, c, a);
+    }
+}
+
+static void activate_backward(fbp_activation f, double parameter, size_t n, const void *z,
+                              const void *a, const void *da, void *dz)
+{
+    real c = (real)parameter;
+    switch (f) {
+    case FBP_ACTIVATION_sigmoid: map_constant(sigmoid_slope, n, a, da, c, dz); break;
+    case FBP_ACTIVATION_tanh: map_constant(tanh_slope, n, a, da, c, dz); break;
+    case FBP_ACTIVATION_relu: map_constant(relu_slope, n, a, da, c, dz); break;
+    case FBP_ACTIVATION_leaky_relu: map_constant(leaky_relu_slope, n, a, da, c, dz); break;
+    case FBP_ACTIVATION_elu: map_constant(elu_slope, n, a, da, c, dz); break;
+    case FBP_ACTIVATION_gelu: map_constant(gelu_slope, n, z, da, c, dz); break;
+    case FBP_ACTIVATION_silu: map_constant(silu_slope, n, z, da, c, dz); break;
+    case FBP_ACTIVATION_softplus: map_constant(softplus_slope, n, z, da, c, dz); break;
+    default: if (dz != da) map_constant(identity_of, n, da, da, c, dz);
+    }
+}

@@ -1,0 +1,181 @@
+/* Losses and the accuracy metric. fastbp/losses.py has the formulas.
+ *
+ * The elementwise losses differ in two small functions of the error e = y - t: the term of the loss
+ * (float64) and the derivative (real). The cross-entropies read z. */
+
+typedef double (*loss_term)(real e, double parameter);
+typedef real (*loss_slope)(real e, real parameter);
+
+INLINE double half_square(real e, double c) { return (void)c, 0.5 * ((double)e * (double)e); }
+INLINE double square(real e, double c) { return (void)c, (double)e * (double)e; }
+INLINE double magnitude(real e, double c) { return (void)c, e < 0 ? -(double)e : (double)e; }
+INLINE double huber_term(real e, double delta)
+{
+    double size = magnitude(e, 0);
+    return size <= delta ? 0.5 * size * size : delta * (size - 0.5 * delta);
+}
+INLINE real error_itself(real e, real c) { return (void)c, e; }
+INLINE real twice_error(real e, real c) { return (void)c, 2 * e; }
+/* e - e is 0, or NaN for a NaN, which must not be lost. */
+INLINE real sign_of(real e, real c) { return (void)c, e > 0 ? 1 : e < 0 ? -1 : e - e; }
+INLINE real clipped_error(real e, real delta) { return e > delta ? delta : e < -delta ? -delta : e; }
+
+/* L = divisor sum term(e), dL/dy = row_scale divisor slope(e) */
+INLINE void error_loss(loss_term term, loss_slope slope, double parameter, double divisor,
+                       size_t rows, size_t n, const real *t, const real *row_scale,
+                       const real *y, real *delta, double *row_loss)
+{
+    for (size_t b = 0; b < rows; b++, t += n, y += n) {
+        double lanes[8] = {0};
+        for (size_t o = 0; o < n; o++)
+            lanes[o % 8] = lanes[o % 8] + term(y[o] - t[o], parameter);
+        row_loss[b] = double_lanes_sum(lanes) * divisor;
+        if (!delta) continue;
+        real factor = row_scale[b] * (real)divisor;
+        for (size_t o = 0; o < n; o++, delta++)
+            *delta = slope(y[o] - t[o], (real)parameter) * factor;
+    }
+}
+
+/* Elements at a time for vector functions inside float64 sums. */
+#define PIECE ROW_LANES
+
+INLINE vec yes_no_term(vec z, vec t, vec c) { return v_fnma(t, z, softplus_of(z, z, c)); }
+INLINE vec difference_of(vec a, vec b, vec c) { return v_mul(v_sub(a, b), c); }
+
+/* L = 1/n sum (softplus(z) - t z), dL/dz = row_scale 1/n (sigmoid(z) - t) */
+static void binary_crossentropy(bool fused, size_t rows, size_t n, const real *t,
+                                const real *row_scale, real *y, real *delta, double *row_loss)
+{
+    for (size_t b = 0; b < rows; b++, t += n, y += n) {
+        double lanes[8] = {0};
+        real terms[PIECE];
+        for (size_t at = 0; at < n; at += PIECE) {
+            size_t piece = n - at < PIECE ? n - at : PIECE;
+            map_constant(yes_no_term, piece, y + at, t + at, 0, terms);
+            for (size_t o = 0; o < piece; o++) lanes[o % 8] = lanes[o % 8] + (double)terms[o];
+        }
+        row_loss[b] = double_lanes_sum(lanes) / (double)n;
+        if (delta) {
+            map_constant(sigmoid_of, n, y, y, 0, delta);
+            if (fused) memcpy(y, delta, n * sizeof(real));
+            map_constant(difference_of, n, delta, t, row_scale[b] / (real)n, delta);
+            delta += n;
+        } else if (fused) {
+            map_constant(sigmoid_of, n, y, y, 0, y);
+        }
+    }
+}
+
+/* L = sum t (log sum exp(z) - z) over the row; with a label only that class counts. */
+static double distribution_loss(size_t n, const real *z, const real *t, const int32_t *label,
+                                double log_sum)
+{
+    if (label) return log_sum - (double)z[*label];
+    double lanes[8] = {0};
+    for (size_t o = 0; o < n; o++)
+        lanes[o % 8] = lanes[o % 8] + (double)t[o] * (log_sum - (double)z[o]);
+    return double_lanes_sum(lanes);
+}
+
+INLINE vec excess_of(vec p, vec t, vec c) { return v_fma(p, c, v_neg(t)); }
+
+/* delta = row_scale (p sum t - t) */
+static void distribution_delta(size_t n, const real *p, const real *t, const int32_t *label,
+                               real row_scale, real *delta)
+{
+    if (label) {
+        map_constant(scaled, n, p, p, row_scale, delta);
+        delta[*label] = (p[*label] - 1) * row_scale;
+        return;
+    }
+    real lanes[ROW_LANES] = {0};
+    for (size_t o = 0; o < n; o++) lanes[o % ROW_LANES] = lanes[o % ROW_LANES] + t[o];
+    map_constant(excess_of, n, p, t, lanes_sum(lanes), delta);
+    map_constant(scaled, n, delta, delta, row_scale, delta);
+}
+
+/* Categorical cross-entropy from z, with targets t or labels. p is left in delta for a moment where
+ * z must stay. */
+static void categorical_crossentropy(bool fused, size_t rows, size_t n, const real *t,
+                                     const int32_t *labels, const real *row_scale, real *y,
+                                     real *delta, double *row_loss)
+{
+    for (size_t b = 0; b < rows; b++, y += n) {
+        const int32_t *label = labels ? labels + b : NULL;
+        const real *t_o = labels ? NULL : t + b * n;
+        real most = row_max(n, y), log_sum[LANES];
+        real *p = delta ? delta + b * n : NULL;
+        real sum = row_exp(n, y, most, p);
+        v_store(log_sum, m_log(v_set(sum)));
+        row_loss[b] = distribution_loss(n, y, t_o, label, (double)most + (double)log_sum[0]);
+        if (p) {
+            map_constant(quotient_of, n, p, p, sum, p);
+            if (fused) memcpy(y, p, n * sizeof(real));
+            distribution_delta(n, p, t_o, label, row_scale[b], p);
+        } else if (fused) {
+            softmax(1, n, y, y);
+        }
+    }
+}
+
+static void loss(fbp_loss kind, double parameter, bool fused, size_t rows, size_t n,
+                 const void *targets, const void *row_scale, void *y_bo, void *delta_bo,
+                 double *row_loss)
+{
+    const real *t = targets, *w = row_scale;
+    real *y = y_bo, *delta = delta_bo;
+    const double mean = 1.0 / (double)n;
+    switch (kind) {
+    case FBP_LOSS_half_squared_error:
+        error_loss(half_square, error_itself, parameter, 1, rows, n, t, w, y, delta, row_loss);
+        break;
+    case FBP_LOSS_squared_error:
+        error_loss(square, twice_error, parameter, 1, rows, n, t, w, y, delta, row_loss);
+        break;
+    case FBP_LOSS_mean_squared_error:
+        error_loss(square, twice_error, parameter, mean, rows, n, t, w, y, delta, row_loss);
+        break;
+    case FBP_LOSS_mean_absolute_error:
+        error_loss(magnitude, sign_of, parameter, mean, rows, n, t, w, y, delta, row_loss);
+        break;
+    case FBP_LOSS_huber:
+        error_loss(huber_term, clipped_error, parameter, mean, rows, n, t, w, y, delta, row_loss);
+        break;
+    case FBP_LOSS_binary_crossentropy:
+        binary_crossentropy(fused, rows, n, t, w, y, delta, row_loss);
+        break;
+    case FBP_LOSS_categorical_crossentropy:
+        categorical_crossentropy(fused, rows, n, t, NULL, w, y, delta, row_loss);
+        break;
+    default:
+        categorical_crossentropy(fused, rows, n, NULL, targets, w, y, delta, row_loss);
+    }
+}
+
+/* Place of the largest element, the first of equals. */
+static size_t largest(size_t n, const real *y)
+{
+    size_t at = 0;
+    for (size_t o = 1; o < n; o++)
+        if (y[o] > y[at]) at = o;
+    return at;
+}
+
+static void accuracy(fbp_accuracy kind, double threshold, size_t rows, size_t n,
+                     const void *targets, const void *y_bo, double *row_right)
+{
+    const real *t = targets, *y = y_bo;
+    const real half = (real)0.5, border = (real)threshold;
+    for (size_t b = 0; b < rows; b++, y += n, t += n) {
+        if (kind == FBP_ACCURACY_LABEL) {
+            row_right[b] = largest(n, y) == (size_t)((const int32_t *)targets)[b];
+        } else if (kind == FBP_ACCURACY_LARGEST) {
+            row_right[b] = largest(n, y) == largest(n, t);
+        } else {
+            size_t right = 0;
+            for (size_t o = 0; o < n; o++) right += (y[o] > border) == (t[o] > half);
+            row_right[b] = (double)right / (double)n;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+/* Elementwise arithmetic over spans, and the loop that carries a vector function over one. */
+
+/* out = f(a, b, c) element by element; operands that f does not use may be any readable span. */
+typedef vec (*vector_function)(vec a, vec b, vec c);
+
+INLINE void map(vector_function f, size_t n, const real *a, const real *b, const real *c, real *out)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(out + i, f(v_load(a + i), v_load(b + i), v_load(c + i)));
+    if (i < n) {
+        size_t rest = n - i;
+        vec last = f(v_load_part(a + i, rest), v_load_part(b + i, rest), v_load_part(c + i, rest));
+        v_store_part(out + i, last, rest);
+    }
+}
+
+/* The same with one constant for c. */
+INLINE void map_constant(vector_function f, size_t n, const real *a, const real *b, real c, real *out)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(out + i, f(v_load(a + i), v_load(b + i), v_set(c)));
+    if (i < n) {
+        size_t rest = n - i;
+        v_store_part(out + i, f(v_load_part(a + i, rest), v_load_part(b + i, rest), v_set(c)), rest);
+    }
+}
+
+INLINE vec sum_of(vec a, vec b, vec c) { return (void)c, v_add(a, b); }
+INLINE vec product_of(vec a, vec b, vec c) { return (void)c, v_mul(a, b); }
+INLINE vec scaled(vec a, vec b, vec c) { return (void)b, v_mul(a, c); }
+
+static void add(size_t n, const void *b, void *a) { map(sum_of, n, a, b, b, a); }
+
+static void add_bias(size_t rows, size_t n, const void *bias_o, void *y_bo)
+{
+    for (size_t b = 0; b < rows; b++) add(n, bias_o, (real *)y_bo + b * n);
+}
+
+static void scale(size_t n, double factor, const void *x, void *out)
+{
+    map_constant(scaled, n, x, x, (real)factor, out);
+}
+
+static void multiply(size_t n, const void *a, const void *b, void *out)
+{
+    map(product_of, n, a, b, b, out);
+}
+
+/* x - x is 0 for finite x and NaN otherwise. */
+static bool all_finite(size_t n, const void *x)
+{
+    const real *element = x;
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite &= element[i] - element[i] == 0;
+    return finite;
+}

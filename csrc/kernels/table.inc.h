@@ -1,0 +1,49 @@
+/* One kernel table: included by isa_*.c, which names the instruction set and its simd header.
+ * Compiled once for float and once for double, with -DFBP_REAL_BITS=32 or 64. */
+#include "../kernels.h"
+
+#include FBP_SIMD
+
+#include "math.inc.h"
+#include "lanes.inc.h"
+#include "matmul.inc.h"
+#include "narrow.inc.h"
+#include "span.inc.h"
+#include "activation.inc.h"
+#include "softmax.inc.h"
+#include "loss.inc.h"
+#include "update.inc.h"
+#include "dropout.inc.h"
+#include "convert.inc.h"
+
+#define FBP_PASTE(isa, bits) fbp_kernels_##isa##_##bits
+#define FBP_TABLE(isa, bits) FBP_PASTE(isa, bits)
+#define FBP_QUOTE(text) #text
+#define FBP_TEXT(text) FBP_QUOTE(text)
+#define FBP_AS_CONVERT(name, type) convert_##name,
+
+const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
+    .isa = FBP_TEXT(FBP_ISA),
+    .itemsize = sizeof(real),
+    .row_lanes = ROW_LANES,
+    .tile_rows = TILE_ROWS,
+    .tile_columns = TILE_VECTORS * LANES,
+    .matmul_tile = matmul_tile,
+    .pack_transposed = pack_transposed,
+    .narrow_gradient = narrow_gradient,
+    .narrow_sum = narrow_sum,
+    .add = add,
+    .add_bias = add_bias,
+    .scale = scale,
+    .multiply = multiply,
+    .activate = activate,
+    .activate_backward = activate_backward,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .loss = loss,
+    .accuracy = accuracy,
+    .update = {[FBP_OPTIMIZER_sgd] = sgd, [FBP_OPTIMIZER_adam] = adam},
+    .dropout_mask = dropout_mask,
+    .convert = {FBP_SOURCES(FBP_AS_CONVERT)},
+    .all_finite = all_finite,
+};

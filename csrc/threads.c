@@ -1,0 +1,107 @@
+#define _GNU_SOURCE
+#include "threads.h"
+
+#include "barrier.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#if FBP_OPENMP
+#include <omp.h>
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+#if FBP_OPENMP
+int fbp_team_size(void) { return omp_get_num_threads(); }
+int fbp_team_rank(void) { return omp_get_thread_num(); }
+bool fbp_has_openmp(void) { return true; }
+
+int fbp_most_threads(void)
+{
+    return omp_get_active_level() >= omp_get_max_active_levels() ? 1 : omp_get_max_threads();
+}
+
+static void release_threads(void) { (void)omp_pause_resource_all(omp_pause_hard); }
+bool fbp_install_fork_handler(void) { return pthread_atfork(release_threads, NULL, NULL) == 0; }
+#else
+int fbp_team_size(void) { return 1; }
+int fbp_team_rank(void) { return 0; }
+bool fbp_has_openmp(void) { return false; }
+int fbp_most_threads(void) { return 1; }
+bool fbp_install_fork_handler(void) { return true; }
+#endif
+
+/* CPU quota of the cgroup in whole cores, rounded up; 0 if there is none (cgroup v2, then v1). */
+static int quota_cores(void)
+{
+    double quota = 0, period = 0;
+    char word[32];
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (file) {
+        if (fscanf(file, "%31s %lf", word, &period) != 2 || sscanf(word, "%lf", &quota) != 1) quota = 0;
+        fclose(file);
+    } else if ((file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {
+        if (fscanf(file, "%lf", &quota) != 1) quota = 0;
+        fclose(file);
+        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
+        if (file && fscanf(file, "%lf", &period) != 1) period = 0;
+        if (file) fclose(file);
+    }
+    if (quota <= 0 || period <= 0) return 0;
+    int cores = (int)(quota / period);
+    return cores < quota / period ? cores + 1 : cores;
+}
+
+static int usable_cores(void)
+{
+    int cores = 1 << 20, quota = quota_cores();
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
+#endif
+    return quota && quota < cores ? quota : cores;
+}
+
+int fbp_useful_threads(void)
+{
+    static _Atomic int cores;
+    static _Atomic int64_t read_at; /* seconds */
+    int most = fbp_most_threads();
+    if (most == 1) return 1;
+    int64_t now = (int64_t)fbp_clock();
+    if (atomic_load(&cores) == 0 || atomic_load(&read_at) != now) {
+        atomic_store(&cores, usable_cores());
+        atomic_store(&read_at, now);
+    }
+    int most_cores = atomic_load(&cores);
+    return most < most_cores ? most : most_cores;
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+#define FLUSH_MODE 0x8040u /* flush to zero, denormals are zero */
+uint64_t fbp_flush_begin(void)
+{
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | FLUSH_MODE);
+    return mode;
+}
+void fbp_flush_end(uint64_t mode) { _mm_setcsr((unsigned)mode); }
+#elif defined(__aarch64__)
+#define FLUSH_MODE (UINT64_C(1) << 24) /* FPCR.FZ */
+uint64_t fbp_flush_begin(void)
+{
+    uint64_t mode;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(mode | FLUSH_MODE));
+    return mode;
+}
+void fbp_flush_end(uint64_t mode) { __asm__ __volatile__("msr fpcr, %0" : : "r"(mode)); }
+#else
+uint64_t fbp_flush_begin(void) { return 0; }
+void fbp_flush_end(uint64_t mode) { (void)mode; }
+#endif

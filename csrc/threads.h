@@ -1,0 +1,33 @@
+/* Threads: the team of a parallel region, how many threads may be used, fork, and the flushing of
+ * subnormal numbers. threads.c is the only file that includes omp.h. */
+#ifndef FASTBP_THREADS_H
+#define FASTBP_THREADS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Inside a parallel region: its size and this thread's place in it. Without OpenMP 1 and 0. */
+int fbp_team_size(void);
+int fbp_team_rank(void);
+
+/* How many threads OpenMP would give a region opened here: OMP_NUM_THREADS and whatever limits were
+ * set since; 1 inside another region, and without OpenMP. */
+int fbp_most_threads(void);
+
+/* The same, but no more than CPU affinity and the cgroup's quota allow. Those two are read at most
+ * once a second. */
+int fbp_useful_threads(void);
+
+/* Whether the build has OpenMP. */
+bool fbp_has_openmp(void);
+
+/* Make fork safe after a parallel region: libgomp's threads don't survive in the child, so they are
+ * released before the fork and start anew in whichever process needs them. Returns false if no
+ * handler could be installed. */
+bool fbp_install_fork_handler(void);
+
+/* Make subnormal numbers count as zero on this thread; returns the mode to restore. */
+uint64_t fbp_flush_begin(void);
+void fbp_flush_end(uint64_t mode);
+
+#endif

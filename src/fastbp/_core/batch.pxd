@@ -1,0 +1,40 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from fastbp._core.layout cimport fbp_barrier, fbp_frame, fbp_plan
+from fastbp._core.rows cimport Data, Pass, Scratch
+from fastbp._core.update cimport Memory, Rule
+
+cdef struct Team:
+    # What the threads of one region share while they run batches.
+    const fbp_plan *plan
+    Memory memory
+    Scratch *scratches         # one a thread
+    fbp_frame frame            # of the whole batch, for a Pass that keeps it
+    char *slots                # slots 1, 2, ...
+    size_t slot_bytes
+    double *row_losses
+    double *row_rights
+    volatile int fault
+    fbp_barrier barrier
+
+cdef struct Worker:
+    # One thread's view.
+    Team *team
+    int rank
+    int size
+
+cdef struct Score:
+    # Sums over rows: of loss times weight, of weights, of right answers.
+    double loss
+    double weight
+    double right
+
+cdef void sync(const Worker *worker) noexcept nogil
+cdef size_t share(size_t n, int part, int parts, size_t grain) noexcept nogil
+cdef double gradient_scale(const Pass *run) noexcept nogil
+cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil
+cdef Score score_of(const Pass *run) noexcept nogil
+cdef void run_share(const Worker *worker, Pass *run) noexcept nogil
+cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
+                         uint64_t step) noexcept nogil
+cdef Score evaluate_share(const Worker *worker, Pass run) noexcept nogil

@@ -1,0 +1,252 @@
+"""One batch, by a team of threads: rows forward and back, gradients, update.
+
+The team meets at a barrier between the two halves. In a plan of small layers a thread owns whole
+slots of rows, whose gradients it sums while they pass; then it owns a part of the parameters, for
+which it adds the slots and takes the optimizer's step. In a wide plan a thread owns some rows in the
+first half, and in the second some rows of each weight matrix, whose gradient it forms over the whole
+batch. Who owns what never changes a bit.
+"""
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+from fastbp._core.delta cimport RowRun, Target, add_rows, arena_target, slot_target
+from fastbp._core.layout cimport (
+    FBP_BLOCK,
+    FBP_CHUNK,
+    FBP_OP_dense,
+    fbp_frame,
+    fbp_op,
+    fbp_plan,
+    fbp_slot_rows,
+    fbp_slots,
+    fbp_wait,
+)
+from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, run_rows
+from fastbp._core.update cimport (
+    MOST_CONSTANTS,
+    Memory,
+    Rule,
+    step_constants,
+    sum_slots,
+    update_span,
+)
+
+
+cdef void sync(const Worker *worker) noexcept nogil:
+    fbp_wait(&worker.team.barrier, worker.size)
+
+
+cdef size_t share(size_t n, int part, int parts, size_t grain) noexcept nogil:
+    """Where part `part` of n things begins, in whole grains; part == parts gives n."""
+    cdef size_t grains = (n + grain - 1) // grain
+    return min(n, grains * <size_t>part // <size_t>parts * grain)
+
+
+# Sums over the rows of a batch: float64, eight lanes within chunks of 4,096, chunks in order.
+
+cdef double fold(double *lanes) noexcept nogil:
+    """The sum of eight lanes, by halves."""
+    cdef size_t lane, half = 4
+    while half > 0:
+        for lane in range(half):
+            lanes[lane] += lanes[lane + half]
+        half //= 2
+    return lanes[0]
+
+
+cdef double sum_of(const double *values, size_t n) noexcept nogil:
+    cdef double lanes[8]
+    cdef double total = 0.0
+    cdef size_t at, i
+    for at from 0 <= at < n by FBP_CHUNK:
+        memset(lanes, 0, sizeof(lanes))
+        for i in range(at, min(at + FBP_CHUNK, n)):
+            lanes[i % 8] += values[i]
+        total += fold(lanes)
+    return total
+
+
+cdef double weight_of(const Pass *run) noexcept nogil:
+    """Sum of the sample weights of the batch."""
+    cdef double lanes[8]
+    cdef double total = 0.0
+    cdef size_t at, row
+    if run.data.weights == NULL:
+        return <double>run.rows
+    for at from 0 <= at < run.rows by FBP_CHUNK:
+        memset(lanes, 0, sizeof(lanes))
+        for row in range(at, min(at + FBP_CHUNK, run.rows)):
+            lanes[row % 8] += row_weight(run, row)
+        total += fold(lanes)
+    return total
+
+
+cdef double gradient_scale(const Pass *run) noexcept nogil:
+    """What a row of weight 1 counts in the gradient of its batch."""
+    cdef double weight
+    if run.plan.sums:
+        return 1.0
+    weight = weight_of(run)
+    return 1.0 / weight if weight > 0 else 0.0
+
+
+cdef Score score_of(const Pass *run) noexcept nogil:
+    """Sums over the rows of a batch that has run."""
+    cdef Score score
+    score.loss = sum_of(run.row_losses, run.rows)
+    score.weight = weight_of(run)
+    score.right = sum_of(run.row_rights, run.rows) if run.wants_accuracy else 0.0
+    return score
+
+
+cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
+    """The loss that such sums stand for, by the plan's reduction."""
+    if plan.sums:
+        return score.loss
+    return score.loss / score.weight if score.weight > 0 else 0.0
+
+
+# First half: rows.
+
+cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
+    """The slots that this thread owns, gradients included."""
+    cdef Team *team = worker.team
+    cdef size_t slots = fbp_slots(run.rows, 0), rows = fbp_slot_rows(run.rows, slots)
+    cdef size_t s, stop
+    cdef Scratch *scratch = &team.scratches[worker.rank]
+    cdef fbp_frame *frame = &team.frame if run.keeps else &scratch.frame
+    cdef Slot slot
+    for s in range(share(slots, worker.rank, worker.size, 1),
+                   share(slots, worker.rank + 1, worker.size, 1)):
+        slot.in_arena = s == 0
+        slot.sums = team.memory.gradients if s == 0 else team.slots + (s - 1) * team.slot_bytes
+        slot.first, slot.stop = s * rows, min((s + 1) * rows, run.rows)
+        run_rows(run, scratch, frame, &slot, slot.first, slot.stop)
+
+
+cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
+    """The rows of the batch that this thread owns."""
+    cdef Team *team = worker.team
+    cdef Scratch *scratch = &team.scratches[worker.rank]
+    cdef fbp_frame *frame = &team.frame if run.keeps else &scratch.frame
+    cdef size_t grain = team.plan.kernels.tile_rows
+    if run.wants_deltas and not team.plan.wide:
+        run_slots(worker, run)
+    else:
+        run_rows(run, scratch, frame, NULL, share(run.rows, worker.rank, worker.size, grain),
+                 share(run.rows, worker.rank + 1, worker.size, grain))
+    if run.fault:
+        team.fault = run.fault
+
+
+# Second half: gradients and update.
+
+cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule,
+                         const double *constants) noexcept nogil:
+    """Plan of small layers: this thread's part of the parameters."""
+    cdef Team *team = worker.team
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t slots = fbp_slots(run.rows, 0), s, low, high
+    cdef size_t grain = plan.kernels.row_lanes
+    cdef size_t start = share(plan.n_parameters, worker.rank, worker.size, grain)
+    cdef size_t stop = share(plan.n_parameters, worker.rank + 1, worker.size, grain)
+    for s in range(plan.n_spans if slots > 1 else 0):
+        low, high = max(start, plan.spans[2 * s]), min(stop, plan.spans[2 * s + 1])
+        if low < high:
+            sum_slots(plan, team.memory.gradients + low * plan.itemsize,
+                      team.slots + low * plan.itemsize, team.slot_bytes, slots, high - low)
+    if rule != NULL:
+        update_span(plan, rule, constants, &team.memory, start, stop)
+
+
+cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
+                    size_t first, size_t stop, size_t low, size_t high) noexcept nogil:
+    """Rows [low, high) of a layer's weight gradient over rows [first, stop) of the batch."""
+    cdef Scratch *scratch = &worker.team.scratches[worker.rank]
+    cdef size_t row, rows
+    for row from first <= row < stop by FBP_BLOCK:
+        rows = min(stop - row, FBP_BLOCK)
+        add_rows(worker.team.plan, op, sums, Target(NULL, NULL), scratch.lanes,
+                 &worker.team.frame, RowRun(row, rows, row - first, row + rows == stop),
+                 low, high - low)
+
+
+cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, size_t low,
+                     size_t high, bint biases) noexcept nogil:
+    """Gradient of rows [low, high) of a layer's weights, and of its biases if asked for."""
+    cdef Team *team = worker.team
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t slots = fbp_slots(run.rows, op.n_in * op.n_out)
+    cdef size_t rows = fbp_slot_rows(run.rows, slots), s, at = low * op.n_out * plan.itemsize
+    cdef Target arena = arena_target(plan, op, team.memory.gradients), sums, others
+    others = slot_target(plan, op, team.slots)
+    for s in range(slots):
+        sums = arena
+        if s > 0:
+            sums = slot_target(plan, op, team.slots + (s - 1) * team.slot_bytes)
+        if not biases:
+            sums.biases = NULL
+        form_slot(worker, run, op, sums, s * rows, min((s + 1) * rows, run.rows), low, high)
+    if arena.weights != NULL:
+        sum_slots(plan, arena.weights + at, others.weights + at, team.slot_bytes, slots,
+                  (high - low) * op.n_out)
+    if biases and arena.biases != NULL:
+        sum_slots(plan, arena.biases, others.biases, team.slot_bytes, slots, op.n_out)
+
+
+cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rule,
+                          const double *constants) noexcept nogil:
+    """Wide plan: this thread's rows of each weight matrix."""
+    cdef const fbp_plan *plan = worker.team.plan
+    cdef const fbp_op *op
+    cdef size_t i, low, high
+    cdef bint owner
+    for i in range(plan.n_ops):
+        op = &plan.ops[i]
+        if not (op.trains_weights or op.trains_biases):
+            continue
+        # A narrow layer is one thread's, and so are the biases of any.
+        owner = <int>(i % <size_t>worker.size) == worker.rank
+        low, high = 0, op.n_in if owner else 0
+        if not op.narrow:
+            low = share(op.n_in, worker.rank, worker.size, plan.kernels.tile_rows)
+            high = share(op.n_in, worker.rank + 1, worker.size, plan.kernels.tile_rows)
+        if low < high or owner:
+            form_layer(worker, run, op, low, high, owner)
+        if rule != NULL and op.trains_weights:
+            update_span(plan, rule, constants, &worker.team.memory, op.weights + low * op.n_out,
+                        op.weights + high * op.n_out)
+        if rule != NULL and op.trains_biases and owner:
+            update_span(plan, rule, constants, &worker.team.memory, op.biases,
+                        op.biases + op.n_out)
+
+
+cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
+                         uint64_t step) noexcept nogil:
+    """This thread's part of the gradients, and of the update unless `rule` is NULL."""
+    cdef double constants[MOST_CONSTANTS]
+    if rule != NULL:
+        step_constants(rule, step, constants)
+    if worker.team.plan.wide:
+        form_and_update(worker, run, rule, constants)
+    else:
+        add_and_update(worker, run, rule, constants)
+
+
+cdef Score evaluate_share(const Worker *worker, Pass run) noexcept nogil:
+    """Loss and accuracy over all rows of the data, in chunks. Thread 0 gets the sums."""
+    cdef Score total, score
+    cdef size_t n = run.data.n, start
+    total.loss = total.weight = total.right = 0.0
+    for start from 0 <= start < n by FBP_CHUNK:
+        run.start = start
+        run.rows = min(n - start, FBP_CHUNK)
+        run_share(worker, &run)
+        sync(worker)
+        if worker.rank == 0:
+            score = score_of(&run)
+            total.loss += score.loss
+            total.weight += score.weight
+            total.right += score.right
+        sync(worker)
+    return total

@@ -1,0 +1,23 @@
+from fastbp._core.layout cimport fbp_frame, fbp_op, fbp_plan
+
+cdef struct Target:
+    # Where the gradients of one layer are summed, or NULL for those that are not wanted.
+    char *weights
+    char *biases
+
+cdef struct RowRun:
+    # Rows [first, first + rows) of the batch, which stand at `place` of their slot, all within one
+    # run of 256; `last` says that the slot ends with them.
+    size_t first
+    size_t rows
+    size_t place
+    bint last
+
+cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
+                      const fbp_frame *frame, size_t first, size_t rows, bint training,
+                      bint activated, bint input_wanted, char *panel) noexcept nogil
+cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
+cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil
+cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
+                   char *lanes, const fbp_frame *frame, RowRun run, size_t first_input,
+                   size_t inputs) noexcept nogil

@@ -1,0 +1,126 @@
+"""Delta propagation: from dL/dy of an operation to its parameters' gradients and dL/dx.
+
+Gradients are summed over slots of rows (csrc/fastbp.h). Within a slot, every 256 rows are one chain
+of fused multiply-adds, and chain after chain is added in order. A chain may be built up from several
+row blocks: then the first chain of a slot grows in the slot's span itself, later ones in scratch.
+"""
+from libc.string cimport memcpy, memset
+
+from fastbp._core.layout cimport (
+    FBP_BLOCK,
+    FBP_CHAIN_ADD,
+    FBP_CHAIN_CONTINUE,
+    FBP_CHAIN_START,
+    FBP_OP_dense,
+    FBP_OP_dropout,
+    FBP_OP_rescale,
+    fbp_chain,
+    fbp_frame,
+    fbp_op,
+    fbp_plan,
+    tensor,
+)
+from fastbp._core.activation cimport backward_activation
+from fastbp._core.matmul cimport biases_gradient, input_gradient, weights_gradient
+
+
+cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
+                      const fbp_frame *frame, size_t first, size_t rows, bint training,
+                      bint activated, bint input_wanted, char *panel) noexcept nogil:
+    """dL/dz from dL/dy in place, then dL/dx where it is wanted, for some rows.
+
+    `activated` False: the loss has given dL/dz already.
+    """
+    cdef char *delta = tensor(plan, frame, frame.deltas, op.output, first)
+    cdef char *dx = tensor(plan, frame, frame.deltas, op.input, first)
+    cdef size_t n = rows * op.n_out
+    if activated and op.kind != FBP_OP_rescale and op.kind != FBP_OP_dropout:
+        backward_activation(plan, op, frame, first, rows)
+    if not input_wanted:
+        return
+    if op.kind == FBP_OP_dense:
+        input_gradient(plan, op, parameters, delta, dx, rows, panel)
+    elif op.kind == FBP_OP_dropout and training:
+        plan.kernels.multiply(n, delta, tensor(plan, frame, frame.values, op.saved, first), dx)
+    else:
+        plan.kernels.scale(n, op.value if op.kind == FBP_OP_rescale else 1.0, delta, dx)
+
+
+cdef Target target(const fbp_plan *plan, const fbp_op *op, char *base, size_t weights,
+                   size_t biases) noexcept nogil:
+    cdef Target to = Target(NULL, NULL)
+    if op.trains_weights:
+        to.weights = base + weights * plan.itemsize
+    if op.trains_biases:
+        to.biases = base + biases * plan.itemsize
+    return to
+
+
+cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil:
+    """The layer's part of the arena's gradients."""
+    return target(plan, op, gradients, op.weights, op.biases)
+
+
+cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil:
+    """The layer's part of a slot's span, or of the chains that belong to one."""
+    return target(plan, op, slot, op.slot_weights, op.slot_biases)
+
+
+cdef void fold(const fbp_plan *plan, const char *sums, size_t n, char *to,
+                        bint adds) noexcept nogil:
+    if to == NULL:
+        return
+    if adds:
+        plan.kernels.add(n, sums, to)
+    else:
+        memcpy(to, sums, n * plan.itemsize)
+
+
+cdef void add_narrow_rows(const fbp_plan *plan, const fbp_op *op, Target sums, char *lanes,
+                          const char *x, const char *delta, RowRun run) noexcept nogil:
+    cdef size_t weights = op.n_in * op.n_out, count = weights + op.n_out
+    cdef bint adds = run.place >= FBP_BLOCK
+    lanes += op.lanes * plan.itemsize
+    if run.place % FBP_BLOCK == 0:
+        memset(lanes, 0, plan.kernels.row_lanes * count * plan.itemsize)
+    plan.kernels.narrow_gradient(run.place, run.rows, op.n_in, op.n_out, x, delta, lanes)
+    if run.last or (run.place + run.rows) % FBP_BLOCK == 0:
+        plan.kernels.narrow_sum(count, count, lanes)
+        fold(plan, lanes, weights, sums.weights, adds)
+        fold(plan, lanes + weights * plan.itemsize, op.n_out, sums.biases, adds)
+
+
+cdef void add_products(const fbp_plan *plan, const fbp_op *op, Target to, const char *x,
+                       const char *delta, size_t rows, size_t first_input, size_t inputs,
+                       fbp_chain chain) noexcept nogil:
+    if to.weights != NULL:
+        weights_gradient(plan, op, x, delta, rows, first_input, inputs, chain, to.weights)
+    if to.biases != NULL:
+        biases_gradient(plan, op, delta, rows, chain, to.biases)
+
+
+cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
+                   char *lanes, const fbp_frame *frame, RowRun run, size_t first_input,
+                   size_t inputs) noexcept nogil:
+    """Add some rows to the gradients of a dense layer: all biases, and `inputs` rows of the weights.
+
+    `chains` is scratch that keeps a chain between calls, and is not touched if each call has whole
+    runs of 256 rows.
+    """
+    cdef const char *x = tensor(plan, frame, frame.values, op.input, run.first)
+    cdef const char *delta = tensor(plan, frame, frame.deltas, op.output, run.first)
+    cdef bint starts = run.place % FBP_BLOCK == 0
+    cdef bint ends = run.last or (run.place + run.rows) % FBP_BLOCK == 0
+    if op.narrow:
+        add_narrow_rows(plan, op, sums, lanes, x, delta, run)
+        return
+    cdef fbp_chain chain = FBP_CHAIN_START if starts else FBP_CHAIN_CONTINUE
+    if run.place < FBP_BLOCK:
+        add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, chain)
+    elif starts and ends:
+        add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, FBP_CHAIN_ADD)
+    else:
+        add_products(plan, op, chains, x, delta, run.rows, first_input, inputs, chain)
+        if ends:
+            fold(plan, chains.weights, op.n_in * op.n_out, sums.weights, True)
+            fold(plan, chains.biases, op.n_out, sums.biases, True)

@@ -1,0 +1,68 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from fastbp._core.batch cimport Team, Worker
+from fastbp._core.rows cimport Data
+from fastbp._core.update cimport Rule
+
+cdef enum Outcome:
+    RUNNING
+    PAUSED
+    DONE
+    DIVERGED
+    FAULTED
+
+cdef struct Counters:
+    # Where training stands: fastbp.engine.Position.
+    uint64_t steps
+    uint64_t batches
+    uint64_t epochs
+
+cdef struct Snapshot:
+    # The last state that was known to be finite.
+    char *memory
+    Counters counters
+    size_t epoch
+
+cdef struct Curves:
+    # One value an epoch, for `room` epochs from `first` on.
+    size_t first
+    size_t room
+    double *loss
+    double *right
+    double *validation_loss
+    double *validation_right
+
+cdef struct Training:
+    Team team
+    Rule rule
+    Data data
+    Data validation
+    bint validates
+    bint shuffles
+    bint wants_accuracy
+    size_t epochs
+    size_t batch_size
+    double stop_at_loss        # -infinity: never
+    uint64_t seed
+    Counters counters
+    int64_t *order             # rows in the order of the running epoch; then scratch to sort them
+    uint64_t *words
+    uint64_t *sorted_words
+    size_t *counts
+    size_t epoch               # completed in this fit
+    size_t place               # rows taken of the running one
+    double loss_sum            # of the running epoch, weighted with rows
+    double right_sum
+    Curves curves
+    char *recorded             # outputs of each epoch, or NULL
+    Snapshot snapshot
+    uint64_t check_every       # batches between looks at the clock
+    uint64_t until_check
+    double checked_at
+    double pause_at
+    Outcome outcome
+
+cdef void take_snapshot(Training *t) noexcept nogil
+cdef void restore_snapshot(Training *t) noexcept nogil
+cdef size_t snapshot_bytes(const Training *t) noexcept nogil
+cdef void train(Training *t, const Worker *worker) noexcept nogil

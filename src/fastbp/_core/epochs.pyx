@@ -1,0 +1,189 @@
+"""Epochs of batches: what a team does between two visits to Python.
+
+Thread 0 keeps the books: between the two barriers of a batch it alone writes the counters, which the
+others read only behind the second one.
+"""
+from libc.math cimport isfinite
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
+from fastbp._core.batch cimport (
+    Score,
+    Worker,
+    evaluate_share,
+    form_gradients,
+    gradient_scale,
+    mean_loss,
+    run_share,
+    score_of,
+    sync,
+)
+from fastbp._core.layout cimport fbp_clock
+from fastbp._core.order cimport row_order
+from fastbp._core.rows cimport Data, Pass
+
+cdef uint64_t SNAPSHOT_BATCHES = 1024
+cdef double CHECK_SECONDS = 1e-3
+
+
+cdef size_t snapshot_bytes(const Training *t) noexcept nogil:
+    return t.team.plan.n_parameters * t.team.plan.itemsize * (1 + t.rule.n_states)
+
+
+cdef void take_snapshot(Training *t) noexcept nogil:
+    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize, s
+    memcpy(t.snapshot.memory, t.team.memory.parameters, n)
+    for s in range(t.rule.n_states):
+        memcpy(t.snapshot.memory + (s + 1) * n, t.team.memory.states[s], n)
+    t.snapshot.counters = t.counters
+    t.snapshot.epoch = t.epoch
+
+
+cdef void restore_snapshot(Training *t) noexcept nogil:
+    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize, s
+    memcpy(t.team.memory.parameters, t.snapshot.memory, n)
+    for s in range(t.rule.n_states):
+        memcpy(t.team.memory.states[s], t.snapshot.memory + (s + 1) * n, n)
+    t.counters = t.snapshot.counters
+    t.epoch = t.snapshot.epoch
+
+
+cdef bint parameters_finite(const Training *t) noexcept nogil:
+    return t.team.plan.kernels.all_finite(t.team.plan.n_parameters, t.team.memory.parameters)
+
+
+cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
+    cdef Pass run
+    memset(&run, 0, sizeof(Pass))
+    run.plan = t.team.plan
+    run.parameters = t.team.memory.parameters
+    run.data = data
+    run.seed = t.seed
+    run.wants_loss = True
+    run.wants_accuracy = t.wants_accuracy
+    run.row_losses = t.team.row_losses
+    run.row_rights = t.team.row_rights
+    return run
+
+
+cdef Pass batch_pass(const Training *t) noexcept nogil:
+    cdef Pass run = new_pass(t, &t.data)
+    cdef size_t outputs = t.team.plan.sizes[t.team.plan.output] * t.team.plan.itemsize
+    run.order = t.order if t.shuffles else NULL
+    run.start = t.place
+    run.rows = min(t.batch_size, t.data.n - t.place)
+    run.batch = t.counters.batches
+    run.training, run.wants_deltas = True, True
+    run.keeps = t.team.plan.wide
+    run.scale = gradient_scale(&run)
+    if t.recorded != NULL:
+        run.outputs = t.recorded + (t.epoch - t.curves.first) * t.data.n * outputs
+        run.outputs_by_row = True
+    return run
+
+
+cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
+    if worker.rank == 0:
+        if t.shuffles:
+            row_order(t.seed, t.counters.epochs, t.data.n, t.words, t.sorted_words, t.counts,
+                      t.order)
+        t.counters.epochs += 1
+        t.loss_sum = t.right_sum = 0.0
+    sync(worker)
+
+
+cdef void look_at_clock(Training *t) noexcept nogil:
+    """Ask for a pause when it is due; a look costs more than a step of a tiny network, so few."""
+    cdef double now
+    t.until_check -= 1
+    if t.until_check > 0:
+        return
+    now = fbp_clock()
+    if now >= t.pause_at:
+        t.outcome = PAUSED
+    if now - t.checked_at < CHECK_SECONDS:
+        t.check_every *= 2
+    elif t.check_every > 1:
+        t.check_every //= 2
+    t.checked_at = now
+    t.until_check = t.check_every
+
+
+cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
+    """After a batch."""
+    cdef Score score = score_of(run)
+    cdef double loss = mean_loss(t.team.plan, score)
+    t.loss_sum += loss * <double>run.rows
+    t.right_sum += score.right
+    t.counters.steps += 1
+    t.counters.batches += 1
+    t.place += run.rows
+    if not isfinite(loss):
+        t.outcome = DIVERGED
+    else:
+        look_at_clock(t)
+
+
+cdef void train_batch(Training *t, const Worker *worker) noexcept nogil:
+    """One batch; it ends after its first half if its data turn out not to be finite."""
+    cdef Pass run = batch_pass(t)
+    cdef uint64_t step = t.counters.steps + 1
+    run_share(worker, &run)
+    sync(worker)
+    if t.team.fault:
+        return
+    form_gradients(worker, &run, &t.rule, step)
+    if worker.rank == 0:
+        keep_books(t, &run)
+    sync(worker)
+
+
+cdef void close_epoch(Training *t) noexcept nogil:
+    """Record the epoch; decide whether training goes on."""
+    cdef double n = <double>t.data.n
+    t.curves.loss[t.epoch - t.curves.first] = t.loss_sum / n
+    t.curves.right[t.epoch - t.curves.first] = t.right_sum / n
+    t.epoch += 1
+    t.place = 0
+    if t.epoch - t.curves.first == t.curves.room:
+        t.outcome = PAUSED
+    if t.epoch == t.epochs or t.loss_sum / n <= t.stop_at_loss:
+        t.outcome = DONE
+    if t.outcome == DONE or t.counters.batches - t.snapshot.counters.batches >= SNAPSHOT_BATCHES:
+        if not parameters_finite(t):
+            t.outcome = DIVERGED
+        elif t.outcome != DONE:
+            take_snapshot(t)
+
+
+cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
+    cdef Score score
+    cdef size_t at
+    sync(worker)  # all have seen the outcome of the last batch before it may change
+    if t.validates:
+        score = evaluate_share(worker, new_pass(t, &t.validation))
+        if worker.rank == 0:
+            at = t.epoch - t.curves.first
+            t.curves.validation_loss[at] = mean_loss(t.team.plan, score)
+            t.curves.validation_right[at] = score.right / <double>t.validation.n
+    if worker.rank == 0:
+        close_epoch(t)
+        if t.team.fault:
+            t.outcome = FAULTED
+    sync(worker)
+
+
+cdef void train(Training *t, const Worker *worker) noexcept nogil:
+    """Train until a pause is due or the work is done. Every thread of the team calls this."""
+    cdef bint last
+    while t.outcome == RUNNING:
+        if t.place == 0:
+            begin_epoch(t, worker)
+        last = t.data.n - t.place <= t.batch_size
+        train_batch(t, worker)
+        if t.team.fault:
+            break
+        if last and t.outcome != DIVERGED:
+            end_epoch(t, worker)
+    if worker.rank == 0 and t.team.fault:
+        t.outcome = FAULTED

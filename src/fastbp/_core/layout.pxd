@@ -1,0 +1,177 @@
+# The C side as Cython sees it: csrc/fastbp.h, kernels.h, philox.h and threads.h hold the contracts.
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+cdef extern from "fastbp.h" nogil:
+    ctypedef enum fbp_op_kind:
+        FBP_OP_dense
+        FBP_OP_activation
+        FBP_OP_rescale
+        FBP_OP_dropout
+    ctypedef enum fbp_activation:
+        FBP_ACTIVATION_identity
+        FBP_ACTIVATION_softmax
+    ctypedef enum fbp_loss:
+        pass
+    ctypedef enum fbp_optimizer:
+        FBP_OPTIMIZER_sgd
+        FBP_OPTIMIZER_adam
+    ctypedef enum fbp_source:
+        pass
+    ctypedef enum fbp_accuracy:
+        FBP_ACCURACY_LABEL
+        FBP_ACCURACY_LARGEST
+        FBP_ACCURACY_YES
+
+    size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_MOST_SLOTS, FBP_NONE
+    size_t FBP_ALIGNMENT, FBP_PADDING
+
+    ctypedef struct fbp_op:
+        fbp_op_kind kind
+        fbp_activation activation
+        double parameter
+        double value
+        size_t input
+        size_t output
+        size_t saved
+        size_t n_in
+        size_t n_out
+        size_t weights
+        size_t biases
+        size_t slot_weights
+        size_t slot_biases
+        size_t lanes
+        bint trains_weights
+        bint trains_biases
+        bint propagates
+        bint narrow
+        uint32_t stream
+
+    ctypedef struct fbp_plan:
+        const fbp_kernels *kernels
+        size_t itemsize
+        size_t n_ops
+        fbp_op *ops
+        size_t n_tensors
+        size_t *sizes
+        size_t *offsets
+        size_t row_elements
+        size_t n_parameters
+        size_t slot_elements
+        size_t lane_elements
+        size_t n_spans
+        size_t *spans
+        size_t output
+        size_t row_block
+        size_t most_slots
+        bint wide
+        bint has_loss
+        fbp_loss loss
+        double loss_parameter
+        bint sums
+        bint labels
+        bint fused
+        double threshold
+        fbp_accuracy accuracy
+
+    ctypedef struct fbp_rows:
+        const char *data
+        ptrdiff_t stride
+        fbp_source type
+
+    ctypedef struct fbp_frame:
+        char *values
+        char *deltas
+        size_t first
+        size_t capacity
+
+    size_t fbp_aligned(size_t size)
+    size_t fbp_tensor_offset(const fbp_plan *plan, size_t capacity, size_t tensor)
+    size_t fbp_frame_bytes(const fbp_plan *plan, size_t capacity)
+    size_t fbp_slots(size_t rows, size_t weights)
+    size_t fbp_slot_rows(size_t rows, size_t slots)
+    int fbp_find_op_kind(const char *name)
+    int fbp_find_activation(const char *name)
+    int fbp_find_loss(const char *name)
+    int fbp_find_optimizer(const char *name)
+    int fbp_find_source(const char *name)
+
+cdef extern from "kernels.h" nogil:
+    ctypedef enum fbp_chain:
+        FBP_CHAIN_START
+        FBP_CHAIN_CONTINUE
+        FBP_CHAIN_ADD
+
+    ctypedef struct fbp_kernels:
+        const char *isa
+        size_t itemsize
+        size_t row_lanes
+        size_t tile_rows
+        size_t tile_columns
+        void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k,
+                            const void *a, ptrdiff_t a_m, ptrdiff_t a_k,
+                            const void *b, ptrdiff_t b_k, void *c, ptrdiff_t c_m) noexcept nogil
+        void (*pack_transposed)(size_t k, size_t n, const void *w, ptrdiff_t w_n,
+                                void *panel) noexcept nogil
+        void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
+                                const void *x_bi, const void *delta_bo, void *lanes) noexcept nogil
+        void (*narrow_sum)(size_t count, size_t stride, void *lanes) noexcept nogil
+        void (*add)(size_t n, const void *b, void *a) noexcept nogil
+        void (*add_bias)(size_t rows, size_t n, const void *bias_o, void *y_bo) noexcept nogil
+        void (*scale)(size_t n, double factor, const void *x, void *out) noexcept nogil
+        void (*multiply)(size_t n, const void *a, const void *b, void *out) noexcept nogil
+        void (*activate)(fbp_activation f, double parameter, size_t n,
+                         const void *z, void *a) noexcept nogil
+        void (*activate_backward)(fbp_activation f, double parameter, size_t n, const void *z,
+                                  const void *a, const void *da, void *dz) noexcept nogil
+        void (*softmax)(size_t rows, size_t n, const void *z, void *p) noexcept nogil
+        void (*softmax_backward)(size_t rows, size_t n, const void *p, const void *dp,
+                                 void *dz) noexcept nogil
+        void (*loss)(fbp_loss loss, double parameter, bint fused, size_t rows, size_t n,
+                     const void *targets, const void *row_scale, void *y_bo, void *delta_bo,
+                     double *row_loss) noexcept nogil
+        void (*accuracy)(fbp_accuracy kind, double threshold, size_t rows, size_t n,
+                         const void *targets, const void *y_bo, double *row_right) noexcept nogil
+        void (**update)(const double *constants, size_t n, const void *g, void *p,
+                        void *s0, void *s1) noexcept nogil
+        void (*dropout_mask)(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,
+                             double scale, size_t first, size_t rows, size_t n,
+                             void *mask) noexcept nogil
+        void (**convert)(size_t n, const void *from_, void *to) noexcept nogil
+        bint (*all_finite)(size_t n, const void *x) noexcept nogil
+
+    const fbp_kernels *fbp_kernels_for(size_t itemsize)
+    bint fbp_choose_isa(const char *name)
+    size_t fbp_n_isas()
+    const char *fbp_isa_name(size_t index)
+    bint fbp_isa_available(size_t index)
+    const char *fbp_build_compiler()
+    const char *fbp_build_switches()
+
+cdef extern from "philox.h" nogil:
+    uint32_t FBP_STREAM_ORDER, FBP_STREAM_DROPOUT
+    void fbp_philox(uint64_t seed, uint64_t index, uint32_t stream, uint32_t block,
+                    uint32_t *words)
+
+cdef extern from "barrier.h" nogil:
+    ctypedef struct fbp_barrier:
+        pass
+    void fbp_wait(fbp_barrier *barrier, int team_size)
+    double fbp_clock()
+
+cdef extern from "threads.h" nogil:
+    int fbp_team_size()
+    int fbp_team_rank()
+    int fbp_most_threads()
+    int fbp_useful_threads()
+    bint fbp_has_openmp()
+    bint fbp_install_fork_handler()
+    uint64_t fbp_flush_begin()
+    void fbp_flush_end(uint64_t mode)
+
+
+cdef inline char *tensor(const fbp_plan *plan, const fbp_frame *frame, char *base, size_t t,
+                         size_t row) noexcept nogil:
+    """Row `row` of the batch in tensor t of the values or deltas of a frame."""
+    return (base + fbp_tensor_offset(plan, frame.capacity, t)
+            + (row - frame.first) * plan.sizes[t] * plan.itemsize)

@@ -1,0 +1,173 @@
+"""A plan in C: `fastbp.plan.Plan` turned into the structs of csrc/fastbp.h."""
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+
+from fastbp._core.layout cimport (
+    FBP_ACCURACY_LABEL,
+    FBP_ACCURACY_LARGEST,
+    FBP_ACCURACY_YES,
+    FBP_BLOCK,
+    FBP_NONE,
+    FBP_OP_dense,
+    FBP_SLOT_WEIGHTS,
+    FBP_STREAM_DROPOUT,
+    fbp_accuracy,
+    fbp_activation,
+    fbp_find_activation,
+    fbp_find_loss,
+    fbp_find_op_kind,
+    fbp_kernels,
+    fbp_loss,
+    fbp_op,
+    fbp_op_kind,
+    fbp_plan,
+)
+
+# Values and deltas of a block of rows should stay in the first two levels of cache.
+cdef size_t BLOCK_BYTES = 64 * 1024
+cdef size_t LEAST_BLOCK = 16
+
+
+cdef class Program:
+    """Owns an fbp_plan and the arrays it points to."""
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+
+cdef int found(int position, str what) except -1:
+    if position < 0:
+        raise NotImplementedError(f"the compiled engine has no {what}")
+    return position
+
+
+cdef size_t start_of(object parameter) except? 0:
+    return FBP_NONE if parameter is None else parameter.start
+
+
+cdef bint trains(object parameter) except -1:
+    return parameter is not None and parameter.trainable
+
+
+cdef int fill_op(fbp_plan *plan, fbp_op *op, object source, size_t position) except -1:
+    op.kind = <fbp_op_kind>found(fbp_find_op_kind(source.kind.encode()), source.kind)
+    name = source.activation.name
+    op.activation = <fbp_activation>found(fbp_find_activation(name.encode()), name)
+    op.parameter = source.activation.parameter
+    op.value = source.value
+    op.input = source.inputs[0]
+    op.output = source.output
+    op.saved = FBP_NONE if source.saved is None else source.saved
+    op.n_in = plan.sizes[op.input]
+    op.n_out = plan.sizes[op.output]
+    op.weights = start_of(source.weights)
+    op.biases = start_of(source.biases)
+    op.trains_weights = trains(source.weights)
+    op.trains_biases = trains(source.biases)
+    op.propagates = source.propagates
+    op.narrow = (op.kind == FBP_OP_dense and op.n_in < plan.kernels.row_lanes
+                 and op.n_out < plan.kernels.row_lanes)
+    op.stream = FBP_STREAM_DROPOUT + <unsigned int>position
+    return 0
+
+
+cdef void place_slots(fbp_plan *plan) noexcept:
+    """Lay out a slot's span: like the parameters, or only the small layers of a wide plan."""
+    cdef size_t i, weights
+    cdef fbp_op *op
+    for i in range(plan.n_ops):
+        op = &plan.ops[i]
+        if op.kind != FBP_OP_dense:
+            continue
+        weights = op.n_in * op.n_out
+        if op.narrow:
+            op.lanes = plan.lane_elements
+            plan.lane_elements += plan.kernels.row_lanes * (weights + op.n_out)
+        if not plan.wide:
+            op.slot_weights, op.slot_biases = op.weights, op.biases
+        elif weights <= FBP_SLOT_WEIGHTS:
+            op.slot_weights = plan.slot_elements
+            op.slot_biases = plan.slot_elements + weights
+            plan.slot_elements += weights + op.n_out
+    if not plan.wide:
+        plan.slot_elements = plan.n_parameters
+
+
+cdef size_t block_rows(const fbp_plan *plan) noexcept:
+    """Rows that run through all operations together: as many as stay in cache."""
+    cdef size_t rows = FBP_BLOCK
+    if plan.wide:
+        return rows
+    while rows > LEAST_BLOCK and 2 * rows * plan.row_elements * plan.itemsize > BLOCK_BYTES:
+        rows //= 2
+    return rows
+
+
+cdef int fill_loss(fbp_plan *plan, object source) except -1:
+    loss = source.loss
+    plan.has_loss = loss is not None
+    if loss is None:
+        return 0
+    plan.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
+    plan.loss_parameter = loss.parameter
+    plan.sums = loss.reduction == "sum"
+    plan.labels = loss.labels
+    plan.fused = source.fused
+    plan.threshold = 0.0 if getattr(loss, "from_logits", False) else 0.5
+    plan.accuracy = accuracy_kind(loss, plan.sizes[plan.output])
+    return 0
+
+
+cdef fbp_accuracy accuracy_kind(object loss, size_t outputs):
+    if loss.labels:
+        return FBP_ACCURACY_LABEL
+    if outputs == 1 or loss.name == "binary_crossentropy":
+        return FBP_ACCURACY_YES
+    return FBP_ACCURACY_LARGEST
+
+
+cdef int fill_sizes(fbp_plan *plan, object source) except -1:
+    cdef size_t t
+    for t in range(plan.n_tensors):
+        plan.sizes[t] = source.tensors[t]
+        plan.offsets[t] = plan.row_elements
+        plan.row_elements += plan.sizes[t]
+    return 0
+
+
+cdef int fill_ops(fbp_plan *plan, object source) except -1:
+    cdef size_t i
+    for i in range(plan.n_ops):
+        fill_op(plan, &plan.ops[i], source.ops[i], i)
+        if plan.ops[i].kind == FBP_OP_dense:
+            plan.wide |= plan.ops[i].n_in * plan.ops[i].n_out > FBP_SLOT_WEIGHTS
+    return 0
+
+
+cdef Program build(object source, const fbp_kernels *kernels):
+    """Return the C form of `source`, to run on `kernels`."""
+    cdef Program program = Program()
+    cdef fbp_plan *plan = &program.plan
+    spans = source.trainable_spans
+    program.source = source
+    plan.kernels = kernels
+    plan.itemsize = kernels.itemsize
+    plan.n_ops, plan.n_tensors = len(source.ops), len(source.tensors)
+    plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
+    plan.output = source.output
+    program.memory = <char *>PyMem_Calloc(1,
+        plan.n_ops * sizeof(fbp_op) + 2 * (plan.n_tensors + plan.n_spans) * sizeof(size_t))
+    if program.memory == NULL:
+        raise MemoryError()
+    plan.ops = <fbp_op *>program.memory
+    plan.sizes = <size_t *>(plan.ops + plan.n_ops)
+    plan.offsets = plan.sizes + plan.n_tensors
+    plan.spans = plan.offsets + plan.n_tensors
+    for i, (start, stop) in enumerate(spans):
+        plan.spans[2 * i], plan.spans[2 * i + 1] = start, stop
+    fill_sizes(plan, source)
+    fill_ops(plan, source)
+    place_slots(plan)
+    fill_loss(plan, source)
+    plan.row_block = block_rows(plan)
+    program.flops_forward = 2.0 * sum(p.size for p in source.parameters)
+    return program

@@ -1,0 +1,62 @@
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from fastbp._core.layout cimport fbp_frame, fbp_plan, fbp_rows
+
+cdef enum Fault:
+    FAULT_NONE
+    FAULT_X
+    FAULT_Y
+
+cdef struct Data:
+    # Rows in the caller's memory.
+    size_t n
+    fbp_rows x
+    bint has_targets
+    fbp_rows y                 # targets, unless the plan takes labels
+    const int32_t *labels
+    const double *weights      # or NULL
+    bint unchecked             # look for NaN and infinity while gathering
+
+cdef struct Pass:
+    # One pass of a batch through the plan: which rows, what is wanted, where it goes.
+    const fbp_plan *plan
+    const char *parameters
+    const Data *data
+    const int64_t *order       # row of the data at each place of the epoch, or NULL
+    size_t start               # place of the batch's row 0
+    size_t rows
+    uint64_t seed
+    uint64_t batch             # key of the dropout masks
+    double scale               # of a row of weight 1 in the gradient: 1 / sum of weights, or 1
+    bint training              # dropout is on
+    bint keeps                 # values and deltas of the whole batch stay in the team's frame
+    bint skips_forward         # that frame holds a forward pass already
+    bint wants_loss
+    bint wants_accuracy
+    bint wants_deltas
+    bint wants_input_delta
+    double *row_losses         # for each row of the batch, times its weight
+    double *row_rights
+    char *outputs              # or NULL; row r of the batch goes to `outputs` row r,
+    bint outputs_by_row        # or to the row of the data that it came from
+    Fault fault
+
+cdef struct Scratch:
+    # One thread's own memory.
+    fbp_frame frame            # of plan.row_block rows
+    char *targets
+    char *scales
+    char *panel
+    char *chains
+    char *lanes
+
+cdef struct Slot:
+    # Where the gradients of a run of rows are summed while they pass; first: its first row.
+    char *sums
+    bint in_arena
+    size_t first
+    size_t stop
+
+cdef double row_weight(const Pass *run, size_t row) noexcept nogil
+cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *slot,
+                   size_t first, size_t stop) noexcept nogil

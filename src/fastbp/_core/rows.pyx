@@ -1,0 +1,166 @@
+"""Some rows of a batch through all operations and back, a row block at a time.
+
+A block is gathered (and converted) from the caller's arrays, runs forward through every operation,
+meets its targets, and runs back, while its activations are still in the nearest caches.
+"""
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t
+from libc.string cimport memcpy
+
+from fastbp._core.activation cimport forward_op
+from fastbp._core.delta cimport (
+    RowRun,
+    Target,
+    add_rows,
+    arena_target,
+    backward_op,
+    slot_target,
+)
+from fastbp._core.layout cimport FBP_OP_dense, fbp_frame, fbp_op, fbp_plan, fbp_rows, tensor
+
+
+cdef size_t data_row(const Pass *run, size_t row) noexcept nogil:
+    """Row of the data that the batch's row `row` is."""
+    cdef size_t place = run.start + row
+    return <size_t>run.order[place] if run.order != NULL else place
+
+
+cdef double row_weight(const Pass *run, size_t row) noexcept nogil:
+    """Sample weight of the batch's row `row`."""
+    return run.data.weights[data_row(run, row)] if run.data.weights != NULL else 1.0
+
+
+cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
+                 char *to) noexcept nogil:
+    """Copy rows of n elements, converted; False if they had to be looked at and one is not finite."""
+    cdef const fbp_plan *plan = run.plan
+    cdef size_t row
+    for row in range(rows):
+        plan.kernels.convert[<size_t>source.type](
+            n, source.data + <ptrdiff_t>data_row(run, first + row) * source.stride,
+            to + row * n * plan.itemsize)
+    return not run.data.unchecked or plan.kernels.all_finite(rows * n, to)
+
+
+cdef void gather_inputs(Pass *run, const fbp_frame *frame, size_t first,
+                        size_t rows) noexcept nogil:
+    cdef char *x = tensor(run.plan, frame, frame.values, 0, first)
+    if not gather(run, &run.data.x, run.plan.sizes[0], first, rows, x):
+        run.fault = FAULT_X
+
+
+cdef void gather_targets(Pass *run, char *targets, size_t first, size_t rows) noexcept nogil:
+    cdef size_t row
+    if run.plan.labels:
+        for row in range(rows):
+            (<int32_t *>targets)[row] = run.data.labels[data_row(run, first + row)]
+    elif not gather(run, &run.data.y, run.plan.sizes[run.plan.output], first, rows, targets):
+        run.fault = FAULT_Y
+
+
+cdef void fill_scales(const Pass *run, char *scales, size_t first, size_t rows) noexcept nogil:
+    """What each row counts in the gradient."""
+    cdef size_t row
+    cdef double scale
+    for row in range(rows):
+        scale = row_weight(run, first + row) * run.scale
+        if run.plan.itemsize == 4:
+            (<float *>scales)[row] = <float>scale
+        else:
+            (<double *>scales)[row] = scale
+
+
+cdef void forward_rows(const Pass *run, const fbp_frame *frame, size_t first,
+                       size_t rows) noexcept nogil:
+    cdef const fbp_plan *plan = run.plan
+    cdef size_t i
+    cdef bint completed_by_loss
+    for i in range(plan.n_ops):
+        completed_by_loss = run.wants_loss and plan.fused and i + 1 == plan.n_ops
+        forward_op(plan, &plan.ops[i], run.parameters, frame, first, rows, run.training,
+                   not completed_by_loss, run.seed, run.batch)
+
+
+cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t first,
+                       size_t rows) noexcept nogil:
+    """Loss and accuracy of each row, and the delta of the output."""
+    cdef const fbp_plan *plan = run.plan
+    cdef size_t n = plan.sizes[plan.output], row
+    cdef char *y = tensor(plan, frame, frame.values, plan.output, first)
+    cdef char *delta = NULL
+    gather_targets(run, scratch.targets, first, rows)
+    if run.wants_deltas:
+        delta = tensor(plan, frame, frame.deltas, plan.output, first)
+        fill_scales(run, scratch.scales, first, rows)
+    plan.kernels.loss(plan.loss, plan.loss_parameter, plan.fused, rows, n, scratch.targets,
+                      scratch.scales, y, delta, run.row_losses + first)
+    for row in range(first, first + rows):
+        run.row_losses[row] *= row_weight(run, row)
+    if run.wants_accuracy:
+        plan.kernels.accuracy(plan.accuracy, plan.threshold, rows, n, scratch.targets, y,
+                              run.row_rights + first)
+
+
+cdef void hand_out(const Pass *run, const fbp_frame *frame, size_t first,
+                   size_t rows) noexcept nogil:
+    cdef const fbp_plan *plan = run.plan
+    cdef size_t row, to, n = plan.sizes[plan.output] * plan.itemsize
+    for row in range(first, first + rows):
+        to = data_row(run, row) if run.outputs_by_row else row
+        memcpy(run.outputs + to * n, tensor(plan, frame, frame.values, plan.output, row), n)
+
+
+cdef void add_block(const Pass *run, Scratch *scratch, const fbp_frame *frame, const fbp_op *op,
+                    const Slot *slot, size_t first, size_t rows) noexcept nogil:
+    """The block's part of one layer's gradients."""
+    cdef const fbp_plan *plan = run.plan
+    cdef Target sums
+    if slot.in_arena:
+        sums = arena_target(plan, op, slot.sums)
+    else:
+        sums = slot_target(plan, op, slot.sums)
+    add_rows(plan, op, sums, slot_target(plan, op, scratch.chains), scratch.lanes, frame,
+             RowRun(first, rows, first - slot.first, first + rows == slot.stop), 0, op.n_in)
+
+
+cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *frame,
+                        const Slot *slot, size_t first, size_t rows) noexcept nogil:
+    cdef const fbp_plan *plan = run.plan
+    cdef const fbp_op *op
+    cdef size_t i
+    cdef bint input_wanted, trains, activated
+    for i in range(plan.n_ops):
+        op = &plan.ops[plan.n_ops - 1 - i]
+        trains = op.trains_weights or op.trains_biases
+        input_wanted = op.propagates or run.wants_input_delta
+        if not trains and not input_wanted:
+            return
+        activated = not (run.wants_loss and plan.fused and i == 0)
+        backward_op(plan, op, run.parameters, frame, first, rows, run.training, activated,
+                    input_wanted, scratch.panel)
+        if slot != NULL and trains and op.kind == FBP_OP_dense:
+            add_block(run, scratch, frame, op, slot, first, rows)
+
+
+cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *slot,
+                   size_t first, size_t stop) noexcept nogil:
+    """Rows [first, stop) of the batch through the plan.
+
+    `frame` is the thread's own, which then holds one block after another, or one for the whole
+    batch, which keeps them all. `slot` takes the gradients, or is NULL if they are formed later.
+    """
+    cdef bint moves = frame == &scratch.frame
+    cdef size_t begin, rows
+    for begin from first <= begin < stop by run.plan.row_block:
+        rows = min(run.plan.row_block, stop - begin)
+        if moves:
+            frame.first = begin
+        if not run.skips_forward:
+            gather_inputs(run, frame, begin, rows)
+            forward_rows(run, frame, begin, rows)
+        if run.wants_loss:
+            meet_targets(run, scratch, frame, begin, rows)
+        if run.outputs != NULL:
+            hand_out(run, frame, begin, rows)
+        if run.wants_deltas:
+            backward_rows(run, scratch, frame, slot, begin, rows)

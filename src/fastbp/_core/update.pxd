@@ -1,0 +1,24 @@
+from libc.stdint cimport uint64_t
+
+from fastbp._core.layout cimport fbp_optimizer, fbp_plan
+
+cdef enum:
+    MOST_CONSTANTS = 8
+
+cdef struct Rule:
+    # An optimizer as numbers: `constants` as given, in the order of `rule_constants`.
+    fbp_optimizer kind
+    size_t n_states
+    double constants[MOST_CONSTANTS]
+
+cdef struct Memory:
+    # The network's flat vectors.
+    char *parameters
+    char *gradients
+    char *states[2]
+
+cdef void step_constants(const Rule *rule, uint64_t step, double *constants) noexcept nogil
+cdef void update_span(const fbp_plan *plan, const Rule *rule, const double *constants,
+                      const Memory *memory, size_t start, size_t stop) noexcept nogil
+cdef void sum_slots(const fbp_plan *plan, char *first, char *others, size_t slot_bytes,
+                    size_t slots, size_t n) noexcept nogil
