@@ -1,0 +1,106 @@
+"""The workloads in PyTorch: eager, fused optimizers, subnormals flushed; traced for prediction.
+
+`torch.compile` is left out: it needs a C++ compiler where it runs, and on the rows where it beats
+eager steps (W3) it is still far behind JAX, so that it decides no row.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+VERSIONS = {"torch": torch.__version__}
+DEVIATIONS: dict[str, str] = {}
+ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+
+
+def _limit(threads):
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+
+
+def _model(workload, weights, dropout):
+    """Return the network; without its softmax where the loss takes net inputs."""
+    stack, linear = [], []
+    dtype = getattr(torch, workload.dtype)
+    for layer, activation in enumerate(workload.activations):
+        inputs, outputs = workload.sizes[layer : layer + 2]
+        linear.append(nn.Linear(inputs, outputs, bias=workload.use_bias, dtype=dtype))
+        stack.append(linear[-1])
+        if activation in ACTIVATIONS:
+            stack.append(ACTIVATIONS[activation]())
+        if dropout and layer < len(workload.activations) - 1:
+            stack.append(nn.Dropout(dropout))
+    for module, (w, b) in zip(linear, weights or [], strict=False):
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(w.T))
+            if b is not None:
+                module.bias.copy_(torch.from_numpy(b))
+    return nn.Sequential(*stack), linear
+
+
+LOSSES = {
+    "sparse_categorical_crossentropy": functional.cross_entropy,
+    "mean_squared_error": functional.mse_loss,
+    "squared_error": lambda p, t: functional.mse_loss(p, t, reduction="sum"),
+    "half_squared_error": lambda p, t: functional.mse_loss(p, t, reduction="sum") / 2,
+}
+"""Loss of a batch; the two sums are of the rows too, which W1 and W2 want."""
+
+
+def _optimizer(workload, parameters):
+    if workload.optimizer == "adam":
+        return torch.optim.Adam(parameters, workload.learning_rate, eps=1e-7, fused=True)
+    return torch.optim.SGD(parameters, workload.learning_rate, fused=True)
+
+
+def train(workload, x, y, weights, threads):
+    """Train in the usual loop."""
+    _limit(threads)
+    model, linear = _model(workload, weights, workload.dropout)
+    optimizer, loss = _optimizer(workload, model.parameters()), LOSSES[workload.loss]
+    x = torch.from_numpy(x)
+    y = torch.from_numpy(y).long() if y.ndim == 1 else torch.from_numpy(y)
+
+    def step(x, y):
+        optimizer.zero_grad(set_to_none=True)
+        loss(model(x), y).backward()
+        optimizer.step()
+
+    def run():
+        for _ in range(workload.epochs):
+            if workload.shuffle:
+                for rows in torch.randperm(workload.rows).split(workload.batch_size):
+                    step(x[rows], y[rows])
+            else:
+                for batch in zip(
+                    x.split(workload.batch_size), y.split(workload.batch_size), strict=True
+                ):
+                    step(*batch)
+
+    def weights_now():
+        return [(m.weight.detach().numpy().T.copy(), _array(m.bias)) for m in linear]
+
+    return run, weights_now
+
+
+def _array(bias):
+    return None if bias is None else bias.detach().numpy().copy()
+
+
+def predictor(workload, weights, x, threads):
+    """Predict with the traced and frozen model, tensors in and out."""
+    _limit(threads)
+    model, _ = _model(workload, weights, 0)
+    if workload.activations[-1] == "softmax":
+        model.append(nn.Softmax(dim=1))
+    x = torch.from_numpy(x)
+    with torch.inference_mode():
+        traced = torch.jit.freeze(torch.jit.trace(model.eval(), x))
+
+    def predict():
+        with torch.inference_mode():
+            return traced(x).numpy()
+
+    return predict
