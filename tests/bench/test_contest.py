@@ -99,7 +99,7 @@ def test_serving_says_ready_then_times_then_the_verdict(program):
     said = []
     child.serve(program(HONEST, "served").module, "P1b", 1, 0.0, ["0", "0"], said.append)
     assert [sorted(answer) for answer in said] == [
-        ["note", "status", "versions"],
+        ["note", "seconds", "status", "versions"],
         ["seconds"],
         ["seconds"],
         ["work", "works"],
@@ -129,6 +129,12 @@ def test_a_measurement_is_the_median_of_runs_and_at_least_one():
 )
 def test_threads_are_tried_in_powers_of_two_up_to_all_cores(cores, counts):
     assert contest.thread_counts(cores) == counts
+
+
+def test_a_program_without_end_is_run_once(program, monkeypatch):
+    monkeypatch.setattr(contest, "PATIENCE", 0.0)
+    (entry,) = run("P1a", program(HONEST, "endless"))
+    assert len(entry.seconds) == 1
 
 
 def test_peers_try_every_number_of_threads_and_fastbp_chooses():

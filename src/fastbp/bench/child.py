@@ -2,9 +2,9 @@
 
 Run by path, so that subnormal numbers are flushed before NumPy starts its threads:
 ``python child.py MODULE ROW THREADS FLUSH EXPECTED``, with EXPECTED the fall of the loss that the
-reduced workload must show. Says one JSON line when prepared; then, for every line on standard
-input, a number of seconds, one with the median time of a run; at the end of input one with the
-verdict on the work that was timed.
+reduced workload must show. Says one JSON line when prepared, with the time of its first run; then,
+for every line on standard input, a number of seconds, one with the median time of a run; at the end
+of input one with the verdict on the work that was timed.
 
 A program is a module with
 
@@ -149,7 +149,7 @@ def serve(
         return
     try:
         run, verdict = prepare(program, row, threads, expected)
-        run()  # warms caches, compilers and thread pools
+        seconds = measure(run, 0)  # warms caches, compilers and thread pools too
     except NotImplementedError as reason:
         say({"status": "lacks", "note": str(reason), "versions": program.VERSIONS})
         return
@@ -157,7 +157,7 @@ def serve(
         say({"status": "failed", "note": f"{type(error).__name__}: {error}"})
         return
     note = program.DEVIATIONS.get(row, "")
-    say({"status": "ready", "note": note, "versions": program.VERSIONS})
+    say({"status": "ready", "note": note, "versions": program.VERSIONS, "seconds": seconds})
     for request in requests:
         say({"seconds": measure(run, float(request))})
     say(verdict())

@@ -80,7 +80,8 @@ def cell(row: Row, program: str) -> str:
     if entry is None:
         return "-" if row.status(program) in ("lacks", "not run") else row.status(program)
     figure = duration(entry.median) if ratio is None else f"{ratio:.3g}"
-    return f"{figure} t{entry.threads}{'*' if len(entry.seconds) < 3 else ''}"
+    threads = "" if entry.threads is None else f" t{entry.threads}"
+    return f"{figure}{threads}{'*' if len(entry.seconds) < 3 else ''}"
 
 
 def duration(seconds: float) -> str:
