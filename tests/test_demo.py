@@ -25,11 +25,11 @@ def test_split_is_80_to_20_of_all_digits_and_follows_the_seed():
     assert images(first) == images(other)
 
 
-def test_over_ten_seeds_accuracy_is_97_percent_on_average_and_never_below_95(Network):
+def test_over_ten_seeds_accuracy_is_97_percent_on_average_and_never_below_95(core):
     accuracies = []
     for seed in range(10):
         data = demo.split(seed)
-        accuracies.append(np.mean(demo.train(data, seed, Network).predicted == data.y_test))
+        accuracies.append(np.mean(demo.train(data, seed).predicted == data.y_test))
     assert np.mean(accuracies) >= 0.97
     assert min(accuracies) >= 0.95
 
