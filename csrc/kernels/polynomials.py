@@ -15,140 +15,100 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mpmath import mp, mpf
 
 mp.dps = 60
 REFINEMENT = 24  # grid points per coefficient; even, so that none is 0
 TOLERANCE = mpf(10) ** -6  # on the largest error
-HALF_LOG_2 = mp.log(2) / 2
 SLACK = mpf(2) ** -16  # how far an argument may lie outside its interval by rounding
+LOG_2 = mp.log(2)
+TAIL_CENTER = {32: 3, 64: 5}  # the z that becomes v = 0, for the fewest coefficients
 
-Function = Callable[[mpf], mpf]
 
+class Polynomial(NamedTuple):
+    """One polynomial of math.inc.h, with `count` coefficients.
 
-@dataclass(frozen=True)
-class Polynomial:
-    """One polynomial of math.inc.h.
-
-    Attributes
-    ----------
-    name : str
-        Name of the table in C.
-    meaning : str
-        What it approximates and where.
-    function, weight : callable
-        The function approximated, and the factor that makes its error a relative one of the result.
-    interval : tuple of mpf
-        Where it is used.
+    `weight` makes the error of the polynomial a relative error of the function built on it.
     """
 
     name: str
     meaning: str
-    function: Function
-    weight: Function
-    interval: tuple[mpf, mpf]
+    function: Callable[[mpf], mpf]
+    weight: Callable[[mpf], mpf]
+    low: mpf
+    high: mpf
+    count: int
 
 
-def exponential_rest(r: mpf) -> mpf:
-    return (mp.expm1(r) - r) / r**2
+def exponential(name: str, low: mpf, high: mpf, bits: int) -> Polynomial:
+    """Return the rest of e^r - 1 after its first term."""
+    return Polynomial(
+        name,
+        f"(e^r - 1 - r) / r^2 for r in [{mp.nstr(low, 3)}, {mp.nstr(high, 3)}]",
+        lambda r: (mp.expm1(r) - r) / r**2,
+        lambda r: r**2 / abs(mp.expm1(r)),
+        low - SLACK,
+        high + SLACK,
+        5 if bits == 32 else 10,
+    )
 
 
-def exponential_weight(r: mpf) -> mpf:
-    return r**2 / abs(mp.expm1(r))
+def logarithm(name: str, s: mpf, count: int) -> Polynomial:
+    """Return the rest of 2 atanh(s) after its first term, up to the given s."""
+    return Polynomial(
+        name,
+        f"(2 atanh(s) / s - 2) / z, z = s^2, for |s| <= {mp.nstr(s, 3)}",
+        lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z,
+        lambda z: z / 2,
+        mpf(0),
+        s**2 + SLACK,
+        count,
+    )
 
 
-def logarithm_rest(z: mpf) -> mpf:
-    return (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z
+def error_function(bits: int) -> Polynomial:
+    """Return the rest of erf(x) after x, near 0."""
+    return Polynomial(
+        "ERF",
+        "erf(x) / x - 1 as a function of u = x^2 for |x| <= 1",
+        lambda u: mp.erf(mp.sqrt(u)) / mp.sqrt(u) - 1,
+        lambda u: mp.sqrt(u) / mp.erf(mp.sqrt(u)),
+        mpf(0),
+        mpf(1),
+        7 if bits == 32 else 13,
+    )
 
 
-def error_function_rest(u: mpf) -> mpf:
-    return mp.erf(mp.sqrt(u)) / mp.sqrt(u) - 1
+def normal_tail(bits: int) -> Polynomial:
+    """Return the factor of the normal distribution's tail that varies slowly."""
+    c, reach = TAIL_CENTER[bits], mpf("13.3" if bits == 32 else "37.7")
+
+    def function(v: mpf) -> mpf:
+        z = c * (1 + v) / (1 - v)
+        return (z + c) * mp.ncdf(-z) * mp.exp(z**2 / 2)
+
+    return Polynomial(
+        "TAIL",
+        f"(z + {c}) Phi(-z) e^(z^2/2) as a function of v = (z - {c}) / (z + {c}), z <= {reach}",
+        function,
+        lambda v: 1 / function(v),
+        mpf(-1),
+        (reach - c) / (reach + c),
+        10 if bits == 32 else 22,
+    )
 
 
-def mills(center: mpf) -> Function:
-    """(z + center) Phi(-z) e^(z^2 / 2) as a function of v = (z - center) / (z + center)."""
-
-    def ratio(v: mpf) -> mpf:
-        z = center * (1 + v) / (1 - v)
-        return (z + center) * mp.erfc(z / mp.sqrt(2)) / 2 * mp.exp(z * z / 2)
-
-    return ratio
-
-
-def tail_center(bits: int) -> mpf:
-    """Return the z that the argument of TAIL maps to 0, chosen for the smallest degree."""
-    return mpf(3 if bits == 32 else 5)
-
-
-def polynomials(bits: int) -> list[tuple[Polynomial, int]]:
-    """Return each polynomial with its number of coefficients for numbers of `bits` bits."""
-    single = bits == 32
-    center, reach = tail_center(bits), mpf("13.3") if single else mpf("37.7")
+def polynomials(bits: int) -> list[Polynomial]:
+    """Return the polynomials for numbers of `bits` bits."""
     return [
-        (
-            Polynomial(
-                "EXP_UPWARD",
-                "(e^r - 1 - r) / r^2 for r in [0, log 2]",
-                exponential_rest,
-                exponential_weight,
-                (-SLACK, 2 * HALF_LOG_2 + SLACK),
-            ),
-            5 if single else 10,
-        ),
-        (
-            Polynomial(
-                "EXP_NEAREST",
-                "(e^r - 1 - r) / r^2 for |r| <= log(2) / 2",
-                exponential_rest,
-                exponential_weight,
-                (-HALF_LOG_2 - SLACK, HALF_LOG_2 + SLACK),
-            ),
-            5 if single else 10,
-        ),
-        (
-            Polynomial(
-                "LOG",
-                "(2 atanh(s) / s - 2) / z, z = s^2, for s = f / (2 + f), 1 + f in [sqrt 1/2, sqrt 2]",
-                logarithm_rest,
-                lambda z: z / 2,
-                (mpf(0), mpf("0.0295")),
-            ),
-            3 if single else 7,
-        ),
-        (
-            Polynomial(
-                "LOG1P",
-                "the same for f in [0, 1]",
-                logarithm_rest,
-                lambda z: z / 2,
-                (mpf(0), mpf("0.1112")),
-            ),
-            4 if single else 9,
-        ),
-        (
-            Polynomial(
-                "ERF",
-                "erf(x) / x - 1 as a function of x^2 for |x| <= 1",
-                error_function_rest,
-                lambda u: 1 / (1 + error_function_rest(u)),
-                (mpf(0), mpf(1)),
-            ),
-            7 if single else 13,
-        ),
-        (
-            Polynomial(
-                "TAIL",
-                f"(z + {int(center)}) Phi(-z) e^(z^2/2) as a function of "
-                f"v = (z - {int(center)}) / (z + {int(center)}) "
-                f"for z in [0, {mp.nstr(reach, 3)}]",
-                mills(center),
-                lambda v: 1 / mills(center)(v),
-                (mpf(-1), (reach - center) / (reach + center)),
-            ),
-            10 if single else 22,
-        ),
+        exponential("EXP_UPWARD", mpf(0), LOG_2, bits),
+        exponential("EXP_NEAREST", -LOG_2 / 2, LOG_2 / 2, bits),
+        logarithm("LOG", (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1), 3 if bits == 32 else 7),
+        logarithm("LOG1P", mpf(1) / 3, 4 if bits == 32 else 9),
+        error_function(bits),
+        normal_tail(bits),
     ]
 
 
@@ -176,6 +136,7 @@ def alternating(errors: list[mpf], count: int) -> list[int]:
 def weighted_errors(
     grid: list[mpf], values: list[mpf], weights: list[mpf], coefficients: list[mpf]
 ) -> list[mpf]:
+    """Return the polynomial's weighted error at each grid point."""
     return [
         w * (y - mp.polyval(coefficients[::-1], x))
         for x, y, w in zip(grid, values, weights, strict=True)
@@ -197,42 +158,48 @@ def minimax(grid: list[mpf], values: list[mpf], weights: list[mpf], count: int) 
         places = alternating(errors, count + 1)
 
 
-def fit(polynomial: Polynomial, count: int, bits: int) -> tuple[list[mpf], mpf]:
+def fit(polynomial: Polynomial, bits: int) -> tuple[list[mpf], mpf]:
     """Return rounded coefficients, lowest power first, and their largest weighted error."""
-    low, high = polynomial.interval
-    points = REFINEMENT * count
-    grid = [
-        (low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * points))
-        for i in range(points)
-    ]
+    middle, radius = (polynomial.high + polynomial.low) / 2, (polynomial.high - polynomial.low) / 2
+    points = REFINEMENT * polynomial.count
+    grid = [middle - radius * mp.cos(mp.pi * (2 * i + 1) / (2 * points)) for i in range(points)]
     values = [polynomial.function(x) for x in grid]
     weights = [polynomial.weight(x) for x in grid]
-    coefficients = [rounded(c, bits) for c in minimax(grid, values, weights, count)]
-    return coefficients, max(weighted_errors(grid, values, weights, coefficients), key=abs)
+    coefficients = [rounded(c, bits) for c in minimax(grid, values, weights, polynomial.count)]
+    return coefficients, max(map(abs, weighted_errors(grid, values, weights, coefficients)))
 
 
 def hexadecimal(value: mpf, bits: int) -> str:
-    return float(value).hex() + ("f" if bits == 32 else "")
+    """Return a C constant of exactly this value."""
+    mantissa, exponent = float(value).hex().split("p")
+    return f"{mantissa.rstrip('0')}p{exponent}{'f' if bits == 32 else ''}"
 
 
-def table(polynomial: Polynomial, count: int, bits: int) -> str:
-    """Return one polynomial as a C array with its error, in units of 2^-24 or 2^-53."""
-    coefficients, error = fit(polynomial, count, bits)
-    units = mp.nstr(abs(error) * mpf(2) ** (24 if bits == 32 else 53), 2)
-    lines = [f"/* {polynomial.meaning}; error {units} */"]
-    lines.append(f"static const real {polynomial.name}[{count}] = {{")
-    lines += [f"    {hexadecimal(c, bits)}," for c in coefficients]
-    return "\n".join([*lines, "};"])
+def table(polynomial: Polynomial, bits: int) -> str:
+    """Return one polynomial as a C array."""
+    coefficients, error = fit(polynomial, bits)
+    units = mp.nstr(error * 2 ** (24 if bits == 32 else 53), 2)
+    return "\n".join(
+        [
+            f"/* {polynomial.meaning}; error {units} */",
+            f"static const real {polynomial.name}[{polynomial.count}] = {{",
+            *(f"    {hexadecimal(c, bits)}," for c in coefficients),
+            "};",
+        ]
+    )
 
 
 def main() -> None:
-    print("/* Printed by polynomials.py: the coefficients of math.inc.h, lowest power first. Errors are")
-    print(" * relative errors of the function, in units of 2^-24 (float) or 2^-53 (double). */")
-    for bits, keyword in ((32, "#if"), (64, "#else")):
-        print(f"\n{keyword} FBP_REAL_BITS == 32" if bits == 32 else f"\n{keyword}")
-        for polynomial, count in polynomials(bits):
-            print("\n" + table(polynomial, count, bits))
-        print(f"#define TAIL_CENTER {int(tail_center(bits))}")
+    """Print the tables of both precisions."""
+    print(
+        "/* Printed by polynomials.py: the coefficients of math.inc.h, lowest power first. Errors"
+    )
+    print(" * are relative to the function, in units of 2^-24 (float) or 2^-53 (double). */")
+    print("/* clang-format off */")
+    for condition, bits in ("#if FBP_REAL_BITS == 32", 32), ("#else", 64):
+        print(f"\n{condition}\n\n#define TAIL_CENTER {TAIL_CENTER[bits]}")
+        for polynomial in polynomials(bits):
+            print("\n" + table(polynomial, bits))
     print("\n#endif")
 
 

@@ -21,8 +21,7 @@ static inline vec v_load_part(const real *x, size_t n) { return n ? *x : 0; }
 static inline void v_store(real *x, vec a) { *x = a; }
 static inline void v_store_part(real *x, vec a, size_t n)
 {
-    if (n)
-        *x = a;
+    if (n) *x = a;
 }
 
 /* --- arithmetic, each correctly rounded, ties to even --- */
