@@ -21,7 +21,7 @@
  *        expm1        1.74    2.04      17, 22
  *        log          0.85    0.75      27, 32, one division
  *        log1p        1.42    1.47      12, 18, one division      argument in [0, 1]
- *        sigmoid      1.95    1.57      24, 29, one division
+ *        sigmoid      1.95    1.57      22, 27, one division
  *        tanh         1.91    1.85      26, 31, one division
  *        erf          1.62    1.56      52, 75, one division
  *        normal_cdf   6.99    9.06      40, 57, one division      relative, also for x < 0
