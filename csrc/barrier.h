@@ -31,8 +31,7 @@ static inline void fbp_wait(fbp_barrier *barrier, int team_size)
         atomic_store_explicit(&barrier->passed, passed + 1, memory_order_release);
         return;
     }
-    for (int spins = 0;
-         atomic_load_explicit(&barrier->passed, memory_order_acquire) == passed;) {
+    for (int spins = 0; atomic_load_explicit(&barrier->passed, memory_order_acquire) == passed;) {
         if (spins < FBP_PAUSES) {
             spins++;
             FBP_PAUSE();

@@ -24,24 +24,27 @@
 #include <string.h>
 
 /* Names by which Python and C speak of the same thing; the enums follow from them. */
+/* clang-format off */
 #define FBP_OP_KINDS(X) X(dense) X(activation) X(rescale) X(dropout)
 #define FBP_ACTIVATIONS(X) \
-    X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) X(elu) X(gelu) X(silu) X(softplus) X(softmax)
-#define FBP_LOSSES(X)                                                           \
-    X(half_squared_error) X(squared_error) X(mean_squared_error)                \
-    X(mean_absolute_error) X(huber) X(binary_crossentropy)                      \
+    X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) \
+    X(elu) X(gelu) X(silu) X(softplus) X(softmax)
+#define FBP_LOSSES(X) \
+    X(half_squared_error) X(squared_error) X(mean_squared_error) \
+    X(mean_absolute_error) X(huber) X(binary_crossentropy) \
     X(categorical_crossentropy) X(sparse_categorical_crossentropy)
 #define FBP_OPTIMIZERS(X) X(sgd) X(adam)
 /* Element types that rows of data may come in: NumPy's name, C's type. */
-#define FBP_SOURCES(X)                                                          \
-    X(bool, uint8_t) X(int8, int8_t) X(uint8, uint8_t) X(int16, int16_t)        \
+#define FBP_SOURCES(X) \
+    X(bool, uint8_t) X(int8, int8_t) X(uint8, uint8_t) X(int16, int16_t) \
     X(uint16, uint16_t) X(int32, int32_t) X(uint32, uint32_t) X(int64, int64_t) \
     X(uint64, uint64_t) X(float32, float) X(float64, double)
+/* clang-format on */
 
-#define FBP_AS_OP_KIND(name) FBP_OP_##name,
-#define FBP_AS_ACTIVATION(name) FBP_ACTIVATION_##name,
-#define FBP_AS_LOSS(name) FBP_LOSS_##name,
-#define FBP_AS_OPTIMIZER(name) FBP_OPTIMIZER_##name,
+#define FBP_AS_OP_KIND(name)      FBP_OP_##name,
+#define FBP_AS_ACTIVATION(name)   FBP_ACTIVATION_##name,
+#define FBP_AS_LOSS(name)         FBP_LOSS_##name,
+#define FBP_AS_OPTIMIZER(name)    FBP_OPTIMIZER_##name,
 #define FBP_AS_SOURCE(name, type) FBP_SOURCE_##name,
 typedef enum fbp_op_kind { FBP_OP_KINDS(FBP_AS_OP_KIND) FBP_N_OP_KINDS } fbp_op_kind;
 typedef enum fbp_activation { FBP_ACTIVATIONS(FBP_AS_ACTIVATION) FBP_N_ACTIVATIONS } fbp_activation;
@@ -50,7 +53,11 @@ typedef enum fbp_optimizer { FBP_OPTIMIZERS(FBP_AS_OPTIMIZER) FBP_N_OPTIMIZERS }
 typedef enum fbp_source { FBP_SOURCES(FBP_AS_SOURCE) FBP_N_SOURCES } fbp_source;
 
 /* How a target is compared with an output by the accuracy metric. */
-typedef enum fbp_accuracy { FBP_ACCURACY_LABEL, FBP_ACCURACY_LARGEST, FBP_ACCURACY_YES } fbp_accuracy;
+typedef enum fbp_accuracy {
+    FBP_ACCURACY_LABEL,
+    FBP_ACCURACY_LARGEST,
+    FBP_ACCURACY_YES
+} fbp_accuracy;
 
 /* A chain of fused multiply-adds has at most so many terms; sums of blocks are added in order. */
 #define FBP_BLOCK 256
@@ -58,9 +65,8 @@ typedef enum fbp_accuracy { FBP_ACCURACY_LABEL, FBP_ACCURACY_LARGEST, FBP_ACCURA
 #define FBP_CHUNK 4096
 /* A layer of at most so many weights has its gradient summed over slots of rows (see fbp_slots). */
 #define FBP_SLOT_WEIGHTS 16384
-#define FBP_SLOT_ROWS 64
-#define FBP_MOST_SLOTS 32
-#define FBP_MOST_STATES 2
+#define FBP_SLOT_ROWS    64
+#define FBP_MOST_SLOTS   32
 
 #define FBP_NONE SIZE_MAX /* no such tensor or parameter */
 
@@ -69,57 +75,56 @@ struct fbp_kernels;
 typedef struct fbp_op {
     fbp_op_kind kind;
     fbp_activation activation;
-    double parameter;     /* the activation's constant */
-    double value;         /* the op's constant: factor of a rescale, rate of a dropout */
-    size_t input;         /* tensors */
+    double parameter; /* the activation's constant */
+    double value;     /* the op's constant: factor of a rescale, rate of a dropout */
+    size_t input;     /* tensors */
     size_t output;
-    size_t saved;         /* or FBP_NONE */
-    size_t n_in;          /* elements of a row of input and output */
+    size_t saved; /* or FBP_NONE */
+    size_t n_in;  /* elements of a row of input and output */
     size_t n_out;
-    size_t weights;       /* offsets in the arena's spans, or FBP_NONE */
+    size_t weights; /* offsets in the arena's spans, or FBP_NONE */
     size_t biases;
-    size_t slot_weights;  /* offsets in a slot's span of gradients */
+    size_t slot_weights; /* offsets in a slot's span of gradients */
     size_t slot_biases;
-    size_t lanes;         /* offset in the lanes, for a narrow layer */
+    size_t lanes; /* offset in the lanes, for a narrow layer */
     bool trains_weights;
     bool trains_biases;
-    bool propagates;      /* training needs the delta of its input */
-    bool narrow;          /* n_in and n_out < row_lanes: gradients by row lanes (kernels.h) */
-    uint32_t stream;      /* of its random numbers */
+    bool propagates; /* training needs the delta of its input */
+    bool narrow;     /* n_in and n_out < row_lanes: gradients by row lanes (kernels.h) */
+    uint32_t stream; /* of its random numbers */
 } fbp_op;
 
 typedef struct fbp_plan {
     const struct fbp_kernels *kernels;
-    size_t itemsize;      /* bytes of an element */
+    size_t itemsize; /* bytes of an element */
     size_t n_ops;
     fbp_op *ops;
     size_t n_tensors;
-    size_t *sizes;        /* elements of a row of each tensor */
-    size_t *offsets;      /* of tensor t in a frame, in elements per row: sizes before it, summed */
-    size_t row_elements;  /* sum of sizes */
+    size_t *sizes;       /* elements of a row of each tensor */
+    size_t *offsets;     /* of tensor t in a frame, in elements per row: sizes before it, summed */
+    size_t row_elements; /* sum of sizes */
     size_t n_parameters;
     size_t slot_elements; /* of a slot's span: all small layers */
     size_t lane_elements; /* of the lanes of all narrow layers */
     size_t n_spans;       /* trainable parts of the parameters: start, stop, start, stop, ... */
     size_t *spans;
-    size_t output;        /* tensor */
-    size_t row_block;     /* rows that run through all ops together; divides FBP_BLOCK */
-    size_t most_slots;    /* 1 if no layer is summed over slots, else FBP_MOST_SLOTS */
-    bool wide;            /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
+    size_t output;    /* tensor */
+    size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
+    bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
     bool has_loss;
     fbp_loss loss;
     double loss_parameter;
-    bool sums;            /* reduction "sum" instead of "mean" */
-    bool labels;          /* targets are int32 class numbers */
-    bool fused;           /* the loss reads z of the last op and completes its activation */
-    double threshold;     /* an output above it counts as yes */
+    bool sums;        /* reduction "sum" instead of "mean" */
+    bool labels;      /* targets are int32 class numbers */
+    bool fused;       /* the loss reads z of the last op and completes its activation */
+    double threshold; /* an output above it counts as yes */
     fbp_accuracy accuracy;
 } fbp_plan;
 
 /* Rows of data in the caller's memory, read-only; a row's elements are contiguous. */
 typedef struct fbp_rows {
     const char *data;
-    ptrdiff_t stride;     /* bytes from row to row */
+    ptrdiff_t stride; /* bytes from row to row */
     fbp_source type;
 } fbp_rows;
 
@@ -132,7 +137,7 @@ typedef struct fbp_frame {
 } fbp_frame;
 
 #define FBP_ALIGNMENT 64
-#define FBP_PADDING 64 /* bytes that kernels may read past a tensor */
+#define FBP_PADDING   64 /* bytes that kernels may read past a tensor */
 
 static inline size_t fbp_aligned(size_t bytes)
 {
@@ -149,8 +154,8 @@ static inline size_t fbp_tensor_offset(const fbp_plan *plan, size_t capacity, si
 /* Bytes of the values (or deltas) of a frame. */
 static inline size_t fbp_frame_bytes(const fbp_plan *plan, size_t capacity)
 {
-    return fbp_aligned(plan->row_elements * capacity * plan->itemsize)
-           + plan->n_tensors * 2 * FBP_ALIGNMENT;
+    return fbp_aligned(plan->row_elements * capacity * plan->itemsize) +
+           plan->n_tensors * 2 * FBP_ALIGNMENT;
 }
 
 /* Slots of a batch: the rows are cut into S contiguous runs of ceil(rows / S) rows; S depends on
@@ -175,13 +180,13 @@ static inline int fbp_find(const char *name, const char *const *names, int n_nam
     return -1;
 }
 
-#define FBP_AS_NAME(name) #name,
+#define FBP_AS_NAME(name)              #name,
 #define FBP_AS_SOURCE_NAME(name, type) #name,
-#define FBP_FINDER(what, LIST, AS, COUNT)                    \
-    static inline int fbp_find_##what(const char *name)      \
-    {                                                        \
-        static const char *const names[] = {LIST(AS)};       \
-        return fbp_find(name, names, COUNT);                 \
+#define FBP_FINDER(what, LIST, AS, COUNT)                                                          \
+    static inline int fbp_find_##what(const char *name)                                            \
+    {                                                                                              \
+        static const char *const names[] = {LIST(AS)};                                             \
+        return fbp_find(name, names, COUNT);                                                       \
     }
 FBP_FINDER(op_kind, FBP_OP_KINDS, FBP_AS_NAME, FBP_N_OP_KINDS)
 FBP_FINDER(activation, FBP_ACTIVATIONS, FBP_AS_NAME, FBP_N_ACTIVATIONS)

@@ -22,17 +22,16 @@ typedef enum fbp_chain {
 
 typedef struct fbp_kernels {
     const char *isa;
-    size_t itemsize;     /* bytes of an element */
-    size_t row_lanes;    /* 64 / itemsize, for every instruction set */
-    size_t tile_rows;    /* the register tile of matmul_tile */
+    size_t itemsize;  /* bytes of an element */
+    size_t row_lanes; /* 64 / itemsize, for every instruction set */
+    size_t tile_rows; /* the register tile of matmul_tile */
     size_t tile_columns;
 
     /* One register tile of C (+)= A B: m <= tile_rows, n <= tile_columns, k <= FBP_BLOCK.
      * A(m, k) = a[m * a_m + k * a_k]; B(k, n) = b[k * b_k + n]; C(m, n) = c[m * c_m + n].
      * Each element is one chain of fused multiply-adds over ascending k. */
-    void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k,
-                        const void *a /* IN */, ptrdiff_t a_m, ptrdiff_t a_k,
-                        const void *b /* IN */, ptrdiff_t b_k,
+    void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k, const void *a /* IN */,
+                        ptrdiff_t a_m, ptrdiff_t a_k, const void *b /* IN */, ptrdiff_t b_k,
                         void *c /* OUT */, ptrdiff_t c_m);
 
     /* panel(k, n) = w[n * w_n + k], rows of the panel tile_columns apart: W^T for matmul_tile. */
@@ -64,8 +63,8 @@ typedef struct fbp_kernels {
     void (*multiply)(size_t n, const void *a /* IN */, const void *b /* IN */, void *out /* OUT */);
 
     /* a = f(z) over a span, f not softmax; a may be z. */
-    void (*activate)(fbp_activation f, double parameter, size_t n,
-                     const void *z /* IN */, void *a /* OUT */);
+    void (*activate)(fbp_activation f, double parameter, size_t n, const void *z /* IN */,
+                     void *a /* OUT */);
 
     /* dz = da f'(z) over a span, f not softmax; from a alone, or from z where f needs it (then z
      * is not NULL). dz may be da. */
@@ -77,8 +76,8 @@ typedef struct fbp_kernels {
     void (*softmax)(size_t rows, size_t n, const void *z /* IN */, void *p /* OUT */);
 
     /* dz_i = p_i (dp_i - sum_j dp_j p_j), the sum as in softmax. dz may be dp. */
-    void (*softmax_backward)(size_t rows, size_t n, const void *p /* IN */,
-                             const void *dp /* IN */, void *dz /* OUT */);
+    void (*softmax_backward)(size_t rows, size_t n, const void *p /* IN */, const void *dp /* IN */,
+                             void *dz /* OUT */);
 
     /* Loss of each row, and its delta times row_scale. `targets` is (rows, n) like y, or int32
      * labels (rows,). With `fused`, y holds z on entry and the softmax or sigmoid of it on return;

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define FBP_STREAM_ORDER 0x40000000u
+#define FBP_STREAM_ORDER   0x40000000u
 #define FBP_STREAM_DROPOUT 0x80000000u
 
 static inline void fbp_philox(uint64_t seed, uint64_t index, uint32_t stream, uint32_t block,

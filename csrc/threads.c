@@ -43,7 +43,8 @@ static int quota_cores(void)
     char word[32];
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
     if (file) {
-        if (fscanf(file, "%31s %lf", word, &period) != 2 || sscanf(word, "%lf", &quota) != 1) quota = 0;
+        if (fscanf(file, "%31s %lf", word, &period) != 2 || sscanf(word, "%lf", &quota) != 1)
+            quota = 0;
         fclose(file);
     } else if ((file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {
         if (fscanf(file, "%lf", &quota) != 1) quota = 0;

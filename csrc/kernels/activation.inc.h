@@ -26,10 +26,7 @@ INLINE vec sigmoid_slope(vec a, vec da, vec c)
 {
     return (void)c, v_mul(da, v_mul(a, v_sub(v_set(1), a)));
 }
-INLINE vec tanh_slope(vec a, vec da, vec c)
-{
-    return (void)c, v_mul(da, v_fnma(a, a, v_set(1)));
-}
+INLINE vec tanh_slope(vec a, vec da, vec c) { return (void)c, v_mul(da, v_fnma(a, a, v_set(1))); }
 INLINE vec relu_slope(vec a, vec da, vec c)
 {
     return (void)c, v_select(v_gt(a, v_set(0)), da, v_set(0));
@@ -44,9 +41,8 @@ INLINE vec elu_slope(vec a, vec da, vec alpha)
 }
 INLINE vec gelu_slope(vec z, vec da, vec c)
 {
-    (void)c;
-    vec density = v_mul(v_set((real)0.39894228040143267794), m_exp(v_mul(v_mul(v_set((real)-0.5), z), z)));
-    return v_mul(da, v_fma(z, density, m_normal_cdf(z)));
+    vec density, cdf = m_normal(z, &density);
+    return (void)c, v_mul(da, v_fma(z, density, cdf));
 }
 INLINE vec silu_slope(vec z, vec da, vec c)
 {
@@ -68,7 +64,8 @@ static void activate(fbp_activation f, double parameter, size_t n, const void *z
     case FBP_ACTIVATION_gelu: map_constant(gelu_of, n, z, z, c, a); break;
     case FBP_ACTIVATION_silu: map_constant(silu_of, n, z, z, c, a); break;
     case FBP_ACTIVATION_softplus: map_constant(softplus_of, n, z, z, c, a); break;
-    default: if (a != z) map_constant(identity_of, n, z, z, c, a);
+    default:
+        if (a != z) map_constant(identity_of, n, z, z, c, a);
     }
 }
 
@@ -85,6 +82,7 @@ static void activate_backward(fbp_activation f, double parameter, size_t n, cons
     case FBP_ACTIVATION_gelu: map_constant(gelu_slope, n, z, da, c, dz); break;
     case FBP_ACTIVATION_silu: map_constant(silu_slope, n, z, da, c, dz); break;
     case FBP_ACTIVATION_softplus: map_constant(softplus_slope, n, z, da, c, dz); break;
-    default: if (dz != da) map_constant(identity_of, n, da, da, c, dz);
+    default:
+        if (dz != da) map_constant(identity_of, n, da, da, c, dz);
     }
 }

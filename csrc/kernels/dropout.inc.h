@@ -1,4 +1,5 @@
-/* Dropout masks from counters: element u of row b takes word u % 4 of block b * ceil(n / 4) + u / 4. */
+/* Dropout masks from counters: element u of row b takes word u % 4 of block b * ceil(n / 4) + u
+ * / 4. */
 #include "../philox.h"
 
 static void dropout_mask(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,

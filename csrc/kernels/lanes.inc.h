@@ -1,6 +1,7 @@
-/* Sums over ROW_LANES lanes: the order in which every instruction set adds the elements of a row. */
+/* Sums over ROW_LANES lanes: the order in which every instruction set adds the elements of a row.
+ */
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE      static inline __attribute__((always_inline))
 #define ROW_VECTORS ((int)(ROW_LANES / LANES))
 
 #if FBP_REAL_BITS == 32

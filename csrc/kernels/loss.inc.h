@@ -18,17 +18,19 @@ INLINE real error_itself(real e, real c) { return (void)c, e; }
 INLINE real twice_error(real e, real c) { return (void)c, 2 * e; }
 /* e - e is 0, or NaN for a NaN, which must not be lost. */
 INLINE real sign_of(real e, real c) { return (void)c, e > 0 ? 1 : e < 0 ? -1 : e - e; }
-INLINE real clipped_error(real e, real delta) { return e > delta ? delta : e < -delta ? -delta : e; }
+INLINE real clipped_error(real e, real delta)
+{
+    return e > delta ? delta : e < -delta ? -delta : e;
+}
 
 /* L = divisor sum term(e), dL/dy = row_scale divisor slope(e) */
 INLINE void error_loss(loss_term term, loss_slope slope, double parameter, double divisor,
-                       size_t rows, size_t n, const real *t, const real *row_scale,
-                       const real *y, real *delta, double *row_loss)
+                       size_t rows, size_t n, const real *t, const real *row_scale, const real *y,
+                       real *delta, double *row_loss)
 {
     for (size_t b = 0; b < rows; b++, t += n, y += n) {
         double lanes[8] = {0};
-        for (size_t o = 0; o < n; o++)
-            lanes[o % 8] = lanes[o % 8] + term(y[o] - t[o], parameter);
+        for (size_t o = 0; o < n; o++) lanes[o % 8] = lanes[o % 8] + term(y[o] - t[o], parameter);
         row_loss[b] = double_lanes_sum(lanes) * divisor;
         if (!delta) continue;
         real factor = row_scale[b] * (real)divisor;
@@ -80,19 +82,18 @@ static double distribution_loss(size_t n, const real *z, const real *t, const in
 
 INLINE vec excess_of(vec p, vec t, vec c) { return v_fma(p, c, v_neg(t)); }
 
-/* delta = row_scale (p sum t - t) */
-static void distribution_delta(size_t n, const real *p, const real *t, const int32_t *label,
-                               real row_scale, real *delta)
+/* p becomes delta = row_scale (p sum t - t). */
+static void distribution_delta(size_t n, const real *t, const int32_t *label, real row_scale,
+                               real *p)
 {
     if (label) {
-        map_constant(scaled, n, p, p, row_scale, delta);
-        delta[*label] = (p[*label] - 1) * row_scale;
-        return;
+        p[*label] = p[*label] - 1;
+    } else {
+        real lanes[ROW_LANES] = {0};
+        for (size_t o = 0; o < n; o++) lanes[o % ROW_LANES] = lanes[o % ROW_LANES] + t[o];
+        map_constant(excess_of, n, p, t, lanes_sum(lanes), p);
     }
-    real lanes[ROW_LANES] = {0};
-    for (size_t o = 0; o < n; o++) lanes[o % ROW_LANES] = lanes[o % ROW_LANES] + t[o];
-    map_constant(excess_of, n, p, t, lanes_sum(lanes), delta);
-    map_constant(scaled, n, delta, delta, row_scale, delta);
+    map_constant(scaled, n, p, p, row_scale, p);
 }
 
 /* Categorical cross-entropy from z, with targets t or labels. p is left in delta for a moment where
@@ -112,7 +113,7 @@ static void categorical_crossentropy(bool fused, size_t rows, size_t n, const re
         if (p) {
             map_constant(quotient_of, n, p, p, sum, p);
             if (fused) memcpy(y, p, n * sizeof(real));
-            distribution_delta(n, p, t_o, label, row_scale[b], p);
+            distribution_delta(n, t_o, label, row_scale[b], p);
         } else if (fused) {
             softmax(1, n, y, y);
         }
@@ -148,8 +149,7 @@ static void loss(fbp_loss kind, double parameter, bool fused, size_t rows, size_
     case FBP_LOSS_categorical_crossentropy:
         categorical_crossentropy(fused, rows, n, t, NULL, w, y, delta, row_loss);
         break;
-    default:
-        categorical_crossentropy(fused, rows, n, NULL, targets, w, y, delta, row_loss);
+    default: categorical_crossentropy(fused, rows, n, NULL, targets, w, y, delta, row_loss);
     }
 }
 

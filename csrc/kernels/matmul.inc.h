@@ -16,35 +16,42 @@ INLINE size_t columns_of(size_t n, int j)
     return n <= before ? 0 : n - before < LANES ? n - before : LANES;
 }
 
-INLINE void tile(
-    const int rows, const int vectors, fbp_chain chain, size_t n, size_t k,
-    matrix a, const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_m)
+INLINE void tile(const int rows, const int vectors, fbp_chain chain, size_t n, size_t k, matrix a,
+                 const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_m)
 {
     vec sum[TILE_ROWS][TILE_VECTORS];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < vectors; j++)
-            sum[i][j] = chain == FBP_CHAIN_CONTINUE
-                            ? v_load_part(c + i * c_m + j * LANES, columns_of(n, j))
-                            : v_set(0);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++) {
+            const real *from = c + i * c_m + j * LANES;
+            size_t columns = chain == FBP_CHAIN_CONTINUE ? columns_of(n, j) : 0;
+            sum[i][j] = v_load_part(from, columns);
+        }
+    }
     for (size_t p = 0; p < k; p++) {
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             vec a_ip = v_set(a.data[i * a.m + (ptrdiff_t)p * a.k]);
+#pragma GCC unroll 16
             for (int j = 0; j < vectors; j++)
                 sum[i][j] = v_fma(a_ip, v_load(b + (ptrdiff_t)p * b_k + j * LANES), sum[i][j]);
         }
     }
-    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 16
         for (int j = 0; j < vectors; j++) {
             real *to = c + i * c_m + j * LANES;
             size_t columns = columns_of(n, j);
             if (chain == FBP_CHAIN_ADD) sum[i][j] = v_add(v_load_part(to, columns), sum[i][j]);
             v_store_part(to, sum[i][j], columns);
         }
+    }
 }
 
-INLINE void tile_of_rows(
-    const int rows, fbp_chain chain, size_t n, size_t k,
-    matrix a, const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_m)
+INLINE void tile_of_rows(const int rows, fbp_chain chain, size_t n, size_t k, matrix a,
+                         const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_m)
 {
     if (n <= LANES)
         tile(rows, 1, chain, n, k, a, b, b_k, c, c_m);
@@ -56,9 +63,8 @@ INLINE void tile_of_rows(
         tile(rows, TILE_VECTORS, chain, n, k, a, b, b_k, c, c_m);
 }
 
-static void matmul_tile(fbp_chain chain, size_t m, size_t n, size_t k,
-                        const void *a, ptrdiff_t a_m, ptrdiff_t a_k,
-                        const void *b, ptrdiff_t b_k, void *c, ptrdiff_t c_m)
+static void matmul_tile(fbp_chain chain, size_t m, size_t n, size_t k, const void *a, ptrdiff_t a_m,
+                        ptrdiff_t a_k, const void *b, ptrdiff_t b_k, void *c, ptrdiff_t c_m)
 {
     matrix left = {a, a_m, a_k};
     if (m == TILE_ROWS) {
@@ -66,7 +72,8 @@ static void matmul_tile(fbp_chain chain, size_t m, size_t n, size_t k,
         return;
     }
     real *row = c;
-    for (; m > 0; m--, left.data += a_m, row += c_m) tile_of_rows(1, chain, n, k, left, b, b_k, row, c_m);
+    for (; m > 0; m--, left.data += a_m, row += c_m)
+        tile_of_rows(1, chain, n, k, left, b, b_k, row, c_m);
 }
 
 static void pack_transposed(size_t k, size_t n, const void *w, ptrdiff_t w_n, void *panel)
@@ -74,5 +81,6 @@ static void pack_transposed(size_t k, size_t n, const void *w, ptrdiff_t w_n, vo
     const real *from = w;
     real *to = panel;
     for (size_t j = 0; j < n; j++)
-        for (size_t p = 0; p < k; p++) to[p * (TILE_VECTORS * LANES) + j] = from[(ptrdiff_t)j * w_n + (ptrdiff_t)p];
+        for (size_t p = 0; p < k; p++)
+            to[p * (TILE_VECTORS * LANES) + j] = from[(ptrdiff_t)j * w_n + (ptrdiff_t)p];
 }

@@ -1,7 +1,7 @@
 /* Gradients of layers narrower than a vector: rows go to lanes, each lane a chain of its own. */
 
-static void narrow_gradient(size_t first, size_t rows, size_t n_in, size_t n_out,
-                            const void *x_bi, const void *delta_bo, void *lanes)
+static void narrow_gradient(size_t first, size_t rows, size_t n_in, size_t n_out, const void *x_bi,
+                            const void *delta_bo, void *lanes)
 {
     const real *x = x_bi, *delta = delta_bo;
     for (size_t b = 0; b < rows; b++, x += n_in, delta += n_out) {

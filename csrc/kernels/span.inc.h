@@ -16,14 +16,15 @@ INLINE void map(vector_function f, size_t n, const real *a, const real *b, const
 }
 
 /* The same with one constant for c. */
-INLINE void map_constant(vector_function f, size_t n, const real *a, const real *b, real c, real *out)
+INLINE void map_constant(vector_function f, size_t n, const real *a, const real *b, real c,
+                         real *out)
 {
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v_store(out + i, f(v_load(a + i), v_load(b + i), v_set(c)));
+    for (; i + LANES <= n; i += LANES) v_store(out + i, f(v_load(a + i), v_load(b + i), v_set(c)));
     if (i < n) {
         size_t rest = n - i;
-        v_store_part(out + i, f(v_load_part(a + i, rest), v_load_part(b + i, rest), v_set(c)), rest);
+        v_store_part(out + i, f(v_load_part(a + i, rest), v_load_part(b + i, rest), v_set(c)),
+                     rest);
     }
 }
 

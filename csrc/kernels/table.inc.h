@@ -16,10 +16,10 @@
 #include "dropout.inc.h"
 #include "convert.inc.h"
 
-#define FBP_PASTE(isa, bits) fbp_kernels_##isa##_##bits
-#define FBP_TABLE(isa, bits) FBP_PASTE(isa, bits)
-#define FBP_QUOTE(text) #text
-#define FBP_TEXT(text) FBP_QUOTE(text)
+#define FBP_PASTE(isa, bits)       fbp_kernels_##isa##_##bits
+#define FBP_TABLE(isa, bits)       FBP_PASTE(isa, bits)
+#define FBP_QUOTE(text)            #text
+#define FBP_TEXT(text)             FBP_QUOTE(text)
 #define FBP_AS_CONVERT(name, type) convert_##name,
 
 const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {

@@ -35,7 +35,6 @@ class ActivationFunction:
         return 0.0
 
 
-@dataclass(frozen=True)
 class Identity(ActivationFunction):
     """The net input itself: a linear unit."""
 
@@ -43,7 +42,6 @@ class Identity(ActivationFunction):
     formula = "f(z) = z; f'(z) = 1"
 
 
-@dataclass(frozen=True)
 class Sigmoid(ActivationFunction):
     """The logistic function, with values in (0, 1)."""
 
@@ -51,7 +49,6 @@ class Sigmoid(ActivationFunction):
     formula = "f(z) = 1 / (1 + exp(-z)); f'(z) = a (1 - a)"
 
 
-@dataclass(frozen=True)
 class Tanh(ActivationFunction):
     """The hyperbolic tangent, with values in (-1, 1)."""
 
@@ -59,7 +56,6 @@ class Tanh(ActivationFunction):
     formula = "f(z) = tanh(z); f'(z) = 1 - a^2"
 
 
-@dataclass(frozen=True)
 class ReLU(ActivationFunction):
     """The rectifier; its derivative at 0 is taken as 0."""
 
@@ -125,7 +121,6 @@ class ELU(ActivationFunction):
         return float(self.alpha)
 
 
-@dataclass(frozen=True)
 class GELU(ActivationFunction):
     """The Gaussian error linear unit, exact (with erf).
 
@@ -139,7 +134,6 @@ class GELU(ActivationFunction):
     saves_input = True
 
 
-@dataclass(frozen=True)
 class SiLU(ActivationFunction):
     """The sigmoid linear unit, also called swish.
 
@@ -153,7 +147,6 @@ class SiLU(ActivationFunction):
     saves_input = True
 
 
-@dataclass(frozen=True)
 class Softplus(ActivationFunction):
     """The smooth rectifier."""
 
@@ -162,7 +155,6 @@ class Softplus(ActivationFunction):
     saves_input = True
 
 
-@dataclass(frozen=True)
 class Softmax(ActivationFunction):
     """Probabilities over a row: the one function here that mixes a row's units."""
 

@@ -22,7 +22,6 @@ class Initializer:
     formula: ClassVar[str]
 
 
-@dataclass(frozen=True)
 class Zeros(Initializer):
     """All zeros."""
 
@@ -101,7 +100,6 @@ class Normal(Initializer):
         validate.at_least("stddev", self.stddev, 0)
 
 
-@dataclass(frozen=True)
 class GlorotUniform(Initializer):
     """Uniform with variance 2 / (fan_in + fan_out).
 
@@ -114,7 +112,6 @@ class GlorotUniform(Initializer):
     formula = "U[-r, r), r = sqrt(6 / (fan_in + fan_out))"
 
 
-@dataclass(frozen=True)
 class GlorotNormal(Initializer):
     """Normal with variance 2 / (fan_in + fan_out), not truncated.
 
@@ -127,7 +124,6 @@ class GlorotNormal(Initializer):
     formula = "N(0, 2 / (fan_in + fan_out))"
 
 
-@dataclass(frozen=True)
 class HeUniform(Initializer):
     """Uniform with variance 2 / fan_in.
 
@@ -140,7 +136,6 @@ class HeUniform(Initializer):
     formula = "U[-r, r), r = sqrt(6 / fan_in)"
 
 
-@dataclass(frozen=True)
 class HeNormal(Initializer):
     """Normal with variance 2 / fan_in, not truncated.
 

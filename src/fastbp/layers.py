@@ -83,7 +83,6 @@ class Activation(Layer):
         object.__setattr__(self, "activation", activations.resolve(self.activation))
 
 
-@dataclass(frozen=True)
 class Flatten(Layer):
     """Each row's array as one vector, in C order."""
 

@@ -58,7 +58,6 @@ class Loss:
         return 0.0
 
 
-@dataclass(frozen=True)
 class HalfSquaredError(Loss):
     """Half the squared error, summed over the outputs."""
 
@@ -66,7 +65,6 @@ class HalfSquaredError(Loss):
     formula = "L = 1/2 sum (y - t)^2"
 
 
-@dataclass(frozen=True)
 class SquaredError(Loss):
     """The squared error, summed over the outputs."""
 
@@ -74,7 +72,6 @@ class SquaredError(Loss):
     formula = "L = sum (y - t)^2"
 
 
-@dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """The squared error, averaged over the outputs."""
 
@@ -82,7 +79,6 @@ class MeanSquaredError(Loss):
     formula = "L = 1/n sum (y - t)^2"
 
 
-@dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """The absolute error, averaged over the outputs; its derivative at 0 is taken as 0."""
 
@@ -144,7 +140,6 @@ class CrossEntropy(Loss):
         validate.flag("from_logits", self.from_logits)
 
 
-@dataclass(frozen=True)
 class BinaryCrossentropy(CrossEntropy):
     """Cross-entropy of independent yes-or-no outputs, averaged over them; targets in [0, 1]."""
 
@@ -153,7 +148,6 @@ class BinaryCrossentropy(CrossEntropy):
     probability = "sigmoid"
 
 
-@dataclass(frozen=True)
 class CategoricalCrossentropy(CrossEntropy):
     """Cross-entropy of one distribution over the outputs; targets in [0, 1], one-hot as a rule."""
 
@@ -162,7 +156,6 @@ class CategoricalCrossentropy(CrossEntropy):
     probability = "softmax"
 
 
-@dataclass(frozen=True)
 class SparseCategoricalCrossentropy(CrossEntropy):
     """Cross-entropy of one distribution over the outputs; the target is the class's number."""
 

@@ -16,7 +16,6 @@ class Metric:
     formula: ClassVar[str]
 
 
-@dataclass(frozen=True)
 class Accuracy(Metric):
     """Share of rows, or of yes-or-no outputs, that are right.
 

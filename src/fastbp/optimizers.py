@@ -39,7 +39,7 @@ class Optimizer:
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        validate.at_least("learning_rate", self.learning_rate, 0)
+        object.__setattr__(self, "learning_rate", validate.at_least("learning_rate", self.learning_rate, 0))
 
     @property
     def n_states(self) -> int:
@@ -80,8 +80,8 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        validate.fraction("momentum", self.momentum)
-        validate.flag("nesterov", self.nesterov)
+        object.__setattr__(self, "momentum", validate.fraction("momentum", self.momentum))
+        object.__setattr__(self, "nesterov", validate.flag("nesterov", self.nesterov))
 
     @property
     def n_states(self) -> int:
@@ -123,9 +123,9 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        validate.fraction("beta_1", self.beta_1)
-        validate.fraction("beta_2", self.beta_2)
-        validate.positive("epsilon", self.epsilon)
+        object.__setattr__(self, "beta_1", validate.fraction("beta_1", self.beta_1))
+        object.__setattr__(self, "beta_2", validate.fraction("beta_2", self.beta_2))
+        object.__setattr__(self, "epsilon", validate.positive("epsilon", self.epsilon))
 
     @property
     def n_states(self) -> int:

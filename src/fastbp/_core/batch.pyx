@@ -2,9 +2,9 @@
 
 The team meets at a barrier between the two halves. In a plan of small layers a thread owns whole
 slots of rows, whose gradients it sums while they pass; then it owns a part of the parameters, for
-which it adds the slots and takes the optimizer's step. In a wide plan a thread owns some rows in the
-first half, and in the second some rows of each weight matrix, whose gradient it forms over the whole
-batch. Who owns what never changes a bit.
+which it adds the slots and takes the optimizer's step. In a wide plan a thread owns some rows in
+the first half, and in the second some rows of each weight matrix, whose gradient it forms over the
+whole batch. Who owns what never changes a bit.
 """
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
@@ -13,7 +13,6 @@ from fastbp._core.delta cimport RowRun, Target, add_rows, arena_target, slot_tar
 from fastbp._core.layout cimport (
     FBP_BLOCK,
     FBP_CHUNK,
-    FBP_OP_dense,
     fbp_frame,
     fbp_op,
     fbp_plan,
@@ -24,7 +23,6 @@ from fastbp._core.layout cimport (
 from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, run_rows
 from fastbp._core.update cimport (
     MOST_CONSTANTS,
-    Memory,
     Rule,
     step_constants,
     sum_slots,
@@ -112,7 +110,7 @@ cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
     """The slots that this thread owns, gradients included."""
     cdef Team *team = worker.team
     cdef size_t slots = fbp_slots(run.rows, 0), rows = fbp_slot_rows(run.rows, slots)
-    cdef size_t s, stop
+    cdef size_t s
     cdef Scratch *scratch = &team.scratches[worker.rank]
     cdef fbp_frame *frame = &team.frame if run.keeps else &scratch.frame
     cdef Slot slot

@@ -1,8 +1,8 @@
 """Delta propagation: from dL/dy of an operation to its parameters' gradients and dL/dx.
 
-Gradients are summed over slots of rows (csrc/fastbp.h). Within a slot, every 256 rows are one chain
-of fused multiply-adds, and chain after chain is added in order. A chain may be built up from several
-row blocks: then the first chain of a slot grows in the slot's span itself, later ones in scratch.
+Gradients are summed over slots of rows (csrc/fastbp.h). Within a slot, every 256 rows are one
+chain of fused multiply-adds, and chain after chain is added in order. A chain may be built up from
+several row blocks: then the first chain of a slot grows in the slot's span, later ones in scratch.
 """
 from libc.string cimport memcpy, memset
 
@@ -67,7 +67,7 @@ cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noex
 
 
 cdef void fold(const fbp_plan *plan, const char *sums, size_t n, char *to,
-                        bint adds) noexcept nogil:
+               bint adds) noexcept nogil:
     if to == NULL:
         return
     if adds:
@@ -102,7 +102,7 @@ cdef void add_products(const fbp_plan *plan, const fbp_op *op, Target to, const 
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
                    char *lanes, const fbp_frame *frame, RowRun run, size_t first_input,
                    size_t inputs) noexcept nogil:
-    """Add some rows to the gradients of a dense layer: all biases, and `inputs` rows of the weights.
+    """Add some rows to the gradients of a dense layer: biases, and `inputs` rows of the weights.
 
     `chains` is scratch that keeps a chain between calls, and is not touched if each call has whole
     runs of 256 rows.

@@ -1,7 +1,7 @@
 """Epochs of batches: what a team does between two visits to Python.
 
-Thread 0 keeps the books: between the two barriers of a batch it alone writes the counters, which the
-others read only behind the second one.
+Thread 0 keeps the books: between the two barriers of a batch it alone writes the counters, which
+the others read only behind the second one.
 """
 from libc.math cimport isfinite
 from libc.stdint cimport uint64_t

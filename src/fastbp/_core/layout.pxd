@@ -23,7 +23,7 @@ cdef extern from "fastbp.h" nogil:
         FBP_ACCURACY_LARGEST
         FBP_ACCURACY_YES
 
-    size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_MOST_SLOTS, FBP_NONE
+    size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_NONE
     size_t FBP_ALIGNMENT, FBP_PADDING
 
     ctypedef struct fbp_op:
@@ -63,7 +63,6 @@ cdef extern from "fastbp.h" nogil:
         size_t *spans
         size_t output
         size_t row_block
-        size_t most_slots
         bint wide
         bint has_loss
         fbp_loss loss

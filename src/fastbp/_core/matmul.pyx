@@ -5,8 +5,8 @@
     dw_io = x_bi^T delta_bo         gradient with respect to the weights
 
 All are one loop over tiles: terms in blocks of 256, each a chain of fused multiply-adds, block sums
-added in order (the arithmetic contract). Operands stand as they are but for w_io^T, of which a panel
-of tile_columns columns is packed at a time.
+added in order (the arithmetic contract). Operands stand as they are but for w_io^T, of which a
+panel of tile_columns columns is packed at a time.
 """
 from libc.stddef cimport ptrdiff_t
 

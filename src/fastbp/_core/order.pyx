@@ -56,8 +56,8 @@ cdef void insertion_sort(size_t n, uint64_t *words, int64_t *order) noexcept nog
         words[at], order[at] = word, row
 
 
-cdef void row_order(uint64_t seed, uint64_t epoch, size_t n, uint64_t *words, uint64_t *sorted_words,
-                    size_t *counts, int64_t *order) noexcept nogil:
+cdef void row_order(uint64_t seed, uint64_t epoch, size_t n, uint64_t *words,
+                    uint64_t *sorted_words, size_t *counts, int64_t *order) noexcept nogil:
     """Fill `order` for n rows. `words` and `sorted_words` are scratch of n, `counts` of 2n + 2."""
     cdef int bits = leading_bits(n)
     draw_words(seed, epoch, n, words)

@@ -154,8 +154,8 @@ cdef Program build(object source, const fbp_kernels *kernels):
     plan.n_ops, plan.n_tensors = len(source.ops), len(source.tensors)
     plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
     plan.output = source.output
-    program.memory = <char *>PyMem_Calloc(1,
-        plan.n_ops * sizeof(fbp_op) + 2 * (plan.n_tensors + plan.n_spans) * sizeof(size_t))
+    program.memory = <char *>PyMem_Calloc(
+        1, plan.n_ops * sizeof(fbp_op) + 2 * (plan.n_tensors + plan.n_spans) * sizeof(size_t))
     if program.memory == NULL:
         raise MemoryError()
     plan.ops = <fbp_op *>program.memory

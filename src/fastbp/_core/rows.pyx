@@ -32,7 +32,7 @@ cdef double row_weight(const Pass *run, size_t row) noexcept nogil:
 
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil:
-    """Copy rows of n elements, converted; False if they had to be looked at and one is not finite."""
+    """Copy rows of n elements, converted; False if they were to be looked at and aren't finite."""
     cdef const fbp_plan *plan = run.plan
     cdef size_t row
     for row in range(rows):

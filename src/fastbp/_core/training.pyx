@@ -1,12 +1,18 @@
 """The compiled engine: `fastbp.engine.EngineProtocol` over the loops of its sister modules.
 
-The only place that opens a parallel region. Arrays come checked from `fastbp.data`; here they become
-pointers. Nothing in here depends on the element type: the plan's kernel table does.
+The only place that opens a parallel region. Nothing in here depends on the element type: the plan's
+kernel table does.
 """
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 import sys
@@ -32,7 +38,6 @@ from fastbp._core.epochs cimport (
     Counters,
     Training,
     restore_snapshot,
-    snapshot_bytes,
     take_snapshot,
     train,
 )
@@ -43,6 +48,7 @@ from fastbp._core.layout cimport (
     fbp_build_switches,
     fbp_choose_isa,
     fbp_clock,
+    fbp_find_source,
     fbp_flush_begin,
     fbp_flush_end,
     fbp_has_openmp,
@@ -52,7 +58,7 @@ from fastbp._core.layout cimport (
     fbp_kernels_for,
     fbp_n_isas,
     fbp_plan,
-    fbp_slots,
+    fbp_source,
     fbp_team_rank,
     fbp_team_size,
     fbp_useful_threads,
@@ -61,9 +67,9 @@ from fastbp._core.layout cimport (
 from fastbp._core.native cimport address, native_data, native_inputs, native_rule
 from fastbp._core.program cimport Program, build
 from fastbp._core.recording cimport Recorder
-from fastbp._core.rows cimport FAULT_X, Data, Pass, Scratch
+from fastbp._core.rows cimport FAULT_X, Data, Pass, Scratch, run_rows
 from fastbp._core.update cimport MOST_CONSTANTS, Rule, step_constants, update_span
-from fastbp._core.workspace cimport Claim, Workspace, claim, claim_frame, claim_scratch
+from fastbp._core.workspace cimport Claim, Workspace, claim_scratch, claim_team, claim_training
 
 from fastbp.arena import aligned_zeros
 from fastbp.engine import Position
@@ -170,34 +176,6 @@ cdef void train_team(Training *t, int n_threads) noexcept nogil:
             train_member(t, fbp_team_rank(), fbp_team_size())
 
 
-cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bint gradients,
-                     size_t kept_rows) noexcept nogil:
-    """Memory of a team that runs batches of `rows` rows; `kept_rows` stay in its frame."""
-    cdef const fbp_plan *plan = team.plan
-    cdef Scratch unplaced
-    cdef size_t i, slots = fbp_slots(rows, 0) if gradients else 1
-    team.scratches = <Scratch *>claim(walk, n_threads * sizeof(Scratch))
-    for i in range(n_threads):
-        claim_scratch(walk, plan, &unplaced if walk.base == NULL else &team.scratches[i],
-                      gradients)
-    team.row_losses = <double *>claim(walk, rows * sizeof(double))
-    team.row_rights = <double *>claim(walk, rows * sizeof(double))
-    team.slot_bytes = (plan.slot_elements * plan.itemsize + 63) // 64 * 64
-    team.slots = claim(walk, (slots - 1) * team.slot_bytes)
-    claim_frame(walk, plan, &team.frame, kept_rows)
-
-
-cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept nogil:
-    cdef size_t rows = t.batch_size, n = t.data.n if t.shuffles else 0
-    claim_team(walk, &t.team, n_threads, max(rows, FBP_CHUNK if t.validates else 0), True,
-               rows if t.team.plan.wide else 0)
-    t.order = <int64_t *>claim(walk, n * sizeof(int64_t))
-    t.words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
-    t.sorted_words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
-    t.counts = <size_t *>claim(walk, (2 * n + 2) * sizeof(size_t))
-    t.snapshot.memory = claim(walk, snapshot_bytes(t))
-
-
 cdef object spans(size_t count, size_t n, object dtype):
     """Vectors of n zeros in one block, shape (count, n), each on a cache line and padded."""
     itemsize = np.dtype(dtype).itemsize
@@ -223,6 +201,10 @@ cdef class Engine:
     cdef Program program
     cdef fbp_plan *native
     cdef Rule rule
+    cdef char *parameters_at
+    cdef fbp_source own_type   # of the plan's dtype
+    cdef bint flat             # rows of input and output are vectors
+    cdef object dtype
     cdef list workspaces       # free ones; a call takes one, or makes one
     cdef Workspace kept        # of the last forward pass, which it holds
     cdef Team kept_team
@@ -237,11 +219,14 @@ cdef class Engine:
     cdef public object position
 
     def __init__(self, plan, optimizer, seed):
-        dtype = np.dtype(plan.dtype)
+        self.dtype = dtype = np.dtype(plan.dtype)
+        self.own_type = <fbp_source>fbp_find_source(plan.dtype.encode())
+        self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
         self.plan = plan
         self.program = build(plan, fbp_kernels_for(dtype.itemsize))
         self.native = &self.program.plan
         self.parameters, self.gradients = spans(2, plan.n_parameters, dtype)
+        self.parameters_at = address(self.parameters)
         self.workspaces = []
         self.seed = seed
         self.position = Position()
@@ -271,6 +256,40 @@ cdef class Engine:
         with nogil:
             run_team(&team, &run, threads)
         self.workspaces.append(workspace)
+
+    def call(self, x):
+        """Return the outputs of one row or a block of rows, or None if `x` needs another way.
+
+        What passes is an array of the plan's dtype, C-contiguous, aligned and finite, of shape
+        (inputs,) or (n, inputs): the least that can be between a caller and the kernels.
+        """
+        cdef Py_buffer view
+        cdef Data data
+        cdef size_t rows
+        cdef bint one_row
+        if type(x) is not np.ndarray:
+            return None
+        try:
+            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            return None
+        try:
+            if not self.takes(&view):
+                return None
+            one_row = view.ndim == 1
+            rows = 1 if one_row else view.shape[0]
+            memset(&data, 0, sizeof(Data))
+            data.n, data.x.data, data.x.type = rows, <const char *>view.buf, self.own_type
+            data.x.stride = self.native.sizes[0] * self.native.itemsize
+            width = self.native.sizes[self.native.output]
+            if one_row:
+                out = np.empty(width, self.dtype)
+            else:
+                out = np.empty((rows, width), self.dtype)
+            self.run_block(&data, address(out))
+            return out
+        finally:
+            PyBuffer_Release(&view)
 
     def evaluate(self, data, metrics, n_threads):
         cdef Workspace workspace = self.take_workspace()
@@ -396,6 +415,40 @@ cdef class Engine:
 
     # What the methods above share.
 
+    cdef bint takes(self, const Py_buffer *view) noexcept:
+        """Whether `call` may read this buffer as rows of the plan's input."""
+        cdef size_t itemsize = self.native.itemsize, inputs = self.native.sizes[0]
+        cdef char *kind = view.format
+        if (not self.flat or <size_t>view.itemsize != itemsize or kind == NULL or kind[1] != 0
+                or kind[0] != (c'f' if itemsize == 4 else c'd')
+                or <size_t>view.buf % itemsize != 0):
+            return False
+        if view.ndim == 1:
+            if <size_t>view.shape[0] != inputs:
+                return False
+        elif (view.ndim != 2 or <size_t>view.shape[1] != inputs or view.shape[0] == 0
+                or <size_t>view.shape[0] > self.native.row_block):
+            return False
+        return self.native.kernels.all_finite(<size_t>view.len // itemsize, view.buf)
+
+    cdef int run_block(self, const Data *data, char *out) except -1:
+        """Predict up to a block of rows on this thread."""
+        cdef Workspace workspace = self.take_workspace()
+        cdef Claim walk = Claim(NULL, 0)
+        cdef Scratch scratch
+        cdef Pass run = self.new_pass(data)
+        cdef uint64_t mode
+        run.outputs = out
+        claim_scratch(&walk, self.native, &scratch, False)
+        walk = Claim(workspace.reserve(walk.used), 0)
+        claim_scratch(&walk, self.native, &scratch, False)
+        with nogil:
+            mode = fbp_flush_begin()
+            run_rows(&run, &scratch, &scratch.frame, NULL, 0, data.n)
+            fbp_flush_end(mode)
+        self.workspaces.append(workspace)
+        return 0
+
     cdef Workspace take_workspace(self):
         try:
             return self.workspaces.pop()
@@ -415,7 +468,7 @@ cdef class Engine:
         cdef Pass run
         memset(&run, 0, sizeof(Pass))
         run.plan = self.native
-        run.parameters = address(self.parameters)
+        run.parameters = self.parameters_at
         run.data, run.rows = data, data.n
         run.seed, run.batch = self.seed, self.position.batches
         return run
@@ -429,7 +482,7 @@ cdef class Engine:
         cdef size_t s
         memset(team, 0, sizeof(Team))
         team.plan = self.native
-        team.memory.parameters = address(self.parameters)
+        team.memory.parameters = self.parameters_at
         team.memory.gradients = address(self.gradients)
         for s in range(self.rule.n_states):
             team.memory.states[s] = address(self.state[s])

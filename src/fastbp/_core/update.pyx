@@ -43,8 +43,9 @@ cdef void update_span(const fbp_plan *plan, const Rule *rule, const double *cons
         at = low * plan.itemsize
         states[0] = memory.states[0] + at if rule.n_states > 0 else NULL
         states[1] = memory.states[1] + at if rule.n_states > 1 else NULL
-        plan.kernels.update[<size_t>rule.kind](constants, high - low, memory.gradients + at,
-                                       memory.parameters + at, states[0], states[1])
+        plan.kernels.update[<size_t>rule.kind](
+            constants, high - low, memory.gradients + at, memory.parameters + at, states[0],
+            states[1])
 
 
 cdef void sum_slots(const fbp_plan *plan, char *first, char *others, size_t slot_bytes,

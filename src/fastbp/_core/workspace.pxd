@@ -1,3 +1,5 @@
+from fastbp._core.batch cimport Team
+from fastbp._core.epochs cimport Training
 from fastbp._core.layout cimport fbp_frame, fbp_plan
 from fastbp._core.rows cimport Scratch
 
@@ -11,6 +13,10 @@ cdef void claim_frame(Claim *walk, const fbp_plan *plan, fbp_frame *frame,
                       size_t capacity) noexcept nogil
 cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
                         bint gradients) noexcept nogil
+
+cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bint gradients,
+                     size_t kept_rows) noexcept nogil
+cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept nogil
 
 cdef class Workspace:
     cdef char *memory

@@ -4,13 +4,18 @@ A layout is one function that claims its parts in order. It is walked twice: wit
 measure, then over the memory itself.
 """
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport int64_t, uint64_t
 
+from fastbp._core.batch cimport Team
+from fastbp._core.epochs cimport Training, snapshot_bytes
 from fastbp._core.layout cimport (
     FBP_ALIGNMENT,
+    FBP_CHUNK,
     fbp_aligned,
     fbp_frame,
     fbp_frame_bytes,
     fbp_plan,
+    fbp_slots,
 )
 from fastbp._core.matmul cimport panel_bytes
 from fastbp._core.rows cimport Scratch
@@ -41,6 +46,34 @@ cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
     scratch.panel = claim(walk, panel_bytes(plan) if gradients else 0)
     scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
+
+
+cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bint gradients,
+                     size_t kept_rows) noexcept nogil:
+    """Memory of a team that runs batches of `rows` rows; `kept_rows` stay in its frame."""
+    cdef const fbp_plan *plan = team.plan
+    cdef Scratch unplaced
+    cdef size_t i, slots = fbp_slots(rows, 0) if gradients else 1
+    team.scratches = <Scratch *>claim(walk, n_threads * sizeof(Scratch))
+    for i in range(n_threads):
+        claim_scratch(walk, plan, &unplaced if walk.base == NULL else &team.scratches[i],
+                      gradients)
+    team.row_losses = <double *>claim(walk, rows * sizeof(double))
+    team.row_rights = <double *>claim(walk, rows * sizeof(double))
+    team.slot_bytes = fbp_aligned(plan.slot_elements * plan.itemsize)
+    team.slots = claim(walk, (slots - 1) * team.slot_bytes)
+    claim_frame(walk, plan, &team.frame, kept_rows)
+
+
+cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept nogil:
+    cdef size_t rows = t.batch_size, n = t.data.n if t.shuffles else 0
+    claim_team(walk, &t.team, n_threads, max(rows, FBP_CHUNK if t.validates else 0), True,
+               rows if t.team.plan.wide else 0)
+    t.order = <int64_t *>claim(walk, n * sizeof(int64_t))
+    t.words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
+    t.sorted_words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
+    t.counts = <size_t *>claim(walk, (2 * n + 2) * sizeof(size_t))
+    t.snapshot.memory = claim(walk, snapshot_bytes(t))
 
 
 cdef class Workspace:
