@@ -57,6 +57,7 @@ class InstructionSet(NamedTuple):
 INSTRUCTION_SETS = (
     InstructionSet("scalar", "isa_scalar.c"),
     InstructionSet("scalar_fma", "isa_scalar.c", ("-mavx2", "-mfma"), "defined __x86_64__"),
+    InstructionSet("avx2", "isa_avx2.c", ("-mavx2", "-mfma"), "defined __x86_64__"),
 )
 
 DEPENDS = ["setup.py", *sorted(str(path) for path in Path("csrc").rglob("*.[ch]"))]

@@ -9,6 +9,9 @@ FBP_DECLARE(scalar)
 #ifdef FBP_HAVE_SCALAR_FMA
 FBP_DECLARE(scalar_fma)
 #endif
+#ifdef FBP_HAVE_AVX2
+FBP_DECLARE(avx2)
+#endif
 
 typedef struct table {
     const char *name;
@@ -18,7 +21,7 @@ typedef struct table {
 
 static bool always(void) { return true; }
 
-#ifdef FBP_HAVE_SCALAR_FMA
+#if defined FBP_HAVE_SCALAR_FMA || defined FBP_HAVE_AVX2
 /* __builtin_cpu_supports also asks the operating system, by XGETBV, whether it saves the
  * registers. */
 static bool has_avx2_and_fma(void)
@@ -34,6 +37,9 @@ static const table tables[] = {
     FBP_ROW(scalar, always),
 #ifdef FBP_HAVE_SCALAR_FMA
     FBP_ROW(scalar_fma, has_avx2_and_fma),
+#endif
+#ifdef FBP_HAVE_AVX2
+    FBP_ROW(avx2, has_avx2_and_fma),
 #endif
 };
 #define N_TABLES (sizeof tables / sizeof *tables)

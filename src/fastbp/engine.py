@@ -198,9 +198,7 @@ class EngineProtocol(Protocol):
         ``position.batches``.
         """
 
-    def backward(
-        self, grad_output: Array, accumulate: bool, n_threads: int | None
-    ) -> Array:
+    def backward(self, grad_output: Array, accumulate: bool, n_threads: int | None) -> Array:
         """Return dL/dx for the rows of the last `forward`; overwrite or add to `gradients`.
 
         `grad_output` is dL/dy, C-contiguous in the plan's dtype. Raises RuntimeError if no forward

@@ -30,7 +30,9 @@ def layer_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
 
 
 def lower(
-    layers: tuple[Layer, ...], input_shape: Shape, dtype: Literal["float32", "float64"],
+    layers: tuple[Layer, ...],
+    input_shape: Shape,
+    dtype: Literal["float32", "float64"],
     loss: Loss | None,
 ) -> Plan:
     """Return the plan of a chain of layers.
@@ -213,7 +215,8 @@ def _fuses(loss: Loss | None, last: ActivationFunction) -> bool:
 def _check_size(plan: Plan) -> None:
     """Refuse sizes whose bytes overflow: gradients and two states stand beside the parameters."""
     itemsize = 4 if plan.dtype == "float32" else 8
-    for what, count in (("parameters", 4 * plan.n_parameters), ("values of a row", 2 * sum(plan.tensors))):
+    needs = {"parameters": 4 * plan.n_parameters, "values of a row": 2 * sum(plan.tensors)}
+    for what, count in needs.items():
         if count * itemsize > MOST_BYTES:
             raise ValueError(
                 f"layers: expected sizes within this machine's address space, got {what} that "

@@ -39,7 +39,8 @@ class Optimizer:
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", validate.at_least("learning_rate", self.learning_rate, 0))
+        rate = validate.at_least("learning_rate", self.learning_rate, 0)
+        object.__setattr__(self, "learning_rate", rate)
 
     @property
     def n_states(self) -> int:

@@ -3,8 +3,8 @@
 `fastbp.lowering` makes a plan from layer descriptions; an engine reads it and never sees a layer.
 A plan has no state, so that one plan can serve many arenas.
 
-Tensors are numbered; tensor t holds ``tensors[t]`` numbers for each row of a batch. Operations stand
-in an order in which each one's inputs come before it.
+Tensors are numbered; tensor t holds ``tensors[t]`` numbers for each row of a batch. Operations
+stand in an order in which each one's inputs come before it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
+import os
 import sys
 
 import numpy as np
@@ -106,10 +107,10 @@ def choose_isa(str name=None):
     cdef bytes encoded = name.encode() if name is not None else None
     cdef bint chosen = fbp_choose_isa(NULL if encoded is None else <const char *>encoded)
     if not chosen:
+        argument, came = ("name", name) if name else ("FASTBP_ISA", os.environ.get("FASTBP_ISA"))
         raise ValueError(
-            f"{'FASTBP_ISA' if name is None else 'name'}: expected one of "
-            f"{', '.join(available_isas())}, got an unknown or unavailable instruction set"
-            f"{'' if name is None else ' ' + repr(name)}")
+            f"{argument}: expected an instruction set of this machine, "
+            f"{' or '.join(available_isas())}, got {came!r}")
 
 
 def build_info():

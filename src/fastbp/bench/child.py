@@ -90,7 +90,7 @@ def _prepare_training(
 
     def verdict() -> dict[str, Any]:
         after = judge.loss(workload, weights(), *sample)
-        return {"works": judge.fell(before, after), "work": f"loss {before:.3g} -> {after:.3g}"}
+        return {"works": judge.fell(before, after), "work": f"loss {before:.5g} -> {after:.5g}"}
 
     return run, verdict
 

@@ -1,0 +1,103 @@
+/* The SIMD layer on AVX2 and FMA: 8 lanes of float or 4 of double. Contracts: scalar.h. */
+#ifndef FBP_SIMD_AVX2_H
+#define FBP_SIMD_AVX2_H
+
+#include <immintrin.h>
+#include <math.h>
+
+#include "real.h"
+
+#define LANES ((int)(32 / sizeof(real)))
+
+/* --- names that depend on the type, so that the functions below don't --- */
+
+#if FBP_REAL_BITS == 32
+typedef __m256 vec;
+#define OP(name)       _mm256_##name##_ps
+#define BITS_OP(name)  _mm256_##name##_epi32
+#define AS_BITS(a)     _mm256_castps_si256(a)
+#define AS_REALS(a)    _mm256_castsi256_ps(a)
+#define SET_BITS(x)    _mm256_set1_epi32((int)(x))
+#define LANE_NUMBERS() _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+#else
+typedef __m256d vec;
+#define OP(name)       _mm256_##name##_pd
+#define BITS_OP(name)  _mm256_##name##_epi64
+#define AS_BITS(a)     _mm256_castpd_si256(a)
+#define AS_REALS(a)    _mm256_castsi256_pd(a)
+#define SET_BITS(x)    _mm256_set1_epi64x((long long)(x))
+#define LANE_NUMBERS() _mm256_setr_epi64x(0, 1, 2, 3)
+#endif
+typedef vec mask; /* all bits set where true */
+
+/* --- memory --- */
+
+static inline __m256i first(size_t n) { return BITS_OP(cmpgt)(SET_BITS(n), LANE_NUMBERS()); }
+static inline vec v_set(real x) { return OP(set1)(x); }
+static inline vec v_load(const real *x) { return OP(loadu)(x); }
+static inline vec v_load_part(const real *x, size_t n)
+{
+    return n >= (size_t)LANES ? v_load(x) : OP(maskload)(x, first(n));
+}
+static inline void v_store(real *x, vec a) { OP(storeu)(x, a); }
+static inline void v_store_part(real *x, vec a, size_t n)
+{
+    if (n >= (size_t)LANES)
+        v_store(x, a);
+    else
+        OP(maskstore)(x, first(n), a);
+}
+
+/* --- arithmetic --- */
+
+static inline vec v_add(vec a, vec b) { return OP(add)(a, b); }
+static inline vec v_sub(vec a, vec b) { return OP(sub)(a, b); }
+static inline vec v_mul(vec a, vec b) { return OP(mul)(a, b); }
+static inline vec v_div(vec a, vec b) { return OP(div)(a, b); }
+static inline vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
+static inline vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
+static inline vec v_sqrt(vec a) { return OP(sqrt)(a); }
+static inline vec v_round(vec a)
+{
+    return OP(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
+static inline vec v_neg(vec a) { return OP(xor)(v_set((real)-0.0), a); }
+static inline vec v_copysign(vec magnitude, vec sign)
+{
+    return OP(or)(v_abs(magnitude), OP (and)(v_set((real)-0.0), sign));
+}
+
+/* The instructions return their second operand for a NaN or two zeros, as the contract asks. */
+static inline vec v_max(vec a, vec b) { return OP(max)(a, b); }
+static inline vec v_min(vec a, vec b) { return OP(min)(a, b); }
+
+/* --- masks --- */
+
+static inline mask v_gt(vec a, vec b) { return OP(cmp)(a, b, _CMP_GT_OQ); }
+static inline mask v_ge(vec a, vec b) { return OP(cmp)(a, b, _CMP_GE_OQ); }
+static inline mask v_lt(vec a, vec b) { return OP(cmp)(a, b, _CMP_LT_OQ); }
+static inline mask v_eq(vec a, vec b) { return OP(cmp)(a, b, _CMP_EQ_OQ); }
+static inline mask v_and(mask a, mask b) { return OP (and)(a, b); }
+static inline vec v_select(mask m, vec a, vec b) { return OP(blendv)(b, a, m); }
+
+/* --- the format of numbers --- */
+
+static inline vec v_power2(vec shifted)
+{
+    return AS_REALS(BITS_OP(slli)(AS_BITS(shifted), MANTISSA_BITS));
+}
+
+static inline vec v_split(vec x, vec *exponent)
+{
+    const __m256i one = SET_BITS((word)EXPONENT_BIAS << MANTISSA_BITS);
+    const __m256i fraction = SET_BITS(((word)1 << MANTISSA_BITS) - 1);
+    const __m256i sqrt_half = SET_BITS(SQRT_HALF_BITS);
+    const __m256i bits = BITS_OP(add)(AS_BITS(x), BITS_OP(sub)(one, sqrt_half));
+    const __m256i two = AS_BITS(v_set(TWO_TO_MANTISSA_BITS));
+    const __m256i biased = _mm256_or_si256(BITS_OP(srli)(bits, MANTISSA_BITS), two);
+    *exponent = v_sub(AS_REALS(biased), v_set(TWO_TO_MANTISSA_BITS + EXPONENT_BIAS));
+    return AS_REALS(BITS_OP(add)(_mm256_and_si256(bits, fraction), sqrt_half));
+}
+
+#endif
