@@ -59,6 +59,7 @@ from fastbp._core.layout cimport (
     fbp_kernels_for,
     fbp_n_isas,
     fbp_plan,
+    fbp_slots,
     fbp_source,
     fbp_team_rank,
     fbp_team_size,
@@ -457,13 +458,14 @@ cdef class Engine:
             return Workspace()
 
     cdef int team_size(self, object n_threads, size_t rows, double passes) except -1:
-        """Threads for a batch: as asked for, else as many as have enough to do."""
+        """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
+        cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
         if n_threads is not None:
-            return n_threads
+            return min(<size_t>n_threads, max(slots, 1))
         cdef double worth = self.program.flops_forward * passes * <double>rows / FLOPS_PER_THREAD
         if worth < 2.0:
             return 1
-        return <int>min(<double>fbp_useful_threads(), worth)
+        return <int>min(<double>fbp_useful_threads(), min(worth, <double>slots))
 
     cdef Pass new_pass(self, const Data *data) except *:
         cdef Pass run
