@@ -16,8 +16,8 @@ import fastbp
 
 STEP = 1e-5
 # A central difference is wrong by STEP^2 |L'''| / 6 and by the rounding of L, eps |L| / STEP: with
-# |L| and |L'''| up to about 10, each is below 1e-9.
-TOLERANCE = 1e-8
+# |L| and |L'''| up to about 10, each is below 3e-10.
+TOLERANCE = 1e-9
 # A step is a few roundings of numbers of the size of the parameters, which are below 10.
 STEP_TOLERANCE = 100 * np.finfo(np.float64).eps
 

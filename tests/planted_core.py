@@ -1,0 +1,134 @@
+"""A copy of the compiled core with errors in it, one of which an environment variable wakes.
+
+    python tests/planted_core.py PLACE...
+
+prints, as JSON, which checks of `gradient_check` fail with an error of one in a million at each
+place, and where the core was loaded from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VARIABLE = "FASTBP_PLANTED"
+
+# Place -> module, a line of it, and one to put behind that line (before, for one that ends in ":").
+# wrong(name) is 1 + 1e-6 if the variable is set to that name, else 1.
+SCALE = "plan.kernels.scale"
+PLACES = {
+    "forward": (
+        "matmul",
+        "if op.biases != FBP_NONE:",
+        f'{SCALE}(rows * op.n_out, wrong(b"forward"), z, z)',
+    ),
+    "delta": (
+        "delta",
+        "input_gradient(plan, op, parameters, delta, dx, rows, panel)",
+        f'{SCALE}(rows * op.n_in, wrong(b"delta"), dx, dx)',
+    ),
+    "activation's derivative": (
+        "delta",
+        "backward_activation(plan, op, frame, first, rows)",
+        f'{SCALE}(n, wrong(b"activation\'s derivative"), delta, delta)',
+    ),
+    "weight gradient": (
+        "delta",
+        "weights_gradient(plan, op, x, delta, rows, first_input, inputs, chain, to.weights)",
+        f'{SCALE}(op.n_out, wrong(b"weight gradient"), to.weights, to.weights)',
+    ),
+    "bias gradient": (
+        "delta",
+        "biases_gradient(plan, op, delta, rows, chain, to.biases)",
+        f'{SCALE}(op.n_out, wrong(b"bias gradient"), to.biases, to.biases)',
+    ),
+    "narrow weight gradient": (
+        "delta",
+        "plan.kernels.narrow_sum(count, count, lanes)",
+        f'{SCALE}(weights, wrong(b"narrow weight gradient"), lanes, lanes)',
+    ),
+    "narrow bias gradient": (
+        "delta",
+        "fold(plan, lanes, weights, sums.weights, adds)",
+        f'{SCALE}(count, wrong(b"narrow bias gradient"), lanes, lanes)',
+    ),
+    "sum over slots": (
+        "update",
+        "for s from 0 <= s < slots - stride by 2 * stride:",
+        f'{SCALE}(n, wrong(b"sum over slots"), others, others)',
+    ),
+    "update": (
+        "update",
+        "constants[i] = c[i]",
+        'constants[0] = c[0] * wrong(b"update")',
+    ),
+    "update by Adam": (
+        "update",
+        "constants[0] = c[0] / (1.0 - power(c[1], step))",
+        'constants[0] *= wrong(b"update by Adam")',
+    ),
+}
+WRONG = f'''
+
+from libc.stdlib cimport getenv
+from libc.string cimport strcmp
+
+
+cdef double wrong(const char *place) noexcept nogil:
+    cdef const char *planted = getenv("{VARIABLE}")
+    return 1.000001 if planted != NULL and strcmp(planted, place) == 0 else 1.0
+'''
+
+
+def plant(module: str, source: str) -> str:
+    """Return the source of a module with all errors that belong there."""
+    for place, (where, line, error) in PLACES.items():
+        if where != module:
+            continue
+        found = [text for text in source.splitlines() if text.strip() == line]
+        assert len(found) == 1, f"{place}: expected the line {line!r} once in {module}.pyx"
+        lines = [found[0], found[0].replace(line, error)]
+        source = source.replace(found[0], "\n".join(reversed(lines) if line[-1] == ":" else lines))
+    return source + WRONG
+
+
+def build(package: Path, folder: Path) -> Path:
+    """Copy an installed fastbp, compile the modules anew that hold errors; return its parent."""
+    modules = {module for module, _, _ in PLACES.values()}
+    compiled = [f"{module}.*" for module in modules]
+    shutil.copytree(
+        package, folder / "src" / "fastbp", ignore=shutil.ignore_patterns("*.pyx", *compiled)
+    )
+    core, sources = folder / "src" / "fastbp" / "_core", ROOT / "src" / "fastbp" / "_core"
+    for path in sources.glob("*.pxd"):
+        shutil.copy(path, core)
+    for module in modules:
+        planted = plant(module, (sources / f"{module}.pyx").read_text())
+        (core / f"{module}.pyx").write_text(planted)
+    shutil.copy(ROOT / "setup.py", folder)
+    shutil.copytree(ROOT / "csrc", folder / "csrc")
+    command = [sys.executable, "setup.py", "build_ext", "--build-lib", "src"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "src"
+
+
+def main(places: list[str]) -> None:
+    """Print the failures with each error awake."""
+    import fastbp._core.delta
+    from gradient_check import failures
+
+    failed = {}
+    for place in places:
+        os.environ[VARIABLE] = place
+        failed[place] = sorted(failures(fastbp.Network))
+    print(json.dumps({"core": fastbp._core.delta.__file__, "failed": failed}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
