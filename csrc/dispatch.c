@@ -12,6 +12,9 @@ FBP_DECLARE(scalar_fma)
 #ifdef FBP_HAVE_AVX2
 FBP_DECLARE(avx2)
 #endif
+#ifdef FBP_HAVE_NEON
+FBP_DECLARE(neon)
+#endif
 
 typedef struct table {
     const char *name;
@@ -40,6 +43,9 @@ static const table tables[] = {
 #endif
 #ifdef FBP_HAVE_AVX2
     FBP_ROW(avx2, has_avx2_and_fma),
+#endif
+#ifdef FBP_HAVE_NEON
+    FBP_ROW(neon, always), /* every AArch64 CPU has it */
 #endif
 };
 #define N_TABLES (sizeof tables / sizeof *tables)

@@ -1,0 +1,227 @@
+/* Runs every kernel of one table on fixed inputs and prints a digest of what each writes.
+ *
+ * Compiled with -DTABLE=fbp_kernels_<isa>_<bits> beside that table's object; two tables agree bit
+ * for bit if they print the same lines. Inputs are normal numbers, so no flush mode is needed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+
+extern const fbp_kernels TABLE;
+
+#define ROOM 70000 /* elements of a buffer */
+static double memory[6][ROOM + 16];
+static uint64_t state, digest;
+
+/* Pseudo-random words (splitmix64), the same on every machine. */
+static uint64_t next_word(void)
+{
+    uint64_t z = state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+/* Buffer i, filled with numbers in (low, high) that a float holds exactly. */
+static void *filled(int i, size_t n, double low, double high)
+{
+    for (size_t j = 0; j < n; j++) {
+        double x = low + (high - low) * ((double)(next_word() >> 44) + 0.5) / 1048576.0;
+        float rounded = (float)x;
+        if (TABLE.itemsize == 4)
+            ((float *)memory[i])[j] = rounded;
+        else
+            memory[i][j] = rounded;
+    }
+    return memory[i];
+}
+
+/* FNV-1a over some bytes. */
+static void take(const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) digest = (digest ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
+}
+static void take_reals(const void *x, size_t n) { take(x, n * TABLE.itemsize); }
+
+static void begin(uint64_t seed)
+{
+    state = seed;
+    digest = UINT64_C(14695981039346656037);
+}
+static void report(const char *name) { printf("%s %016" PRIx64 "\n", name, digest); }
+
+/* Products of every small shape, by the table's own tile. */
+static void product(fbp_chain chain, size_t m, size_t n, size_t k)
+{
+    const char *a = filled(0, m * k, -2, 2), *b = filled(1, k * n + 64, -2, 2);
+    char *c = filled(2, m * n + 64, -2, 2);
+    const size_t size = TABLE.itemsize;
+    for (size_t j = 0; j < n; j += TABLE.tile_columns)
+        for (size_t i = 0; i < m; i += TABLE.tile_rows) {
+            size_t rows = m - i < TABLE.tile_rows ? m - i : TABLE.tile_rows;
+            size_t columns = n - j < TABLE.tile_columns ? n - j : TABLE.tile_columns;
+            TABLE.matmul_tile(chain, rows, columns, k, a + i * k * size, (ptrdiff_t)k, 1,
+                              b + j * size, (ptrdiff_t)n, c + (i * n + j) * size, (ptrdiff_t)n);
+        }
+    take_reals(c, m * n + 64); /* what stands behind must stay */
+}
+
+static void products(void)
+{
+    static const size_t terms[] = {1, 2, 7, 64, 255, 256};
+    begin(1);
+    for (int chain = FBP_CHAIN_START; chain <= FBP_CHAIN_ADD; chain++)
+        for (size_t m = 1; m <= 19; m += m < 9 ? 1 : 5)
+            for (size_t n = 1; n <= 49; n += n < 19 ? 1 : 7)
+                for (size_t t = 0; t < sizeof terms / sizeof *terms; t++)
+                    product((fbp_chain)chain, m, n, terms[t]);
+    report("matmul_tile");
+}
+
+static void pack(void)
+{
+    begin(2);
+    for (size_t n = 1; n <= TABLE.tile_columns; n++) {
+        const void *w = filled(0, n * 40, -2, 2);
+        memset(memory[1], 0, sizeof memory[1]);
+        TABLE.pack_transposed(33, n, w, 40, memory[1]);
+        for (size_t k = 0; k < 33; k++)
+            for (size_t j = 0; j < n; j++) {
+                size_t at = (k * TABLE.tile_columns + j) * TABLE.itemsize;
+                size_t from = (j * 40 + k) * TABLE.itemsize;
+                if (memcmp((char *)memory[1] + at, (const char *)w + from, TABLE.itemsize)) abort();
+            }
+    }
+    report("pack_transposed"); /* tables differ in tile_columns: checked here, not hashed */
+}
+
+static void narrow(void)
+{
+    begin(3);
+    for (size_t n_in = 1; n_in < TABLE.row_lanes; n_in += 3)
+        for (size_t n_out = 1; n_out < TABLE.row_lanes; n_out += 2) {
+            size_t count = (n_in + 1) * n_out;
+            const void *x = filled(0, 50 * n_in, -2, 2), *delta = filled(1, 50 * n_out, -2, 2);
+            memset(memory[2], 0, sizeof memory[2]);
+            TABLE.narrow_gradient(5, 50, n_in, n_out, x, delta, memory[2]);
+            TABLE.narrow_sum(count, count, memory[2]);
+            take_reals(memory[2], count);
+        }
+    report("narrow_gradient");
+}
+
+static void spans(void)
+{
+    begin(4);
+    for (size_t n = 1; n < 40; n++) {
+        void *a = filled(0, n + 8, -3, 3), *b = filled(1, n + 8, -3, 3);
+        TABLE.add(n, b, a);
+        take_reals(a, n + 8);
+        TABLE.scale(n, 0.3, a, b);
+        TABLE.multiply(n, a, b, b);
+        take_reals(b, n + 8);
+        TABLE.add_bias(3, n, b, filled(2, 3 * n + 8, -1, 1));
+        take_reals(memory[2], 3 * n + 8);
+        digest += TABLE.all_finite(n, b);
+    }
+    report("spans");
+}
+
+static void activations(void)
+{
+    for (int f = 0; f < FBP_ACTIVATION_softmax; f++) {
+        begin(5);
+        for (size_t n = 1; n < 2000; n = n * 2 + 1) {
+            const void *z = filled(0, n, -12, 12), *da = filled(1, n, -2, 2);
+            TABLE.activate((fbp_activation)f, 0.3, n, z, memory[2]);
+            take_reals(memory[2], n);
+            TABLE.activate_backward((fbp_activation)f, 0.3, n, z, memory[2], da, memory[3]);
+            take_reals(memory[3], n);
+        }
+        static const char *const names[] = {FBP_ACTIVATIONS(FBP_AS_NAME)};
+        report(names[f]);
+    }
+    begin(6);
+    for (size_t n = 1; n < 70; n++) {
+        TABLE.softmax(3, n, filled(0, 3 * n, -9, 9), memory[1]);
+        take_reals(memory[1], 3 * n);
+        TABLE.softmax_backward(3, n, memory[1], filled(2, 3 * n, -1, 1), memory[3]);
+        take_reals(memory[3], 3 * n);
+    }
+    report("softmax");
+}
+
+static void losses(void)
+{
+    static const char *const names[] = {FBP_LOSSES(FBP_AS_NAME)};
+    for (int kind = 0; kind < FBP_N_LOSSES; kind++) {
+        begin(7);
+        for (size_t n = 1; n < 70; n += n < 20 ? 1 : 7)
+            for (int fused = 0; fused < 2; fused++) {
+                int32_t labels[3] = {0, (int32_t)(n / 2), (int32_t)(n - 1)};
+                bool sparse = kind == FBP_LOSS_sparse_categorical_crossentropy;
+                const void *t = filled(0, 3 * n, 0.01, 0.99), *scale = filled(1, 3, 0.1, 2);
+                double row_loss[3], row_right[3];
+                void *y = filled(2, 3 * n, -9, 9);
+                TABLE.loss((fbp_loss)kind, 0.7, fused, 3, n, sparse ? (void *)labels : t, scale, y,
+                           memory[3], row_loss);
+                TABLE.accuracy(sparse ? FBP_ACCURACY_LABEL : FBP_ACCURACY_YES, 0.5, 3, n,
+                               sparse ? (void *)labels : t, y, row_right);
+                take_reals(y, 3 * n);
+                take_reals(memory[3], 3 * n);
+                take(row_loss, sizeof row_loss);
+                take(row_right, sizeof row_right);
+            }
+        report(names[kind]);
+    }
+}
+
+static void updates(void)
+{
+    static const double adam[8] = {0.002, 1.4, 0.9, 0.1, 0.999, 0.001, 1e-7};
+    static const double sgd[3][8] = {{0.1}, {0.1, 0.9}, {0.1, 0.9, 1}};
+    begin(8);
+    for (size_t n = 1; n < 70; n++)
+        for (int rule = 0; rule < 4; rule++) {
+            void *g = filled(0, n, -1, 1), *p = filled(1, n + 8, -1, 1);
+            void *s0 = filled(2, n + 8, -1, 1), *s1 = filled(3, n + 8, 0.01, 1);
+            fbp_optimizer kind = rule == 3 ? FBP_OPTIMIZER_adam : FBP_OPTIMIZER_sgd;
+            TABLE.update[kind](rule == 3 ? adam : sgd[rule], n, g, p, s0, s1);
+            take_reals(p, n + 8);
+            take_reals(s0, n + 8);
+            take_reals(s1, n + 8);
+        }
+    report("update");
+}
+
+static void masks_and_conversions(void)
+{
+    begin(9);
+    for (size_t n = 1; n < 40; n++) {
+        TABLE.dropout_mask(12345678901u, n, 77, 1u << 30, 4.0 / 3, 2, 3, n, memory[0]);
+        take_reals(memory[0], 3 * n);
+    }
+    report("dropout_mask");
+    begin(10);
+    for (int type = FBP_SOURCE_int8; type < FBP_SOURCE_float32; type++) {
+        uint64_t words[20];
+        for (int i = 0; i < 20; i++) words[i] = next_word();
+        TABLE.convert[type](20, words, memory[0]);
+        take_reals(memory[0], 20);
+    }
+    report("convert");
+}
+
+int main(void)
+{
+    products();
+    pack();
+    narrow();
+    spans();
+    activations();
+    losses();
+    updates();
+    masks_and_conversions();
+    return 0;
+}
