@@ -107,6 +107,17 @@ def test_serving_says_ready_then_times_then_the_verdict(program):
     assert said[-1]["works"]
 
 
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [(ABSENT, "missing"), (UNWILLING, "lacks"), (IDLE, "failed")],
+    ids=["absent", "unwilling", "idle"],
+)
+def test_serving_says_once_what_stands_in_the_way(program, source, status):
+    said = []
+    child.serve(program(source, f"served_{status}").module, "W3", 1, 1.0, ["0"], said.append)
+    assert [answer["status"] for answer in said] == [status]
+
+
 def test_serving_a_training_compares_it_with_the_expected_fall(program):
     module = program(HONEST, "trained").module
     expected = contest.expected_fall(WORKLOADS["W3"])
