@@ -3,6 +3,7 @@ from fastbp._core.epochs cimport Training
 cdef class Recorder:
     cdef object job
     cdef object record
+    cdef size_t room
     cdef object curves
     cdef object outputs
     cdef list kept_outputs

@@ -7,7 +7,7 @@ from fastbp._core.native cimport address
 from fastbp.engine import Progress
 
 # Epochs recorded between two visits to Python, at most.
-ROOM = 4096
+MOST_EPOCHS = 4096
 
 
 cdef class Recorder:
@@ -18,19 +18,20 @@ cdef class Recorder:
         sets = ("",) if job.validation is None else ("", "val_")
         record.curves = {prefix + name: [] for prefix in sets for name in names}
         self.job, self.record = job, record
-        self.curves = np.zeros((2, 2, ROOM))
+        self.room = min(job.epochs, MOST_EPOCHS)
+        self.curves = np.zeros((2, 2, self.room))
         self.outputs = None
         self.kept_outputs = []
 
     cdef int start(self, Training *t, object dtype, size_t n_outputs) except -1:
         """Point the training to the memory."""
-        t.curves.first, t.curves.room = 0, ROOM
+        t.curves.first, t.curves.room = 0, self.room
         t.curves.loss = <double *>address(self.curves[0, 0])
         t.curves.right = <double *>address(self.curves[0, 1])
         t.curves.validation_loss = <double *>address(self.curves[1, 0])
         t.curves.validation_right = <double *>address(self.curves[1, 1])
         if self.job.record_outputs:
-            self.outputs = np.empty((ROOM, t.data.n, n_outputs), dtype)
+            self.outputs = np.empty((self.room, t.data.n, n_outputs), dtype)
             t.recorded = address(self.outputs)
             self.kept_outputs.append(self.outputs[:0].copy())
         return 0
