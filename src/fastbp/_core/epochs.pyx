@@ -124,18 +124,23 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
         look_at_clock(t)
 
 
-cdef void train_batch(Training *t, const Worker *worker) noexcept nogil:
-    """One batch; it ends after its first half if its data turn out not to be finite."""
+cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
+    """One batch; False if it ended after its first half, its data not being finite.
+
+    The fault is looked at between barriers alone: behind the last one, a faster thread may have
+    found one in the next batch, in which this thread must take part.
+    """
     cdef Pass run = batch_pass(t)
     cdef uint64_t step = t.counters.steps + 1
     run_share(worker, &run)
     sync(worker)
     if t.team.fault:
-        return
+        return False
     form_gradients(worker, &run, &t.rule, step)
     if worker.rank == 0:
         keep_books(t, &run)
     sync(worker)
+    return True
 
 
 cdef void close_epoch(Training *t) noexcept nogil:
@@ -180,8 +185,7 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
         if t.place == 0:
             begin_epoch(t, worker)
         last = t.data.n - t.place <= t.batch_size
-        train_batch(t, worker)
-        if t.team.fault:
+        if not train_batch(t, worker):
             break
         if last and t.outcome != DIVERGED:
             end_epoch(t, worker)

@@ -1,0 +1,203 @@
+"""The compiled engine beside the reference: asks both for the same and compares the answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastbp.reference
+from fastbp.engine import Array, Fit, Record, Rows
+from fastbp.losses import CrossEntropy
+from fastbp.lowering import lower
+from fastbp.metrics import Accuracy
+from fastbp.optimizers import SGD
+from fastbp.plan import Plan
+
+# How far the engines may be apart: max|a - b| / max|b| of every tensor.
+LIMITS = {"float32": 1e-5, "float64": 1e-12}
+
+
+def distance(a: Any, b: Any) -> float:
+    """Return max|a - b| / max|b|, or max|a| where b is 0."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    size = float(np.abs(b).max(initial=0))
+    return float(np.abs(a - b).max(initial=0)) / (size or 1)
+
+
+def draw_rows(plan: Plan, n: int, weighted: bool, seed: int) -> Rows:
+    """Return data of the shape and kind that a plan takes; one row of weight 0, if weighted."""
+    rng = np.random.default_rng(seed)
+    loss, outputs = plan.loss, plan.tensors[plan.output]
+    x = rng.normal(size=(n, plan.tensors[0])).astype(plan.dtype)
+    if loss is not None and loss.labels:
+        y = rng.integers(0, outputs, n).astype(np.int32)
+    elif isinstance(loss, CrossEntropy):
+        y = rng.uniform(size=(n, outputs)).astype(plan.dtype)
+    else:
+        y = rng.normal(size=(n, outputs)).astype(plan.dtype)
+    weights = rng.uniform(0.1, 2, n) if weighted else None
+    if weights is not None and n > 1:
+        weights[n // 2] = 0
+    return Rows(x, y, weights)
+
+
+def draw_parameters(plan: Plan, seed: int) -> Array:
+    """Return parameters under which activations keep their size from layer to layer."""
+    rng = np.random.default_rng(seed)
+    parts = [
+        rng.normal(0, 1 / math.sqrt(p.shape[0]) if p.role == "weights" else 0.3, p.size)
+        for p in plan.parameters
+    ]
+    return np.concatenate([*parts, np.empty(0)]).astype(plan.dtype)
+
+
+class Pair:
+    """Both engines of one plan, with the same parameters, and data for them.
+
+    Its methods ask both for the same and assert that the answers agree, and that the data are what
+    they were.
+    """
+
+    def __init__(
+        self,
+        layers: list[Any],
+        inputs: int,
+        loss: Any = None,
+        optimizer: Any = None,
+        *,
+        dtype: Any = "float64",
+        n_threads: int | None = 1,
+        rows: int = 9,
+        weighted: bool = False,
+        seed: int = 0,
+        scale: float = 0,
+    ) -> None:
+        self.plan = lower(tuple(layers), (inputs,), dtype, loss)
+        self.n_threads = n_threads
+        self.limit = LIMITS[dtype]
+        # Sizes below `scale` count as that: a small difference of large numbers has their error.
+        self.scale = scale
+        self.data = draw_rows(self.plan, rows, weighted, seed)
+        kinds = fastbp.network.compiled_core().Engine, fastbp.reference.Engine
+        self.engines = [kind(self.plan, optimizer or SGD(0.1), seed) for kind in kinds]
+        for engine in self.engines:
+            engine.parameters[:] = draw_parameters(self.plan, seed)
+
+    @property
+    def metrics(self) -> tuple[Accuracy, ...]:
+        return (Accuracy(),)
+
+    def both(self, ask: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """Return both answers; the data must be as before."""
+        arrays = [a for a in (self.data.x, self.data.y, self.data.weights) if a is not None]
+        before = [a.tobytes() for a in arrays]
+        compiled, reference = (ask(engine) for engine in self.engines)
+        assert [a.tobytes() for a in arrays] == before
+        return compiled, reference
+
+    def agree(self, what: str, compiled: Any, reference: Any, limit: float | None = None) -> None:
+        limit = limit or self.limit
+        size = np.abs(reference).max(initial=0)
+        apart = distance(compiled, reference)
+        assert np.isfinite(np.asarray(compiled)).all(), what
+        assert apart * (size or 1) <= limit * max(size, self.scale), f"{what}: {apart:.1e} apart"
+
+    def agree_by_tensor(self, what: str, ask: Callable[[Any], Any], limit: float = 0) -> None:
+        """Compare flat vectors, a parameter at a time."""
+        compiled, reference = (ask(engine) for engine in self.engines)
+        for p in self.plan.parameters:
+            part = slice(p.start, p.stop)
+            self.agree(f"{what} of {p.name}", compiled[..., part], reference[..., part], limit)
+
+    def agree_on_values(self, compiled: dict[str, float], reference: dict[str, float]) -> None:
+        assert compiled.keys() == reference.keys()
+        for name, value in compiled.items():
+            self.agree(name, value, reference[name])
+
+    def check_prediction(self) -> None:
+        def predict(engine: Any) -> Array:
+            out = np.empty((len(self.data.x), self.plan.tensors[self.plan.output]), self.plan.dtype)
+            engine.predict(self.data.x, out, self.n_threads)
+            return out
+
+        self.agree("prediction", *self.both(predict))
+
+    def check_evaluation(self) -> None:
+        self.agree_on_values(
+            *self.both(lambda e: e.evaluate(self.data, self.metrics, self.n_threads))
+        )
+
+    def check_batch(self) -> None:
+        """Loss, metric and gradients of all rows as a batch; then the same added once more."""
+        for accumulate in (False, True):
+
+            def ask(engine: Any, accumulate: bool = accumulate) -> Any:
+                return engine.loss_and_gradients(
+                    self.data, self.metrics, accumulate, self.n_threads
+                )
+
+            self.agree_on_values(*self.both(ask))
+            self.check_gradients()
+
+    def check_gradients(self) -> None:
+        self.agree_by_tensor("gradient", lambda e: e.gradients)
+        for p in self.plan.parameters:
+            if not p.trainable:
+                assert not self.engines[0].gradients[p.start : p.stop].any(), p.name
+
+    def check_passes(self, training: bool = True) -> None:
+        """Forward; back with a gradient of the outputs, twice, the second time adding."""
+        outputs = self.both(lambda e: e.forward(self.data.x, training, self.n_threads))
+        self.agree("output", *outputs)
+        grad_output = np.random.default_rng(5).normal(size=outputs[0].shape)
+        grad_output = grad_output.astype(self.plan.dtype)
+        for accumulate in (False, True):
+
+            def back(engine: Any, accumulate: bool = accumulate) -> Any:
+                return engine.backward(grad_output, accumulate, self.n_threads)
+
+            self.agree("gradient of the input", *self.both(back))
+            self.check_gradients()
+
+    def check_update(self, steps: int = 1, seed: int = 3) -> None:
+        """One update from identical gradients, states and positions; then more of them."""
+        rng = np.random.default_rng(seed)
+        for _ in range(steps):
+            gradients = rng.normal(size=self.plan.n_parameters)
+            compiled, reference = self.engines
+            reference.parameters[:], reference.state[:] = compiled.parameters, compiled.state
+            before = compiled.parameters.copy()
+            for engine in self.engines:
+                engine.gradients[:] = gradients
+                engine.step()
+            assert compiled.position == reference.position
+            self.agree_by_tensor("parameter", lambda e: e.parameters)
+            self.agree_by_tensor("state", lambda e: e.state)
+            for p in self.plan.parameters:
+                part = slice(p.start, p.stop)
+                assert (compiled.parameters[part] != before[part]).any() == p.trainable
+
+    def check(self) -> None:
+        """All of the above that the plan allows."""
+        self.check_prediction()
+        self.check_passes(training=True)
+        if self.plan.loss is not None:
+            self.check_evaluation()
+            self.check_batch()
+
+    def fit(
+        self, epochs: int, batch_size: int, shuffle: bool = True, **fields: Any
+    ) -> list[Record]:
+        """Train both engines."""
+
+        def train(engine: Any) -> Record:
+            record = Record()
+            fields.setdefault("n_threads", self.n_threads)
+            job = Fit(self.data, epochs, batch_size, shuffle, metrics=self.metrics, **fields)
+            engine.fit(job, record)
+            return record
+
+        return list(self.both(train))
