@@ -1,21 +1,16 @@
 """Stubs of the compiled engine; the other modules of the core show nothing to Python."""
 
-from typing import Any, Final
-
-from typing_extensions import disjoint_base
+from typing import Any
 
 from fastbp.engine import Array, Fit, Position, Record, Rows
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
 
-MOST_BYTES: Final[int]
-
 def available_isas() -> list[str]: ...
 def choose_isa(name: str | None = None) -> None: ...
 def build_info() -> dict[str, Any]: ...
 
-@disjoint_base
 class Engine:
     seed: int
     position: Position
@@ -30,6 +25,7 @@ class Engine:
     def state(self) -> Array: ...
     def __init__(self, plan: Plan, optimizer: Optimizer, seed: int) -> None: ...
     def predict(self, x: Array, out: Array, n_threads: int | None) -> None: ...
+    def call(self, x: object) -> Array | None: ...
     def evaluate(
         self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
     ) -> dict[str, float]: ...

@@ -11,12 +11,10 @@ from cpython.buffer cimport (
 )
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
-from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 import os
-import sys
 
 import numpy as np
 
@@ -36,7 +34,6 @@ from fastbp._core.epochs cimport (
     DIVERGED,
     PAUSED,
     RUNNING,
-    Counters,
     Training,
     restore_snapshot,
     take_snapshot,
@@ -44,12 +41,10 @@ from fastbp._core.epochs cimport (
 )
 from fastbp._core.layout cimport (
     FBP_CHUNK,
-    fbp_aligned,
     fbp_build_compiler,
     fbp_build_switches,
     fbp_choose_isa,
     fbp_clock,
-    fbp_find_source,
     fbp_flush_begin,
     fbp_flush_end,
     fbp_has_openmp,
@@ -58,22 +53,20 @@ from fastbp._core.layout cimport (
     fbp_isa_name,
     fbp_kernels_for,
     fbp_n_isas,
-    fbp_plan,
     fbp_slots,
-    fbp_source,
     fbp_team_rank,
     fbp_team_size,
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport address, native_data, native_inputs, native_rule
-from fastbp._core.program cimport Program, build
+from fastbp._core.native cimport address, native_data, native_inputs
+from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.rows cimport FAULT_X, Data, Pass, Scratch, run_rows
-from fastbp._core.update cimport MOST_CONSTANTS, Rule, step_constants, update_span
-from fastbp._core.workspace cimport Claim, Workspace, claim_scratch, claim_team, claim_training
+from fastbp._core.state cimport EngineState
+from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
+from fastbp._core.workspace cimport Claim, Workspace, claim_scratch
 
-from fastbp.arena import aligned_zeros
 from fastbp.engine import Position
 
 # A further thread must have so many operations a batch to be worth its barriers.
@@ -81,8 +74,6 @@ cdef double FLOPS_PER_THREAD = 400e3
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 cdef double SECONDS_BETWEEN_VISITS = 0.05
-# Sizes in bytes must fit a signed pointer difference.
-MOST_BYTES = sys.maxsize
 
 
 # Instruction sets and build.
@@ -178,13 +169,6 @@ cdef void train_team(Training *t, int n_threads) noexcept nogil:
             train_member(t, fbp_team_rank(), fbp_team_size())
 
 
-cdef object spans(size_t count, size_t n, object dtype):
-    """Vectors of n zeros in one block, shape (count, n), each on a cache line and padded."""
-    itemsize = np.dtype(dtype).itemsize
-    stride = fbp_aligned(n * itemsize) // itemsize
-    return aligned_zeros(count * stride, dtype).reshape(count, stride)[:, :n]
-
-
 cdef int check_fault(int fault, object dtype) except -1:
     if fault:
         raise ValueError(
@@ -197,55 +181,12 @@ cdef dict results(tuple metrics, double loss, double right):
     return {"loss": loss, **{metric.name: right for metric in metrics}}
 
 
-cdef class Engine:
+cdef class Engine(EngineState):
     """Runs one plan in compiled code. See `fastbp.engine.EngineProtocol`."""
 
-    cdef Program program
-    cdef fbp_plan *native
-    cdef Rule rule
-    cdef char *parameters_at
-    cdef fbp_source own_type   # of the plan's dtype
-    cdef bint flat             # rows of input and output are vectors
-    cdef object dtype
-    cdef list workspaces       # free ones; a call takes one, or makes one
-    cdef Workspace kept        # of the last forward pass, which it holds
-    cdef Team kept_team
-    cdef Pass kept_pass
-    cdef int kept_threads
-    cdef object _optimizer
-    cdef readonly object plan
-    cdef readonly object parameters
-    cdef readonly object gradients
-    cdef readonly object state
-    cdef public object seed
-    cdef public object position
-
     def __init__(self, plan, optimizer, seed):
-        self.dtype = dtype = np.dtype(plan.dtype)
-        self.own_type = <fbp_source>fbp_find_source(plan.dtype.encode())
-        self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
-        self.plan = plan
-        self.program = build(plan, fbp_kernels_for(dtype.itemsize))
-        self.native = &self.program.plan
-        self.parameters, self.gradients = spans(2, plan.n_parameters, dtype)
-        self.parameters_at = address(self.parameters)
-        self.workspaces = []
-        self.seed = seed
-        self.position = Position()
+        self.start(build(plan, fbp_kernels_for(np.dtype(plan.dtype).itemsize)), seed)
         self.optimizer = optimizer
-
-    @property
-    def optimizer(self):
-        return self._optimizer
-
-    @optimizer.setter
-    def optimizer(self, optimizer):
-        cdef Rule rule = native_rule(optimizer)
-        if (type(self._optimizer) is not type(optimizer)
-                or self._optimizer.n_states != optimizer.n_states):
-            self.state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
-            self.position = Position(0, self.position.batches, self.position.epochs)
-        self._optimizer, self.rule = optimizer, rule
 
     def predict(self, x, out, n_threads):
         cdef Workspace workspace = self.take_workspace()
@@ -451,12 +392,6 @@ cdef class Engine:
         self.workspaces.append(workspace)
         return 0
 
-    cdef Workspace take_workspace(self):
-        try:
-            return self.workspaces.pop()
-        except IndexError:
-            return Workspace()
-
     cdef int team_size(self, object n_threads, size_t rows, double passes) except -1:
         """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
         cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
@@ -466,72 +401,6 @@ cdef class Engine:
         if worth < 2.0:
             return 1
         return <int>min(<double>fbp_useful_threads(), min(worth, <double>slots))
-
-    cdef Pass new_pass(self, const Data *data) except *:
-        cdef Pass run
-        memset(&run, 0, sizeof(Pass))
-        run.plan = self.native
-        run.parameters = self.parameters_at
-        run.data, run.rows = data, data.n
-        run.seed, run.batch = self.seed, self.position.batches
-        return run
-
-    cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
-        run.wants_loss, run.wants_accuracy = True, len(metrics) > 0
-        run.row_losses, run.row_rights = team.row_losses, team.row_rights
-        return 0
-
-    cdef int fill_team(self, Team *team) except -1:
-        cdef size_t s
-        memset(team, 0, sizeof(Team))
-        team.plan = self.native
-        team.memory.parameters = self.parameters_at
-        team.memory.gradients = address(self.gradients)
-        for s in range(self.rule.n_states):
-            team.memory.states[s] = address(self.state[s])
-        return 0
-
-    cdef int place_team(self, Team *team, Workspace workspace, size_t threads, size_t rows,
-                        bint gradients, size_t kept_rows) except -1:
-        cdef Claim walk = Claim(NULL, 0)
-        self.check_size(threads, rows, kept_rows)
-        self.fill_team(team)
-        claim_team(&walk, team, threads, rows, gradients, kept_rows)
-        walk = Claim(workspace.reserve(walk.used), 0)
-        claim_team(&walk, team, threads, rows, gradients, kept_rows)
-        return 0
-
-    cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1:
-        cdef Claim walk = Claim(NULL, 0)
-        self.check_size(threads, t.batch_size, t.batch_size if self.native.wide else 0)
-        claim_training(&walk, t, threads)
-        walk = Claim(workspace.reserve(walk.used), 0)
-        claim_training(&walk, t, threads)
-        return 0
-
-    cdef int check_size(self, object threads, object rows, object kept_rows) except -1:
-        """Refuse a batch whose activations overflow the address space; Python's ints don't."""
-        per_row = 2 * self.native.row_elements * self.native.itemsize
-        if per_row * (kept_rows + threads * self.native.row_block) + 16 * rows > MOST_BYTES:
-            raise ValueError(
-                f"batch_size: expected activations within this machine's address space, got {rows} "
-                f"rows of {per_row} bytes")
-        return 0
-
-    cdef int fill_training(self, Training *t, object job) except -1:
-        self.fill_team(&t.team)
-        position = self.position
-        t.rule, t.seed = self.rule, self.seed
-        t.data = native_data(job.data, self.native)
-        t.validates = job.validation is not None
-        if t.validates:
-            t.validation = native_data(job.validation, self.native)
-        t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0
-        t.epochs, t.batch_size = job.epochs, min(job.batch_size, t.data.n)
-        t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
-        t.counters = Counters(position.steps, position.batches, position.epochs)
-        t.check_every = t.until_check = 1
-        return 0
 
 
 choose_isa()

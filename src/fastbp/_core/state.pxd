@@ -1,0 +1,39 @@
+from fastbp._core.batch cimport Team
+from fastbp._core.epochs cimport Training
+from fastbp._core.layout cimport fbp_plan, fbp_source
+from fastbp._core.program cimport Program
+from fastbp._core.rows cimport Data, Pass
+from fastbp._core.update cimport Rule
+from fastbp._core.workspace cimport Workspace
+
+cdef class EngineState:
+    cdef Program program
+    cdef fbp_plan *native
+    cdef Rule rule
+    cdef char *parameters_at
+    cdef fbp_source own_type   # of the plan's dtype
+    cdef bint flat             # rows of input and output are vectors
+    cdef object dtype
+    cdef list workspaces       # free ones; a call takes one, or makes one
+    cdef Workspace kept        # of the last forward pass, which it holds
+    cdef Team kept_team
+    cdef Pass kept_pass
+    cdef int kept_threads
+    cdef object _optimizer
+    cdef readonly object plan
+    cdef readonly object parameters
+    cdef readonly object gradients
+    cdef readonly object state
+    cdef public object seed
+    cdef public object position
+
+    cdef int start(self, Program program, object seed) except -1
+    cdef Workspace take_workspace(self)
+    cdef Pass new_pass(self, const Data *data) except *
+    cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1
+    cdef int fill_team(self, Team *team) except -1
+    cdef int place_team(self, Team *team, Workspace workspace, size_t threads, size_t rows,
+                        bint gradients, size_t kept_rows) except -1
+    cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1
+    cdef int check_size(self, object threads, object rows, object kept_rows) except -1
+    cdef int fill_training(self, Training *t, object job) except -1

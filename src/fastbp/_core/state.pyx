@@ -1,0 +1,131 @@
+"""What an engine holds between calls, and what each call is made ready with."""
+from libc.math cimport INFINITY
+from libc.string cimport memset
+
+import sys
+
+import numpy as np
+
+from fastbp._core.batch cimport Team
+from fastbp._core.epochs cimport Counters, Training
+from fastbp._core.layout cimport fbp_aligned, fbp_find_source, fbp_source
+from fastbp._core.native cimport address, native_data, native_rule
+from fastbp._core.program cimport Program
+from fastbp._core.rows cimport Data, Pass
+from fastbp._core.update cimport Rule
+from fastbp._core.workspace cimport Claim, Workspace, claim_team, claim_training
+
+from fastbp.arena import aligned_zeros
+from fastbp.engine import Position
+
+# Sizes in bytes must fit a signed pointer difference.
+MOST_BYTES = sys.maxsize
+
+
+cdef object spans(size_t count, size_t n, object dtype):
+    """Vectors of n zeros in one block, shape (count, n), each on a cache line and padded."""
+    itemsize = np.dtype(dtype).itemsize
+    stride = fbp_aligned(n * itemsize) // itemsize
+    return aligned_zeros(count * stride, dtype).reshape(count, stride)[:, :n]
+
+
+cdef class EngineState:
+    """The arena, the optimizer, where training stands, and free workspaces."""
+
+    cdef int start(self, Program program, object seed) except -1:
+        """Take a plan, with parameters of zero."""
+        plan = program.source
+        self.dtype = np.dtype(plan.dtype)
+        self.own_type = <fbp_source>fbp_find_source(plan.dtype.encode())
+        self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
+        self.plan, self.program, self.native = plan, program, &program.plan
+        self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
+        self.parameters_at = address(self.parameters)
+        self.workspaces = []
+        self.seed, self.position = seed, Position()
+        return 0
+
+    @property
+    def optimizer(self):
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer):
+        cdef Rule rule = native_rule(optimizer)
+        if (type(self._optimizer) is not type(optimizer)
+                or self._optimizer.n_states != optimizer.n_states):
+            self.state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
+            self.position = Position(0, self.position.batches, self.position.epochs)
+        self._optimizer, self.rule = optimizer, rule
+
+    cdef Workspace take_workspace(self):
+        try:
+            return self.workspaces.pop()
+        except IndexError:
+            return Workspace()
+
+    cdef Pass new_pass(self, const Data *data) except *:
+        cdef Pass run
+        memset(&run, 0, sizeof(Pass))
+        run.plan = self.native
+        run.parameters = self.parameters_at
+        run.data, run.rows = data, data.n
+        run.seed, run.batch = self.seed, self.position.batches
+        return run
+
+    cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
+        run.wants_loss, run.wants_accuracy = True, len(metrics) > 0
+        run.row_losses, run.row_rights = team.row_losses, team.row_rights
+        return 0
+
+    cdef int fill_team(self, Team *team) except -1:
+        cdef size_t s
+        memset(team, 0, sizeof(Team))
+        team.plan = self.native
+        team.memory.parameters = self.parameters_at
+        team.memory.gradients = address(self.gradients)
+        for s in range(self.rule.n_states):
+            team.memory.states[s] = address(self.state[s])
+        return 0
+
+    cdef int place_team(self, Team *team, Workspace workspace, size_t threads, size_t rows,
+                        bint gradients, size_t kept_rows) except -1:
+        cdef Claim walk = Claim(NULL, 0)
+        self.check_size(threads, rows, kept_rows)
+        self.fill_team(team)
+        claim_team(&walk, team, threads, rows, gradients, kept_rows)
+        walk = Claim(workspace.reserve(walk.used), 0)
+        claim_team(&walk, team, threads, rows, gradients, kept_rows)
+        return 0
+
+    cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1:
+        cdef Claim walk = Claim(NULL, 0)
+        self.check_size(threads, t.batch_size, t.batch_size if self.native.wide else 0)
+        claim_training(&walk, t, threads)
+        walk = Claim(workspace.reserve(walk.used), 0)
+        claim_training(&walk, t, threads)
+        return 0
+
+    cdef int check_size(self, object threads, object rows, object kept_rows) except -1:
+        """Refuse a batch whose activations overflow the address space; Python's ints don't."""
+        per_row = 2 * self.native.row_elements * self.native.itemsize
+        if per_row * (kept_rows + threads * self.native.row_block) + 16 * rows > MOST_BYTES:
+            raise ValueError(
+                f"batch_size: expected activations within this machine's address space, got {rows} "
+                f"rows of {per_row} bytes")
+        return 0
+
+    cdef int fill_training(self, Training *t, object job) except -1:
+        self.fill_team(&t.team)
+        position = self.position
+        t.rule, t.seed = self.rule, self.seed
+        t.data = native_data(job.data, self.native)
+        t.validates = job.validation is not None
+        if t.validates:
+            t.validation = native_data(job.validation, self.native)
+        t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0
+        t.epochs, t.batch_size = job.epochs, min(job.batch_size, t.data.n)
+        t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
+        t.counters = Counters(position.steps, position.batches, position.epochs)
+        t.check_every = t.until_check = 1
+        return 0
