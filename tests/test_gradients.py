@@ -124,19 +124,41 @@ def test_gradients_of_activations_that_are_layers_of_their_own(
     check_backward(net, x)
 
 
+LOGITS = [kind for kind in LOSSES.values() if issubclass(kind, CrossEntropy)]
+
+
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [(kind, {}) for kind in LOSSES.values()] + [(kind, {"from_logits": True}) for kind in LOGITS],
+)
 def test_gradients_under_reductions_and_sample_weights(
-    Network: type[fastbp.Network], loss: str, reduction: Any, weighted: bool
+    Network: type[fastbp.Network], kind: Any, more: dict[str, bool], reduction: Any, weighted: bool
 ) -> None:
-    kind = LOSSES[loss]
-    layers = [Dense(3, activation="tanh"), Dense(9, activation=kind.probability)]
-    net = build(Network, layers, 3, kind(reduction))
+    activation = None if more else kind.probability
+    layers = [Dense(3, activation="tanh"), Dense(9, activation=activation)]
+    net = build(Network, layers, 3, kind(reduction, **more))
     x = inputs(7, 3)
     # One weight is 0, and they don't sum to 1.
     weights = np.array([0.0, 0.5, 2, 1, 3, 0.25, 1.5]) if weighted else None
     check_gradients(net, x, targets(net, x), weights)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 20])
+@pytest.mark.parametrize("own_layer", [False, True])
+@pytest.mark.parametrize("kind", LOGITS)
+def test_gradients_of_probabilities_fused_with_their_loss(
+    Network: type[fastbp.Network], kind: Any, own_layer: bool, outputs: int
+) -> None:
+    """The loss goes back through them at once, backward() through them alone."""
+    activation = kind.probability
+    last = [Dense(outputs), Activation(activation)] if own_layer else [Dense(outputs, activation)]
+    net = build(Network, [Rescale(2), Dropout(0.2), *last, Flatten()], 3, kind())
+    assert net.plan.fused
+    x = inputs(5, 3)
+    check_gradients(net, x, targets(net, x))
+    check_backward(net, x)
 
 
 @pytest.mark.parametrize("delta", [0.3, 2.5])
