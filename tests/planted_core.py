@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VARIABLE = "FASTBP_PLANTED"
 
-# Place -> module, a line of it, and one to put behind that line (before, for one that ends in ":").
-# wrong(name) is 1 + 1e-6 if the variable is set to that name, else 1.
+# Place -> module, how a statement in it begins, and a line to put behind it (before, if it has a
+# block). wrong(name) is 1 + 1e-6 if the variable is set to that name, else 1.
 SCALE = "plan.kernels.scale"
 PLACES = {
     "forward": (
@@ -29,47 +29,47 @@ PLACES = {
     ),
     "delta": (
         "delta",
-        "input_gradient(plan, op, parameters, delta, dx, rows, panel)",
+        "input_gradient(",
         f'{SCALE}(rows * op.n_in, wrong(b"delta"), dx, dx)',
     ),
     "activation's derivative": (
         "delta",
-        "backward_activation(plan, op, frame, first, rows)",
+        "backward_activation(",
         f'{SCALE}(n, wrong(b"activation\'s derivative"), delta, delta)',
     ),
     "weight gradient": (
         "delta",
-        "weights_gradient(plan, op, x, delta, rows, first_input, inputs, chain, to.weights)",
+        "weights_gradient(",
         f'{SCALE}(op.n_out, wrong(b"weight gradient"), to.weights, to.weights)',
     ),
     "bias gradient": (
         "delta",
-        "biases_gradient(plan, op, delta, rows, chain, to.biases)",
+        "biases_gradient(",
         f'{SCALE}(op.n_out, wrong(b"bias gradient"), to.biases, to.biases)',
     ),
     "narrow weight gradient": (
         "delta",
-        "plan.kernels.narrow_sum(count, count, lanes)",
+        "plan.kernels.narrow_sum(",
         f'{SCALE}(weights, wrong(b"narrow weight gradient"), lanes, lanes)',
     ),
     "narrow bias gradient": (
         "delta",
-        "fold(plan, lanes, weights, sums.weights, adds)",
+        "fold(plan, lanes, weights,",
         f'{SCALE}(count, wrong(b"narrow bias gradient"), lanes, lanes)',
     ),
     "sum over slots": (
         "update",
-        "for s from 0 <= s < slots - stride by 2 * stride:",
+        "for s from ",
         f'{SCALE}(n, wrong(b"sum over slots"), others, others)',
     ),
     "update": (
         "update",
-        "constants[i] = c[i]",
-        'constants[0] = c[0] * wrong(b"update")',
+        "constants[i] =",
+        'constants[i] *= wrong(b"update")',
     ),
     "update by Adam": (
         "update",
-        "constants[0] = c[0] / (1.0 - power(c[1], step))",
+        "constants[0] =",
         'constants[0] *= wrong(b"update by Adam")',
     ),
 }
@@ -87,14 +87,18 @@ cdef double wrong(const char *place) noexcept nogil:
 
 def plant(module: str, source: str) -> str:
     """Return the source of a module with all errors that belong there."""
-    for place, (where, line, error) in PLACES.items():
+    lines = source.splitlines()
+    for place, (where, beginning, error) in PLACES.items():
         if where != module:
             continue
-        found = [text for text in source.splitlines() if text.strip() == line]
-        assert len(found) == 1, f"{place}: expected the line {line!r} once in {module}.pyx"
-        lines = [found[0], found[0].replace(line, error)]
-        source = source.replace(found[0], "\n".join(reversed(lines) if line[-1] == ":" else lines))
-    return source + WRONG
+        found = [i for i, line in enumerate(lines) if line.strip().startswith(beginning)]
+        assert len(found) == 1, f"{place}: expected {beginning!r} once in {module}.pyx"
+        start, stop = found[0], found[0] + 1
+        indent = lines[start][: -len(lines[start].lstrip())]
+        while (statement := "".join(lines[start:stop])).count("(") > statement.count(")"):
+            stop += 1
+        lines.insert(start if statement.endswith(":") else stop, indent + error)
+    return "\n".join(lines) + WRONG
 
 
 def build(package: Path, folder: Path) -> Path:
