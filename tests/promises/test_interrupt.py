@@ -1,0 +1,132 @@
+"""Ctrl-C ends a fit at once, at a batch boundary, and the network goes on from there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import Dense, Dropout
+from fastbp.random import row_order
+
+pytestmark = [
+    pytest.mark.promise(6),
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals"),
+]
+
+# Inputs, units of the layers and rows of a batch: a step takes below a microsecond, some 0.1 ms and
+# some milliseconds.
+SIZES = {"tiny": ((3, 4, 2), 4), "medium": ((64, 128, 10), 32), "wide": ((784, 600, 200), 128)}
+BATCHES = 7  # of an epoch, the last of one row
+
+# A fit looks at signals every 0.05 s; the rest is leave for a machine that has other work.
+SECONDS = 0.2
+
+
+def make(Network, sizes, **options):
+    inputs, *hidden, outputs = sizes
+    layers = [Dense(units, activation="tanh") for units in hidden]
+    made_of = {"input_shape": inputs, "loss": "mean_squared_error", "seed": 5}
+    return Network([*layers, Dropout(0.1), Dense(outputs)], **made_of | options)
+
+
+def task(sizes, rows):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(rows, sizes[0])), rng.normal(size=(rows, sizes[-1]))
+
+
+def interrupted(act, delay):
+    """Act until SIGINT, sent after `delay` seconds, raises KeyboardInterrupt; return how long that
+    took."""
+    sent = []
+
+    def interrupt():
+        time.sleep(delay)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    try:
+        sender.start()
+        while True:
+            act()
+    except KeyboardInterrupt:
+        return time.monotonic() - sent[0]
+    finally:
+        sender.join()
+
+
+def replayed(net, other, x, y, batch_size):
+    """Train `other`, which is as `net` began, to the batch at which `net` stands, one by one."""
+    position = net._engine.position
+    epochs, batches = divmod(position.batches, BATCHES)
+    if epochs:
+        other.fit(x, y, batch_size=batch_size, epochs=epochs)
+    order = row_order(other.seed, epochs, len(x))
+    for start in range(0, batches * batch_size, batch_size):
+        rows = order[start : start + batch_size]
+        other.train_on_batch(x[rows], y[rows])
+    assert position.steps == position.batches
+    assert position.epochs in (epochs + bool(batches), epochs + 1)
+    other._engine.position = position
+
+
+@pytest.mark.repeats(3, 34)
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("size", SIZES)
+def test_sigint_ends_a_fit_at_a_batch_boundary(core, standing, size, n_threads, repeats):
+    sizes, batch_size = SIZES[size]
+    x, y = task(sizes, (BATCHES - 1) * batch_size + 1)
+    rng = random.Random(f"{size} {n_threads}")
+    waits = []
+
+    def fit(net, epochs):
+        return net.fit(x, y, batch_size=batch_size, epochs=epochs)
+
+    for _ in range(repeats):
+        net, other = (make(fastbp.Network, sizes, n_threads=n_threads) for _ in range(2))
+        waits.append(interrupted(lambda net=net: fit(net, 10**9), rng.uniform(0, 0.12)))
+        replayed(net, other, x, y, batch_size)
+        assert standing(net) == standing(other)
+        assert fit(net, 2) == fit(other, 2)
+        assert standing(net) == standing(other)
+    # One stall of the machine is not the network's.
+    assert sorted(waits)[-2] < SECONDS
+
+
+@pytest.mark.repeats(400, 5000)
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+def test_an_interrupt_between_instructions_leaves_the_network_idle(Network, method, repeats):
+    """Short calls spend much of their time in Python, where a signal comes in anywhere.
+
+    All is looked at within the except clause, while the frames of the interrupted call are alive.
+    """
+    sizes, batch_size = SIZES["tiny"]
+    x, y = task(sizes, batch_size)
+    options = {"batch_size": batch_size, "shuffle": False} if method == "fit" else {}
+
+    def train(net):
+        getattr(net, method)(x, y, **options)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    rng = random.Random(method)
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(repeats):
+            net = make(Network, sizes)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 2e-3))
+                while True:
+                    train(net)
+            except KeyboardInterrupt:
+                net.predict(x)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
