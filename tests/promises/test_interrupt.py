@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,7 +103,9 @@ def test_sigint_ends_a_fit_at_a_batch_boundary(core, standing, size, n_threads, 
 
 @pytest.mark.repeats(400, 5000)
 @pytest.mark.parametrize("method", ["fit", "train_on_batch"])
-def test_an_interrupt_between_instructions_leaves_the_network_idle(Network, method, repeats):
+def test_an_interrupt_between_instructions_leaves_the_network_whole(
+    Network, standing, method, repeats
+):
     """Short calls spend much of their time in Python, where a signal comes in anywhere.
 
     All is looked at within the except clause, while the frames of the interrupted call are alive.
@@ -117,6 +120,7 @@ def test_an_interrupt_between_instructions_leaves_the_network_idle(Network, meth
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    stands = [make(Network, sizes)]  # networks that were never interrupted, by batches trained
     rng = random.Random(method)
     handler = signal.signal(signal.SIGALRM, interrupt)
     try:
@@ -127,6 +131,15 @@ def test_an_interrupt_between_instructions_leaves_the_network_idle(Network, meth
                 while True:
                     train(net)
             except KeyboardInterrupt:
+                engine = net._engine
+                while len(stands) <= engine.position.batches:
+                    stands.append(stands[-1].copy())
+                    train(stands[-1])
+                expected = standing(stands[engine.position.batches])
+                begun = engine.position.epochs - expected["position"].epochs
+                assert begun in (0, 1)  # an epoch may have begun without a batch
+                engine.position = replace(engine.position, epochs=expected["position"].epochs)
+                assert standing(net) == expected
                 net.predict(x)
     finally:
         signal.signal(signal.SIGALRM, handler)

@@ -1,5 +1,5 @@
 from fastbp._core.batch cimport Team
-from fastbp._core.epochs cimport Training
+from fastbp._core.epochs cimport Counters, Training
 from fastbp._core.layout cimport fbp_plan, fbp_source
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
@@ -25,7 +25,7 @@ cdef class EngineState:
     cdef readonly object gradients
     cdef readonly object state
     cdef public object seed
-    cdef public object position
+    cdef Counters counters     # in C, so that no interrupt comes between them and the parameters
 
     cdef int start(self, Program program, object seed) except -1
     cdef Workspace take_workspace(self)

@@ -42,8 +42,16 @@ cdef class EngineState:
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
         self.parameters_at = address(self.parameters)
         self.workspaces = []
-        self.seed, self.position = seed, Position()
+        self.seed = seed
         return 0
+
+    @property
+    def position(self):
+        return Position(self.counters.steps, self.counters.batches, self.counters.epochs)
+
+    @position.setter
+    def position(self, position):
+        self.counters = Counters(position.steps, position.batches, position.epochs)
 
     @property
     def optimizer(self):
@@ -55,7 +63,7 @@ cdef class EngineState:
         if (type(self._optimizer) is not type(optimizer)
                 or self._optimizer.n_states != optimizer.n_states):
             self.state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
-            self.position = Position(0, self.position.batches, self.position.epochs)
+            self.counters.steps = 0
         self._optimizer, self.rule = optimizer, rule
 
     cdef Workspace take_workspace(self):
@@ -70,7 +78,7 @@ cdef class EngineState:
         run.plan = self.native
         run.parameters = self.parameters_at
         run.data, run.rows = data, data.n
-        run.seed, run.batch = self.seed, self.position.batches
+        run.seed, run.batch = self.seed, self.counters.batches
         return run
 
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
@@ -117,7 +125,6 @@ cdef class EngineState:
 
     cdef int fill_training(self, Training *t, object job) except -1:
         self.fill_team(&t.team)
-        position = self.position
         t.rule, t.seed = self.rule, self.seed
         t.data = native_data(job.data, self.native)
         t.validates = job.validation is not None
@@ -126,6 +133,6 @@ cdef class EngineState:
         t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0
         t.epochs, t.batch_size = job.epochs, min(job.batch_size, t.data.n)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
-        t.counters = Counters(position.steps, position.batches, position.epochs)
+        t.counters = self.counters
         t.check_every = t.until_check = 1
         return 0

@@ -67,8 +67,6 @@ from fastbp._core.state cimport EngineState
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Claim, Workspace, claim_scratch
 
-from fastbp.engine import Position
-
 # A further thread must have so many operations a batch to be worth its barriers.
 cdef double FLOPS_PER_THREAD = 400e3
 # Forward, weight gradient and input gradient take about the same.
@@ -316,14 +314,14 @@ cdef class Engine(EngineState):
         cdef double constants[MOST_CONSTANTS]
         cdef uint64_t mode
         self.fill_team(&team)
-        position = self.position
-        step_constants(&self.rule, position.steps + 1, constants)
+        step_constants(&self.rule, self.counters.steps + 1, constants)
         with nogil:
             mode = fbp_flush_begin()
             update_span(self.native, &self.rule, constants, &team.memory, 0,
                         self.native.n_parameters)
             fbp_flush_end(mode)
-        self.position = Position(position.steps + 1, position.batches + 1, position.epochs)
+        self.counters.steps += 1
+        self.counters.batches += 1
 
     def fit(self, job, record):
         cdef Workspace workspace = self.take_workspace()
@@ -351,8 +349,8 @@ cdef class Engine(EngineState):
             if t.outcome == DIVERGED:
                 restore_snapshot(&t)
         finally:
+            self.counters = t.counters
             recorder.finish(&t)
-            self.position = Position(t.counters.steps, t.counters.batches, t.counters.epochs)
             self.workspaces.append(workspace)
         check_fault(t.team.fault, self.plan.dtype)
 
