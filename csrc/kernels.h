@@ -34,9 +34,10 @@ typedef struct fbp_kernels {
                         ptrdiff_t a_m, ptrdiff_t a_k, const void *b /* IN */, ptrdiff_t b_k,
                         void *c /* OUT */, ptrdiff_t c_m);
 
-    /* panel(k, n) = w[n * w_n + k], rows of the panel tile_columns apart: W^T for matmul_tile. */
-    void (*pack_transposed)(size_t k, size_t n, const void *w /* IN */, ptrdiff_t w_n,
-                            void *panel /* OUT */);
+    /* panel(k, n) = B(k, n) = b[k * b_k + n * b_n], rows of the panel tile_columns apart: what
+     * matmul_tile reads of B, made contiguous; n <= tile_columns, k <= FBP_BLOCK. */
+    void (*pack)(size_t k, size_t n, const void *b /* IN */, ptrdiff_t b_k, ptrdiff_t b_n,
+                 void *panel /* OUT */);
 
     /* Narrow layers (inputs and outputs < row_lanes): row b of a slot goes to lane b % row_lanes;
      * lane l keeps (n_in + 1, n_out) chains over its ascending rows, x with a 1 behind it times

@@ -1,4 +1,4 @@
-/* The register tile of a matrix product, and the panel that makes W^T one of its operands.
+/* The register tile of a matrix product, and the panel that an operand of it is packed into.
  *
  * The tile holds TILE_ROWS x TILE_VECTORS accumulators. Smaller tiles are compiled for each number
  * of rows and for 1, 2, 4, ... vectors, so that every loop over accumulators has constant bounds;
@@ -76,11 +76,16 @@ static void matmul_tile(fbp_chain chain, size_t m, size_t n, size_t k, const voi
         tile_of_rows(1, chain, n, k, left, b, b_k, row, c_m);
 }
 
-static void pack_transposed(size_t k, size_t n, const void *w, ptrdiff_t w_n, void *panel)
+static void pack(size_t k, size_t n, const void *b, ptrdiff_t b_k, ptrdiff_t b_n, void *panel)
 {
-    const real *from = w;
+    const ptrdiff_t width = TILE_VECTORS * LANES;
+    const real *from = b;
     real *to = panel;
-    for (size_t j = 0; j < n; j++)
-        for (size_t p = 0; p < k; p++)
-            to[p * (TILE_VECTORS * LANES) + j] = from[(ptrdiff_t)j * w_n + (ptrdiff_t)p];
+    if (b_n == 1) {
+        for (size_t p = 0; p < k; p++, from += b_k, to += width)
+            for (size_t j = 0; j < n; j++) to[j] = from[j];
+    } else {
+        for (size_t j = 0; j < n; j++, from += b_n, to++)
+            for (size_t p = 0; p < k; p++) to[(ptrdiff_t)p * width] = from[(ptrdiff_t)p * b_k];
+    }
 }

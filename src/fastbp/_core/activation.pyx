@@ -41,11 +41,11 @@ cdef void backward_activation(const fbp_plan *plan, const fbp_op *op, const fbp_
 
 cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                         const fbp_frame *frame, const char *x, char *y, size_t first,
-                        size_t rows, bint activates) noexcept nogil:
+                        size_t rows, bint activates, char *panel) noexcept nogil:
     cdef char *z = y
     if op.saved != FBP_NONE:
         z = tensor(plan, frame, frame.values, op.saved, first)
-    dense_forward(plan, op, parameters, x, z, rows)
+    dense_forward(plan, op, parameters, x, z, rows, panel)
     if activates:
         activate(plan, op, z, y, rows)
 
@@ -65,7 +65,8 @@ cdef void forward_dropout(const fbp_plan *plan, const fbp_op *op, const fbp_fram
 
 cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                      const fbp_frame *frame, size_t first, size_t rows, bint training,
-                     bint activates, uint64_t seed, uint64_t batch) noexcept nogil:
+                     bint activates, uint64_t seed, uint64_t batch,
+                     char *panel) noexcept nogil:
     """Run one operation on rows [first, first + rows) of the batch.
 
     `activates` False leaves z in the output: the loss will complete the activation.
@@ -73,7 +74,7 @@ cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *paramet
     cdef const char *x = tensor(plan, frame, frame.values, op.input, first)
     cdef char *y = tensor(plan, frame, frame.values, op.output, first)
     if op.kind == FBP_OP_dense:
-        forward_dense(plan, op, parameters, frame, x, y, first, rows, activates)
+        forward_dense(plan, op, parameters, frame, x, y, first, rows, activates, panel)
     elif op.kind == FBP_OP_rescale:
         plan.kernels.scale(rows * op.n_out, op.value, x, y)
     elif op.kind == FBP_OP_dropout:

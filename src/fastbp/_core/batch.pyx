@@ -164,7 +164,7 @@ cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Tar
     cdef size_t row, rows
     for row from first <= row < stop by FBP_BLOCK:
         rows = min(stop - row, FBP_BLOCK)
-        add_rows(worker.team.plan, op, sums, Target(NULL, NULL), scratch.lanes,
+        add_rows(worker.team.plan, op, sums, Target(NULL, NULL), scratch.lanes, scratch.panel,
                  &worker.team.frame, RowRun(row, rows, row - first, row + rows == stop),
                  low, high - low)
 

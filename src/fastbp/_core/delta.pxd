@@ -19,5 +19,5 @@ cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parame
 cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
-                   char *lanes, const fbp_frame *frame, RowRun run, size_t first_input,
-                   size_t inputs) noexcept nogil
+                   char *lanes, char *panel, const fbp_frame *frame, RowRun run,
+                   size_t first_input, size_t inputs) noexcept nogil

@@ -92,16 +92,17 @@ cdef void add_narrow_rows(const fbp_plan *plan, const fbp_op *op, Target sums, c
 
 cdef void add_products(const fbp_plan *plan, const fbp_op *op, Target to, const char *x,
                        const char *delta, size_t rows, size_t first_input, size_t inputs,
-                       fbp_chain chain) noexcept nogil:
+                       fbp_chain chain, char *panel) noexcept nogil:
     if to.weights != NULL:
-        weights_gradient(plan, op, x, delta, rows, first_input, inputs, chain, to.weights)
+        weights_gradient(plan, op, x, delta, rows, first_input, inputs, chain, to.weights,
+                         panel)
     if to.biases != NULL:
-        biases_gradient(plan, op, delta, rows, chain, to.biases)
+        biases_gradient(plan, op, delta, rows, chain, to.biases, panel)
 
 
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
-                   char *lanes, const fbp_frame *frame, RowRun run, size_t first_input,
-                   size_t inputs) noexcept nogil:
+                   char *lanes, char *panel, const fbp_frame *frame, RowRun run,
+                   size_t first_input, size_t inputs) noexcept nogil:
     """Add some rows to the gradients of a dense layer: biases, and `inputs` rows of the weights.
 
     `chains` is scratch that keeps a chain between calls, and is not touched if each call has whole
@@ -116,11 +117,12 @@ cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target c
         return
     cdef fbp_chain chain = FBP_CHAIN_START if starts else FBP_CHAIN_CONTINUE
     if run.place < FBP_BLOCK:
-        add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, chain)
+        add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, chain, panel)
     elif starts and ends:
-        add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, FBP_CHAIN_ADD)
+        chain = FBP_CHAIN_ADD
+        add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, chain, panel)
     else:
-        add_products(plan, op, chains, x, delta, run.rows, first_input, inputs, chain)
+        add_products(plan, op, chains, x, delta, run.rows, first_input, inputs, chain, panel)
         if ends:
             fold(plan, chains.weights, op.n_in * op.n_out, sums.weights, True)
             fold(plan, chains.biases, op.n_out, sums.biases, True)

@@ -110,8 +110,8 @@ cdef extern from "kernels.h" nogil:
         void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k,
                             const void *a, ptrdiff_t a_m, ptrdiff_t a_k,
                             const void *b, ptrdiff_t b_k, void *c, ptrdiff_t c_m) noexcept nogil
-        void (*pack_transposed)(size_t k, size_t n, const void *w, ptrdiff_t w_n,
-                                void *panel) noexcept nogil
+        void (*pack)(size_t k, size_t n, const void *b, ptrdiff_t b_k, ptrdiff_t b_n,
+                     void *panel) noexcept nogil
         void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
                                 const void *x_bi, const void *delta_bo, void *lanes) noexcept nogil
         void (*narrow_sum)(size_t count, size_t stride, void *lanes) noexcept nogil

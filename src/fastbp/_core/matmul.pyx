@@ -5,8 +5,8 @@
     dw_io = x_bi^T delta_bo         gradient with respect to the weights
 
 All are one loop over tiles: terms in blocks of 256, each a chain of fused multiply-adds, block sums
-added in order (the arithmetic contract). Operands stand as they are but for w_io^T, of which a
-panel of tile_columns columns is packed at a time.
+added in order (the arithmetic contract). The tile reads rows of the right operand as vectors; where
+those are columns, or are read often enough, a panel of tile_columns columns is packed first.
 """
 from libc.stddef cimport ptrdiff_t
 
@@ -24,6 +24,8 @@ from fastbp._core.layout cimport (
 
 cdef double ONE_64 = 1.0
 cdef float ONE_32 = 1.0
+# A panel pays when so many tiles read it.
+cdef size_t TILES_PER_PANEL = 4
 
 
 cdef struct Matrix:
@@ -33,77 +35,80 @@ cdef struct Matrix:
     ptrdiff_t column
 
 
+cdef Matrix part(const fbp_kernels *kernels, Matrix matrix, size_t row,
+                 size_t column) noexcept nogil:
+    """The matrix from an element on."""
+    cdef ptrdiff_t at = <ptrdiff_t>row * matrix.row + <ptrdiff_t>column * matrix.column
+    return Matrix(matrix.data + at * <ptrdiff_t>kernels.itemsize, matrix.row, matrix.column)
+
+
 cdef void multiply(const fbp_kernels *kernels, fbp_chain chain, size_t m, size_t n, size_t k,
-                   Matrix a, Matrix b, char *c, ptrdiff_t c_row) noexcept nogil:
+                   Matrix a, Matrix b, char *c, ptrdiff_t c_row, char *panel) noexcept nogil:
     """C (+)= A B for k <= 256 terms; `chain` says how it meets what C holds."""
-    cdef ptrdiff_t itemsize = <ptrdiff_t>kernels.itemsize
-    cdef size_t i, j
-    for j from 0 <= j < n by kernels.tile_columns:
-        for i from 0 <= i < m by kernels.tile_rows:
+    cdef size_t i, j, columns, height = kernels.tile_rows, width = kernels.tile_columns
+    cdef bint packs = b.column != 1 or m >= TILES_PER_PANEL * height
+    cdef Matrix left, right
+    for j from 0 <= j < n by width:
+        columns = min(n - j, width)
+        right = part(kernels, b, 0, j)
+        if packs:
+            kernels.pack(k, columns, right.data, right.row, right.column, panel)
+            right = Matrix(panel, <ptrdiff_t>width, 1)
+        for i from 0 <= i < m by height:
+            left = part(kernels, a, i, 0)
             kernels.matmul_tile(
-                chain, min(m - i, kernels.tile_rows), min(n - j, kernels.tile_columns), k,
-                a.data + <ptrdiff_t>i * a.row * itemsize, a.row, a.column,
-                b.data + <ptrdiff_t>j * itemsize, b.row,
-                c + (<ptrdiff_t>i * c_row + <ptrdiff_t>j) * itemsize, c_row)
+                chain, min(m - i, height), columns, k, left.data, left.row, left.column,
+                right.data, right.row,
+                c + (<ptrdiff_t>i * c_row + <ptrdiff_t>j) * <ptrdiff_t>kernels.itemsize, c_row)
 
 
 cdef void multiply_blocks(const fbp_kernels *kernels, fbp_chain chain, size_t m, size_t n,
-                          size_t k, Matrix a, Matrix b, char *c, ptrdiff_t c_row) noexcept nogil:
+                          size_t k, Matrix a, Matrix b, char *c, ptrdiff_t c_row,
+                          char *panel) noexcept nogil:
     """C (+)= A B for any k, block after block; `chain` is that of the first."""
-    cdef ptrdiff_t itemsize = <ptrdiff_t>kernels.itemsize
     cdef size_t p
     for p from 0 <= p < k by FBP_BLOCK:
         multiply(kernels, chain if p == 0 else FBP_CHAIN_ADD, m, n, min(k - p, FBP_BLOCK),
-                 Matrix(a.data + <ptrdiff_t>p * a.column * itemsize, a.row, a.column),
-                 Matrix(b.data + <ptrdiff_t>p * b.row * itemsize, b.row, 1), c, c_row)
+                 part(kernels, a, 0, p), part(kernels, b, p, 0), c, c_row, panel)
+
+
+cdef size_t panel_bytes(const fbp_plan *plan) noexcept nogil:
+    """Bytes of the scratch `panel` that the products take."""
+    return fbp_aligned(FBP_BLOCK * plan.kernels.tile_columns * plan.itemsize)
 
 
 cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *parameters,
-                        const char *x, char *z, size_t rows) noexcept nogil:
+                        const char *x, char *z, size_t rows, char *panel) noexcept nogil:
     """z_bo = x_bi w_io + b_o for some rows."""
     cdef const char *weights = parameters + op.weights * plan.itemsize
     multiply_blocks(plan.kernels, FBP_CHAIN_START, rows, op.n_out, op.n_in,
-                    Matrix(x, op.n_in, 1), Matrix(weights, op.n_out, 1), z, op.n_out)
+                    Matrix(x, op.n_in, 1), Matrix(weights, op.n_out, 1), z, op.n_out, panel)
     if op.biases != FBP_NONE:
         plan.kernels.add_bias(rows, op.n_out, parameters + op.biases * plan.itemsize, z)
 
 
-cdef size_t panel_bytes(const fbp_plan *plan) noexcept nogil:
-    """Bytes of the panel that input_gradient packs."""
-    return fbp_aligned(FBP_BLOCK * plan.kernels.tile_columns * plan.itemsize)
-
-
 cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                          const char *delta, char *dx, size_t rows, char *panel) noexcept nogil:
-    """dx_bi = delta_bo w_io^T for some rows; `panel` is scratch of panel_bytes."""
-    cdef const fbp_kernels *kernels = plan.kernels
-    cdef size_t width = kernels.tile_columns, size = plan.itemsize
-    cdef size_t i, o, columns, terms
-    for i from 0 <= i < op.n_in by width:
-        columns = min(op.n_in - i, width)
-        for o from 0 <= o < op.n_out by FBP_BLOCK:
-            terms = min(op.n_out - o, FBP_BLOCK)
-            kernels.pack_transposed(
-                terms, columns, parameters + (op.weights + i * op.n_out + o) * size,
-                op.n_out, panel)
-            multiply(kernels, FBP_CHAIN_START if o == 0 else FBP_CHAIN_ADD, rows, columns, terms,
-                     Matrix(delta + o * size, op.n_out, 1), Matrix(panel, width, 1),
-                     dx + i * size, op.n_in)
+    """dx_bi = delta_bo w_io^T for some rows."""
+    cdef const char *weights = parameters + op.weights * plan.itemsize
+    multiply_blocks(plan.kernels, FBP_CHAIN_START, rows, op.n_in, op.n_out,
+                    Matrix(delta, op.n_out, 1), Matrix(weights, 1, op.n_out), dx, op.n_in, panel)
 
 
 cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x,
                            const char *delta, size_t rows, size_t first_input, size_t inputs,
-                           fbp_chain chain, char *gradient) noexcept nogil:
+                           fbp_chain chain, char *gradient, char *panel) noexcept nogil:
     """dw_io (+)= x_bi^T delta_bo for `inputs` rows of w from `first_input` on, over some rows b."""
     cdef size_t size = plan.itemsize
     multiply_blocks(plan.kernels, chain, inputs, op.n_out, rows,
                     Matrix(x + first_input * size, 1, op.n_in), Matrix(delta, op.n_out, 1),
-                    gradient + first_input * op.n_out * size, op.n_out)
+                    gradient + first_input * op.n_out * size, op.n_out, panel)
 
 
 cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *delta,
-                          size_t rows, fbp_chain chain, char *gradient) noexcept nogil:
+                          size_t rows, fbp_chain chain, char *gradient,
+                          char *panel) noexcept nogil:
     """db_o (+)= sum over rows of delta_bo: the product with an input that is always 1."""
     cdef const char *one = <const char *>&ONE_32 if plan.itemsize == 4 else <const char *>&ONE_64
     multiply_blocks(plan.kernels, chain, 1, op.n_out, rows,
-                    Matrix(one, 0, 0), Matrix(delta, op.n_out, 1), gradient, op.n_out)
+                    Matrix(one, 0, 0), Matrix(delta, op.n_out, 1), gradient, op.n_out, panel)

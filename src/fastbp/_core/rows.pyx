@@ -70,15 +70,15 @@ cdef void fill_scales(const Pass *run, char *scales, size_t first, size_t rows) 
             (<double *>scales)[row] = scale
 
 
-cdef void forward_rows(const Pass *run, const fbp_frame *frame, size_t first,
-                       size_t rows) noexcept nogil:
+cdef void forward_rows(const Pass *run, const fbp_frame *frame, size_t first, size_t rows,
+                       char *panel) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef size_t i
     cdef bint completed_by_loss
     for i in range(plan.n_ops):
         completed_by_loss = run.wants_loss and plan.fused and i + 1 == plan.n_ops
         forward_op(plan, &plan.ops[i], run.parameters, frame, first, rows, run.training,
-                   not completed_by_loss, run.seed, run.batch)
+                   not completed_by_loss, run.seed, run.batch, panel)
 
 
 cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t first,
@@ -119,8 +119,8 @@ cdef void add_block(const Pass *run, Scratch *scratch, const fbp_frame *frame, c
         sums = arena_target(plan, op, slot.sums)
     else:
         sums = slot_target(plan, op, slot.sums)
-    add_rows(plan, op, sums, slot_target(plan, op, scratch.chains), scratch.lanes, frame,
-             RowRun(first, rows, first - slot.first, first + rows == slot.stop), 0, op.n_in)
+    add_rows(plan, op, sums, slot_target(plan, op, scratch.chains), scratch.lanes, scratch.panel,
+             frame, RowRun(first, rows, first - slot.first, first + rows == slot.stop), 0, op.n_in)
 
 
 cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *frame,
@@ -157,7 +157,7 @@ cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *sl
             frame.first = begin
         if not run.skips_forward:
             gather_inputs(run, frame, begin, rows)
-            forward_rows(run, frame, begin, rows)
+            forward_rows(run, frame, begin, rows, scratch.panel)
         if run.wants_loss:
             meet_targets(run, scratch, frame, begin, rows)
         if run.outputs != NULL:

@@ -43,7 +43,7 @@ cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
     claim_frame(walk, plan, &scratch.frame, plan.row_block)
     scratch.targets = claim(walk, max(targets, plan.row_block * sizeof(int)))
     scratch.scales = claim(walk, plan.row_block * plan.itemsize)
-    scratch.panel = claim(walk, panel_bytes(plan) if gradients else 0)
+    scratch.panel = claim(walk, panel_bytes(plan))
     scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
 
