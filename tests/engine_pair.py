@@ -12,7 +12,7 @@ import fastbp.reference
 from fastbp.engine import Array, Fit, Record, Rows
 from fastbp.losses import CrossEntropy
 from fastbp.lowering import lower
-from fastbp.metrics import Accuracy
+from fastbp.metrics import Accuracy, Metric
 from fastbp.optimizers import SGD
 from fastbp.plan import Plan
 
@@ -74,9 +74,11 @@ class Pair:
         weighted: bool = False,
         seed: int = 0,
         scale: float = 0,
+        metrics: tuple[Metric, ...] = (Accuracy(),),
     ) -> None:
         self.plan = lower(tuple(layers), (inputs,), dtype, loss)
         self.n_threads = n_threads
+        self.metrics = metrics
         self.limit = LIMITS[dtype]
         # Sizes below `scale` count as that: a small difference of large numbers has their error.
         self.scale = scale
@@ -85,10 +87,6 @@ class Pair:
         self.engines = [kind(self.plan, optimizer or SGD(0.1), seed) for kind in kinds]
         for engine in self.engines:
             engine.parameters[:] = draw_parameters(self.plan, seed)
-
-    @property
-    def metrics(self) -> tuple[Accuracy, ...]:
-        return (Accuracy(),)
 
     def both(self, ask: Callable[[Any], Any]) -> tuple[Any, Any]:
         """Return both answers; the data must be as before."""
