@@ -1,12 +1,20 @@
-"""The instruction sets of this machine."""
+"""The instruction sets of this machine; one thread for the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 import fastbp
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's products are small here, and its idle threads spin where a team wants to run."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def available_isas() -> list[str]:

@@ -76,7 +76,7 @@ def test_engines_agree_on_any_network(pair: Pair) -> None:
 
 
 @pytest.mark.thorough
-@settings(deadline=None, max_examples=10_000)
+@settings(deadline=None, max_examples=3000)
 @given(pairs())
 def test_engines_agree_on_thousands_of_networks(pair: Pair) -> None:
     pair.check()
