@@ -1,4 +1,5 @@
 """What an engine holds between calls, and what each call is made ready with."""
+from cython cimport critical_section
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
@@ -67,10 +68,10 @@ cdef class EngineState:
         self._optimizer, self.rule = optimizer, rule
 
     cdef Workspace take_workspace(self):
-        try:
-            return self.workspaces.pop()
-        except IndexError:
-            return Workspace()
+        with critical_section(self.workspaces):
+            if self.workspaces:
+                return self.workspaces.pop()
+        return Workspace()
 
     cdef Pass new_pass(self, const Data *data) except *:
         cdef Pass run
@@ -131,7 +132,7 @@ cdef class EngineState:
         if t.validates:
             t.validation = native_data(job.validation, self.native)
         t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0
-        t.epochs, t.batch_size = job.epochs, min(job.batch_size, t.data.n)
+        t.epochs, t.batch_size = min(job.epochs, sys.maxsize), min(job.batch_size, t.data.n)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters = self.counters
         t.check_every = t.until_check = 1

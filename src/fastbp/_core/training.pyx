@@ -72,6 +72,8 @@ cdef double FLOPS_PER_THREAD = 400e3
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 cdef double SECONDS_BETWEEN_VISITS = 0.05
+# More than any machine has use for: asking for a million threads must not exhaust the system.
+cdef int MOST_THREADS = 1024
 
 
 # Instruction sets and build.
@@ -394,7 +396,7 @@ cdef class Engine(EngineState):
         """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
         cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
         if n_threads is not None:
-            return min(<size_t>n_threads, max(slots, 1))
+            return min(<size_t>min(n_threads, MOST_THREADS), max(slots, 1))
         cdef double worth = self.program.flops_forward * passes * <double>rows / FLOPS_PER_THREAD
         if worth < 2.0:
             return 1
