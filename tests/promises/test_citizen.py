@@ -102,7 +102,7 @@ print(results[0], results[1])
 
 
 @pytest.mark.parametrize(
-    "ending", ["a callback", "an interrupt", "an error of the display", "bad data in a file"]
+    "ending", ["an interrupt", "an error of the display", "bad data in a file"]
 )
 def test_arithmetic_stays_as_it_is_however_a_fit_ends(python, tmp_path, ending):
     """The display's Python runs in the middle of a fit, between two regions."""
@@ -121,7 +121,7 @@ class Display:
         seen.append(arithmetic() == before)
         if {ending!r} == "an interrupt":
             raise KeyboardInterrupt
-        if {ending!r} == "an error of the display" or len(seen) > 2:
+        if len(seen) > 2:
             raise OSError
     def close(self, record):
         seen.append(arithmetic() == before)
@@ -209,7 +209,8 @@ def settings():
     kind, chunk = ctypes.c_int(), ctypes.c_int()
     gomp.omp_get_schedule(ctypes.byref(kind), ctypes.byref(chunk))
     names = "max_threads max_active_levels dynamic thread_limit cancellation proc_bind level"
-    return [getattr(gomp, "omp_get_" + name)() for name in names.split()] + [kind.value, chunk.value]
+    numbers = [getattr(gomp, "omp_get_" + name)() for name in names.split()]
+    return [*numbers, kind.value, chunk.value]
 
 def child_keeps():
     child = os.fork()
