@@ -240,8 +240,10 @@ def test_layers_of_all_sizes_agree(rows: int, inputs: int, outputs: int, dtype: 
 def test_layers_agree_in_all_combinations_of_sizes(
     rows: int, inputs: int, dtype: str, n_threads: int
 ) -> None:
+    # Among so many, some tensors are small differences of numbers of size 1, with their error.
+    given = {"dtype": dtype, "n_threads": n_threads, "scale": 1.0 if dtype == "float32" else 0.0}
     for outputs in SIZES + TERMS:
-        check_layer(rows, inputs, outputs, dtype=dtype, n_threads=n_threads)
+        check_layer(rows, inputs, outputs, **given)
 
 
 WIDE: dict[str, tuple[int, list[Layer]]] = {
