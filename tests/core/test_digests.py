@@ -1,0 +1,192 @@
+"""Trained networks keep their bits from version to version, on every instruction set.
+
+digests.json holds digests of the parameters, predictions and losses of a fixed set of small
+networks. Whatever changes one of them changes everybody's results: it needs an entry under
+"Numerics" in CHANGELOG.md, with its reason, in the same commit as the new digests. These are
+written by
+
+    python tests/core/test_digests.py
+
+from the root of the repository, with the compiled core built in place or installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import random
+from fastbp.activations import ACTIVATIONS
+from fastbp.initializers import INITIALIZERS
+from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
+from fastbp.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CrossEntropy,
+    Huber,
+    Loss,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from fastbp.optimizers import SGD, Adam, Optimizer
+
+RECORDED = Path(__file__).with_name("digests.json")
+DTYPES = ("float32", "float64")
+
+
+class Task(NamedTuple):
+    """A network and how it is trained."""
+
+    layers: list[Layer]
+    inputs: int = 5
+    loss: Loss = MeanSquaredError()
+    optimizer: Optimizer = SGD(0.05)
+    rows: int = 20
+    batch_size: int = 6
+    epochs: int = 5
+    weighted: bool = False
+    shuffle: bool = True
+    pixels: bool = False
+
+
+def two(activation: Any, units: int = 7, outputs: int = 3) -> list[Layer]:
+    return [Dense(units, activation), Dense(outputs)]
+
+
+SPARSE = SparseCategoricalCrossentropy()
+SIZES = [1, 2, 4, 8, 9, 15, 16, 17, 31, 32, 33]
+RULES = {
+    "momentum": SGD(0.05, momentum=0.9),
+    "nesterov": SGD(0.05, momentum=0.9, nesterov=True),
+    "adam": Adam(0.01),
+    "adam, other constants": Adam(0.05, beta_1=0.5, beta_2=0.9, epsilon=0.1),
+}
+TASKS = {
+    **{f"activation {f}": Task([Dense(7, f), Dense(6, f), Dense(3)]) for f in ACTIVATIONS},
+    **{
+        f"loss {name}": Task([Dense(7, "tanh"), Dense(4, kind.probability)], loss=kind())
+        for name, kind in LOSSES.items()
+    },
+    **{
+        f"{name} from logits, sum": Task(two("tanh"), loss=kind("sum", from_logits=True))
+        for name, kind in LOSSES.items()
+        if issubclass(kind, CrossEntropy)
+    },
+    **{f"optimizer {name}": Task(two("tanh"), optimizer=rule) for name, rule in RULES.items()},
+    **{f"{n} units": Task(two("tanh", n, 9), 9, optimizer=Adam(0.01)) for n in SIZES},
+    **{
+        f"initializer {name}": Task(
+            [Dense(6, "tanh", weights_initializer=kind(), bias_initializer=kind()), Dense(2)]
+        )
+        for name, kind in INITIALIZERS.items()
+        if name != "zeros"  # which a constant of 0 is too
+    },
+    "xor": Task([Dense(2, "sigmoid"), Dense(1, "sigmoid")], 2, rows=4, batch_size=4, epochs=50),
+    "single rows": Task(two("relu"), batch_size=1),
+    "without shuffle": Task(two("relu"), shuffle=False),
+    "ragged batches": Task(two("relu"), rows=23, batch_size=10),
+    "sample weights": Task(two("silu"), loss=Huber(delta=0.3), weighted=True),
+    "sum of weighted rows": Task(two("gelu"), loss=CategoricalCrossentropy("sum", True),
+                                 weighted=True),
+    "dropout": Task([Dropout(0.1), Dense(9, "elu"), Dropout(0.5), Dense(3, "softmax")],
+                    loss=SPARSE, optimizer=Adam(0.01)),
+    "pixels": Task([Rescale(1 / 255), Flatten(), Dense(9, "relu"), Dense(4, "softmax")],
+                   loss=SPARSE, pixels=True),
+    "layers": Task([Dense(6), Activation("softplus"), Dense(4), Activation("softmax")],
+                   loss=SPARSE),
+    "frozen": Task([Dense(6, "tanh", trainable=False), Dense(4, "tanh", bias_trainable=False),
+                    Dense(3, use_bias=False)]),
+    "long chains": Task([Dense(9, "tanh"), Dense(300, "tanh"), Dense(3)], 257, epochs=1),
+    "wide softmax": Task([Dense(33, "relu"), Dense(200, "softmax")], loss=SPARSE),
+    "wide": Task([Dense(130, "relu"), Dense(3)], 130, optimizer=Adam(0.001), epochs=2),
+    "wide and narrow": Task([Dense(3, "tanh"), Dense(129), Dense(128, "relu"), Dense(2)],
+                            optimizer=Adam(0.001), rows=300, batch_size=150, epochs=2),
+    "slots": Task(two("tanh", 20), rows=390, batch_size=195),
+    "slots of narrow layers": Task(two("tanh"), rows=390, batch_size=195),
+    "longer slots": Task(two("tanh", 20, 3), rows=2100, batch_size=2100),
+    "slots of several chains": Task([Dense(3, "relu"), Dense(17), Dense(1, "sigmoid")],
+                                    loss=BinaryCrossentropy(), rows=9000, batch_size=9000,
+                                    epochs=2),
+}  # fmt: skip
+
+
+def numbers(stream: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Return numbers in [-2, 2), the same on every machine and with every NumPy."""
+    return random.uniform(1, stream, int(np.prod(shape)), dtype).reshape(shape) * 4 - 2
+
+
+def data(task: Task, plan: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return inputs, targets and sample weights."""
+    x = numbers(0, (task.rows, task.inputs), plan.dtype)
+    y = numbers(1, (task.rows, *plan.output_shape), plan.dtype)
+    if task.pixels:
+        x = ((x + 2) * 64).astype(np.uint8)
+    if task.loss.labels:
+        y = ((y[:, 0] + 2) / 4 * y.shape[1]).astype(np.int32)
+    elif task.loss.probability:
+        y = (y + 2) / 4
+    weights = numbers(2, (task.rows,), "float64") + 2
+    return x, y, weights if task.weighted else None
+
+
+def digest(array: Any, dtype: str) -> str:
+    little_endian = np.asarray(array, np.dtype(dtype).newbyteorder("<"))
+    return hashlib.sha256(little_endian.tobytes()).hexdigest()[:16]
+
+
+def digests(name: str, dtype: str, n_threads: int) -> dict[str, str]:
+    """Train a network; return digests of what it becomes and answers."""
+    task = TASKS[name]
+    net = fastbp.Network(
+        task.layers, input_shape=task.inputs, loss=task.loss, optimizer=task.optimizer,
+        dtype=dtype, seed=2, n_threads=n_threads,
+    )  # fmt: skip
+    x, y, weights = data(task, net.plan)
+    history = net.fit(
+        x, y, epochs=task.epochs, batch_size=task.batch_size, shuffle=task.shuffle,
+        sample_weight=weights, verbose=0,
+    )  # fmt: skip
+    assert np.isfinite(net.parameters).all()
+    return {
+        "parameters": digest(net.parameters, dtype),
+        "predictions": digest(net.predict(x), dtype),
+        "losses": digest(history["loss"], "float64"),
+    }
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", TASKS)
+def test_trained_networks_have_the_recorded_bits(
+    name: str, dtype: str, n_threads: int, isa: str
+) -> None:
+    recorded = json.loads(RECORDED.read_text())
+    assert digests(name, dtype, n_threads) == recorded[name][dtype]
+
+
+def test_every_record_belongs_to_a_network() -> None:
+    assert list(json.loads(RECORDED.read_text())) == list(TASKS)
+
+
+def test_the_networks_differ(core: None) -> None:
+    """Else something that a network is there for would not show."""
+    recorded = json.loads(RECORDED.read_text())
+    parameters = [of[dtype]["parameters"] for of in recorded.values() for dtype in DTYPES]
+    assert len(set(parameters)) == len(parameters)
+
+
+def record() -> None:
+    """Write digests.json anew."""
+    found = {name: {dtype: digests(name, dtype, 1) for dtype in DTYPES} for name in TASKS}
+    RECORDED.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    record()
