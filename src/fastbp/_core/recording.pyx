@@ -44,6 +44,8 @@ cdef class Recorder:
             values.extend(self.curves[which][:count].tolist())
         if self.job.record_outputs:
             self.kept_outputs.append(self.outputs[:count].copy())
+            if t.place:
+                self.outputs[0] = self.outputs[count]  # what the running epoch has written so far
         t.curves.first = t.epoch
         self.record.epochs = t.epoch
         return 0

@@ -337,17 +337,20 @@ cdef class Engine(EngineState):
         recorder.start(&t, self.plan.dtype, self.native.sizes[self.native.output])
         self.place_training(&t, workspace, threads)
         take_snapshot(&t)
+        t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
         try:
             while t.outcome == RUNNING:
-                t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
                 with nogil:
                     train_team(&t, threads)
                 recorder.drain(&t)
-                if t.outcome == PAUSED:
-                    t.outcome = RUNNING
-                    PyErr_CheckSignals()
+                if t.outcome != PAUSED:
+                    continue
+                t.outcome = RUNNING
+                PyErr_CheckSignals()
+                if fbp_clock() >= t.pause_at:  # else the record was full
                     if job.on_progress is not None:
                         job.on_progress(recorder.progress(&t))
+                    t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
             if t.outcome == DIVERGED:
                 restore_snapshot(&t)
         finally:
