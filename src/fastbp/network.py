@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -379,8 +380,12 @@ def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:
     )
 
 
+@functools.cache
 def _logger() -> Logger:
-    """Return fastbp's logger; imported here, for it is a good part of an import's time."""
+    """Return fastbp's logger; imported here, for it is a good part of an import's time.
+
+    Asked for once: an interrupt while logging looks it up would leave logging locked for ever.
+    """
     import logging
 
     logger = logging.getLogger("fastbp")
