@@ -272,7 +272,7 @@ def test_nothing_begins_in_another_thread_during_a_fit(net, operation):
         with pytest.raises(RuntimeError, match=r"expected an idle network, got one .* in fit\(\)"):
             acts[operation]()
         done.set()
-        fit.result()
+        fit.result(60)
     other.fit(X, Y)
     assert np.array_equal(net.parameters, other.parameters)
 
