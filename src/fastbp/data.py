@@ -211,7 +211,7 @@ def _labels(argument: str, y: Any, n: int, classes: int) -> Array:
     _require_count(argument, array, n)
     expected = f"whole class numbers from 0 to {classes - 1}"
     _require_within(argument, array, 0, classes - 1, expected)
-    labels = np.ascontiguousarray(array, dtype=np.int32)
+    labels = np.require(array, np.int32, ["C", "ALIGNED"])
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         first = int(np.argmax(labels != array))
         raise ValueError(f"{argument}: expected {expected}, got {array[first]} at [{first}]")
@@ -224,7 +224,7 @@ def _weights(argument: str, value: Any, n: int) -> Array:
     if array.ndim != 1:
         raise ValueError(f"{argument}: expected shape ({n},), got {array.shape}")
     _require_count(argument, array, n)
-    weights = np.ascontiguousarray(array, dtype=np.float64)
+    weights = np.require(array, np.float64, ["C", "ALIGNED"])
     limit = float(np.finfo(np.float64).max)
     _require_within(argument, weights, 0, limit, "finite weights of at least 0")
     with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastbp import Dense, data
+from fastbp import Dense, data, losses
 
 pytestmark = pytest.mark.promise(15)
 
@@ -184,6 +184,20 @@ def test_class_numbers_of_every_layout_give_the_same_bits(Network, layout, code)
         return net.fit(x, labels), net.evaluate(x, labels), net.parameters.tobytes()
 
     assert trained(labels) == trained([int(label) for label in labels.tolist()])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_class_numbers_and_weights_reach_an_engine_aligned_and_contiguous(Network, layout):
+    """Those of the dtype that engines read, which need no other copy."""
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    net = Network([Dense(OUTPUTS)], input_shape=INPUTS, loss=loss)
+    labels, _ = LAYOUTS[layout](np.arange(8, dtype=np.int32) % OUTPUTS)
+    weights, _ = LAYOUTS[layout](np.arange(1, 9, dtype=np.float64))
+    rows = data.rows(net.plan, np.ones((8, INPUTS)), labels, weights)
+    for passed, given_array in ((rows.y, labels), (rows.weights, weights)):
+        assert passed.flags.c_contiguous
+        assert passed.flags.aligned
+        assert passed.tolist() == given_array.tolist()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
