@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
+import fastbp
+
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
@@ -43,3 +45,10 @@ def python() -> Callable[..., str]:
         return done.stdout
 
     return python
+
+
+@pytest.fixture(scope="session")
+def own_allocator(core: None) -> None:
+    """Skip a test that limits or replaces the allocator where a sanitizer has done so."""
+    if "-fsanitize" in fastbp._core.build_info()["switches"]:
+        pytest.skip("built with a sanitizer, which has an allocator of its own")

@@ -80,7 +80,7 @@ print(len(os.listdir("/proc/self/task")) < 1100 if os.path.exists("/proc/self/ta
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS")
 @pytest.mark.parametrize("units", [TWO_31 - 1, TWO_31, TWO_31 + 1, TWO_40])
-def test_more_than_the_memory_is_a_memory_error(core, python, units):
+def test_more_than_the_memory_is_a_memory_error(own_allocator, python, units):
     printed = python(
         f"""
 import resource
@@ -101,7 +101,7 @@ for Network in (fastbp.Network, fastbp.reference.Network):
 
 
 @pytest.fixture(scope="session")
-def counted(core, python, tmp_path_factory):
+def counted(own_allocator, python, tmp_path_factory):
     """A function that runs code in a process whose allocator is that of allocations.c."""
     compiler = shutil.which("cc")
     if platform.libc_ver()[0] != "glibc" or not compiler:
@@ -278,6 +278,34 @@ print("done")
 """
     )
     assert printed.endswith("done\n")
+
+
+def test_no_result_depends_on_what_memory_held_before(core, python):
+    """CPython's debug allocator fills new memory, and ends a process that wrote past its end."""
+    code = """
+import hashlib
+import numpy as np
+import fastbp
+from fastbp import Dense, Dropout
+
+rng, digest = np.random.default_rng(0), hashlib.sha256()
+for dtype in ("float32", "float64"):
+    for n_threads in (1, 2):
+        for units, rows in ((3, 5), (3, 300), (33, 301), (200, 77)):
+            x, y = rng.normal(size=(rows, 95)), rng.normal(size=(rows, 5))
+            net = fastbp.Network(
+                [Dense(units, activation="tanh"), Dropout(0.2), Dense(5)], input_shape=95,
+                loss="squared_error", dtype=dtype, seed=0, n_threads=n_threads,
+            )
+            net.fit(x, y, batch_size=70, epochs=2, validation_data=(x, y))
+            net.train_on_batch(x, y)
+            for made in (net.predict(x), net(x[0].astype(dtype)), net.forward(x), net.backward(y)):
+                digest.update(made)
+            for array in (net.parameters, net.gradients, net._engine.state):
+                digest.update(np.ascontiguousarray(array))
+print(digest.hexdigest())
+"""
+    assert python(code, PYTHONMALLOC="debug") == python(code, PYTHONMALLOC="malloc") == python(code)
 
 
 def test_a_network_without_memory_is_not_made(counted):
