@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import Dense, Dropout
+from fastbp import Dense, Dropout, data
+from fastbp.engine import Fit, Record, Rows
 from fastbp.random import row_order
 
 pytestmark = [
@@ -102,6 +104,40 @@ def test_sigint_ends_a_fit_at_a_batch_boundary(core, standing, size, n_threads, 
         assert standing(net) == standing(other)
     # One stall of the machine is not the network's.
     assert sorted(waits)[-2] < SECONDS
+
+
+# Data whose evaluation takes several times as long as an interrupt may.
+ENDLESS = np.broadcast_to(task(SIZES["wide"][0], 1)[0], (200_000, 784))
+NUMBERS = np.broadcast_to(task(SIZES["wide"][0], 1)[1], (200_000, 200))
+
+
+@pytest.mark.repeats(3, 20)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_sigint_ends_a_fit_during_validation(core, standing, n_threads, repeats):
+    sizes, batch_size = SIZES["wide"]
+    x, y = task(sizes, 6 * batch_size + 1)
+    rng = random.Random(n_threads)
+    waits = []
+    for _ in range(repeats):
+        net, other = (make(fastbp.Network, sizes, n_threads=n_threads) for _ in range(2))
+        rows = data.rows(net.plan, x, y)
+        job = Fit(rows, 10**9, batch_size, True, validation=Rows(ENDLESS, NUMBERS))
+        fit = functools.partial(net._engine.fit, job, Record())
+        waits.append(interrupted(fit, rng.uniform(0.2, 0.5)))
+        replayed(net, other, x, y, batch_size)
+        assert standing(net) == standing(other)
+    assert sorted(waits)[-2] < SECONDS
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_validation_with_pauses_is_an_evaluation(core, n_threads):
+    sizes, batch_size = SIZES["wide"]
+    net = make(fastbp.Network, sizes, n_threads=n_threads, metrics=["accuracy"])
+    validation = ENDLESS[:30_000], NUMBERS[:30_000]
+    history = net.fit(*task(sizes, batch_size), validation_data=validation, epochs=2)
+    evaluated = net.evaluate(*validation)
+    assert history["val_loss"][1] == evaluated["loss"] != history["val_loss"][0]
+    assert history["val_accuracy"][1] == evaluated["accuracy"]
 
 
 @pytest.mark.repeats(400, 5000)

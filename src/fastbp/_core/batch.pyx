@@ -231,20 +231,20 @@ cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule
         add_and_update(worker, run, rule, constants)
 
 
-cdef Score evaluate_share(const Worker *worker, Pass run) noexcept nogil:
-    """Loss and accuracy over all rows of the data, in chunks. Thread 0 gets the sums."""
-    cdef Score total, score
-    cdef size_t n = run.data.n, start
-    total.loss = total.weight = total.right = 0.0
-    for start from 0 <= start < n by FBP_CHUNK:
-        run.start = start
-        run.rows = min(n - start, FBP_CHUNK)
-        run_share(worker, &run)
-        sync(worker)
-        if worker.rank == 0:
-            score = score_of(&run)
-            total.loss += score.loss
-            total.weight += score.weight
-            total.right += score.right
-        sync(worker)
-    return total
+cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
+                           Score *total) noexcept nogil:
+    """Add a chunk of the data's rows, from `start` on, to the sums of loss and accuracy.
+
+    Returns where the next one starts. Thread 0 adds, and all have to meet before that one.
+    """
+    cdef Score score
+    run.start = start
+    run.rows = min(run.data.n - start, FBP_CHUNK)
+    run_share(worker, run)
+    sync(worker)
+    if worker.rank == 0:
+        score = score_of(run)
+        total.loss += score.loss
+        total.weight += score.weight
+        total.right += score.right
+    return start + run.rows

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._core.batch cimport Team, Worker
+from fastbp._core.batch cimport Score, Team, Worker
 from fastbp._core.rows cimport Data
 from fastbp._core.update cimport Rule
 
@@ -53,6 +53,8 @@ cdef struct Training:
     size_t place               # rows taken of the running one
     double loss_sum            # of the running epoch, weighted with rows
     double right_sum
+    size_t validated           # rows of the validation data, after the running epoch's batches
+    Score validation_score
     Curves curves
     char *recorded             # outputs of each epoch, or NULL
     Snapshot snapshot

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from fastbp._core.batch cimport (
     Score,
     Worker,
-    evaluate_share,
+    evaluate_chunk,
     form_gradients,
     gradient_scale,
     mean_loss,
@@ -89,6 +89,8 @@ cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
                       t.order)
         t.counters.epochs += 1
         t.loss_sum = t.right_sum = 0.0
+        t.validated = 0
+        memset(&t.validation_score, 0, sizeof(Score))
     sync(worker)
 
 
@@ -146,8 +148,12 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
 cdef void close_epoch(Training *t) noexcept nogil:
     """Record the epoch; decide whether training goes on."""
     cdef double n = <double>t.data.n
-    t.curves.loss[t.epoch - t.curves.first] = t.loss_sum / n
-    t.curves.right[t.epoch - t.curves.first] = t.right_sum / n
+    cdef size_t at = t.epoch - t.curves.first
+    t.curves.loss[at] = t.loss_sum / n
+    t.curves.right[at] = t.right_sum / n
+    if t.validates:
+        t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
+        t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
     t.epoch += 1
     t.place = 0
     if t.epoch - t.curves.first == t.curves.room:
@@ -161,16 +167,26 @@ cdef void close_epoch(Training *t) noexcept nogil:
             take_snapshot(t)
 
 
-cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
-    cdef Score score
-    cdef size_t at
-    sync(worker)  # all have seen the outcome of the last batch before it may change
-    if t.validates:
-        score = evaluate_share(worker, new_pass(t, &t.validation))
+cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
+    """Evaluate the validation data; False if a pause came before the end, to go on after it."""
+    cdef Pass run = new_pass(t, &t.validation)
+    cdef size_t start = t.validated
+    while start < t.validation.n:
+        if t.outcome == PAUSED:
+            return False
+        start = evaluate_chunk(worker, &run, start, &t.validation_score)
         if worker.rank == 0:
-            at = t.epoch - t.curves.first
-            t.curves.validation_loss[at] = mean_loss(t.team.plan, score)
-            t.curves.validation_right[at] = score.right / <double>t.validation.n
+            t.validated = start
+            if start < t.validation.n and fbp_clock() >= t.pause_at:
+                t.outcome = PAUSED
+        sync(worker)
+    return True
+
+
+cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
+    sync(worker)  # all have seen the outcome of the last batch before it may change
+    if t.validates and not validate(t, worker):
+        return
     if worker.rank == 0:
         close_epoch(t)
         if t.team.fault:
@@ -180,14 +196,12 @@ cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
 
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
-    cdef bint last
     while t.outcome == RUNNING:
         if t.place == 0:
             begin_epoch(t, worker)
-        last = t.data.n - t.place <= t.batch_size
-        if not train_batch(t, worker):
+        if t.place < t.data.n and not train_batch(t, worker):
             break
-        if last and t.outcome != DIVERGED:
+        if t.place == t.data.n and t.outcome != DIVERGED:
             end_epoch(t, worker)
     if worker.rank == 0 and t.team.fault:
         t.outcome = FAULTED

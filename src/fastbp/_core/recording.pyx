@@ -73,7 +73,7 @@ cdef class Recorder:
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,
-            batch=t.place // t.batch_size,
+            batch=(t.place + t.batch_size - 1) // t.batch_size,
             batches=(t.data.n + t.batch_size - 1) // t.batch_size,
             loss=loss,
             metrics=dict.fromkeys(names, right),

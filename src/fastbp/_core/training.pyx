@@ -22,7 +22,7 @@ from fastbp._core.batch cimport (
     Score,
     Team,
     Worker,
-    evaluate_share,
+    evaluate_chunk,
     form_gradients,
     gradient_scale,
     mean_loss,
@@ -132,9 +132,10 @@ cdef void run_member(Team *team, Pass run, int rank, int size) noexcept nogil:
 cdef void evaluate_member(Team *team, Pass run, Score *score, int rank, int size) noexcept nogil:
     cdef uint64_t mode = fbp_flush_begin()
     cdef Worker worker = Worker(team, rank, size)
-    cdef Score total = evaluate_share(&worker, run)
-    if rank == 0:
-        score[0] = total
+    cdef size_t start = 0
+    while start < run.data.n:
+        start = evaluate_chunk(&worker, &run, start, score)
+        sync(&worker)
     fbp_flush_end(mode)
 
 
@@ -243,6 +244,7 @@ cdef class Engine(EngineState):
         cdef int threads = self.team_size(n_threads, min(native.n, FBP_CHUNK), 1)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
         self.ask_for_loss(&run, &team, metrics)
+        memset(&score, 0, sizeof(Score))
         with nogil:
             evaluate_team(&team, &run, &score, threads)
         self.workspaces.append(workspace)
