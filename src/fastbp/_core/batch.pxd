@@ -37,4 +37,5 @@ cdef Score score_of(const Pass *run) noexcept nogil
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
                          uint64_t step) noexcept nogil
-cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start, Score *total) noexcept nogil
+cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
+                           Score *total) noexcept nogil
