@@ -137,14 +137,14 @@ def test_sigint_ends_a_fit_during_validation(seconds, standing, n_threads, repea
 def test_a_validation_with_pauses_is_an_evaluation(core, n_threads):
     sizes, batch_size = SIZES["wide"]
     net = make(fastbp.Network, sizes, n_threads=n_threads, metrics=["accuracy"])
-    validation = ENDLESS[:15_000], NUMBERS[:15_000]
+    validation = ENDLESS[:30_000], NUMBERS[:30_000]
     history = net.fit(*task(sizes, batch_size), validation_data=validation, epochs=2)
     evaluated = net.evaluate(*validation)
     assert history["val_loss"][1] == evaluated["loss"] != history["val_loss"][0]
     assert history["val_accuracy"][1] == evaluated["accuracy"]
 
 
-@pytest.mark.repeats(250, 5000)
+@pytest.mark.repeats(400, 5000)
 @pytest.mark.parametrize("method", ["fit", "train_on_batch"])
 def test_an_interrupt_between_instructions_leaves_the_network_whole(
     Network, standing, method, repeats

@@ -34,7 +34,7 @@ CALLS = {
 }
 
 
-@pytest.mark.repeats(500, 20_000)
+@pytest.mark.repeats(800, 20_000)
 @pytest.mark.parametrize(
     "call",
     [
