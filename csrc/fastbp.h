@@ -111,7 +111,6 @@ typedef struct fbp_plan {
     size_t output;    /* tensor */
     size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
     bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
-    bool has_loss;
     fbp_loss loss;
     double loss_parameter;
     bool sums;        /* reduction "sum" instead of "mean" */

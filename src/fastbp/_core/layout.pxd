@@ -64,7 +64,6 @@ cdef extern from "fastbp.h" nogil:
         size_t output
         size_t row_block
         bint wide
-        bint has_loss
         fbp_loss loss
         double loss_parameter
         bint sums

@@ -104,7 +104,6 @@ cdef size_t block_rows(const fbp_plan *plan) noexcept:
 
 cdef int fill_loss(fbp_plan *plan, object source) except -1:
     loss = source.loss
-    plan.has_loss = loss is not None
     if loss is None:
         return 0
     plan.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)

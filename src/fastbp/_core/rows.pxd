@@ -11,7 +11,6 @@ cdef struct Data:
     # Rows in the caller's memory.
     size_t n
     fbp_rows x
-    bint has_targets
     fbp_rows y                 # targets, unless the plan takes labels
     const int32_t *labels
     const double *weights      # or NULL
