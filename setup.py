@@ -58,6 +58,7 @@ INSTRUCTION_SETS = (
     InstructionSet("scalar", "isa_scalar.c"),
     InstructionSet("scalar_fma", "isa_scalar.c", ("-mavx2", "-mfma"), "defined __x86_64__"),
     InstructionSet("avx2", "isa_avx2.c", ("-mavx2", "-mfma"), "defined __x86_64__"),
+    InstructionSet("avx512", "isa_avx512.c", ("-mavx512f",), "defined __x86_64__"),
     InstructionSet("neon", "isa_neon.c", (), "defined __aarch64__"),
 )
 

@@ -12,6 +12,9 @@ FBP_DECLARE(scalar_fma)
 #ifdef FBP_HAVE_AVX2
 FBP_DECLARE(avx2)
 #endif
+#ifdef FBP_HAVE_AVX512
+FBP_DECLARE(avx512)
+#endif
 #ifdef FBP_HAVE_NEON
 FBP_DECLARE(neon)
 #endif
@@ -24,13 +27,21 @@ typedef struct table {
 
 static bool always(void) { return true; }
 
+/* __builtin_cpu_supports goes by CPUID's features, never by models, and asks by XGETBV whether the
+ * operating system saves the registers: of AVX-512 the upper halves, the upper 16 and the masks. */
 #if defined FBP_HAVE_SCALAR_FMA || defined FBP_HAVE_AVX2
-/* __builtin_cpu_supports also asks the operating system, by XGETBV, whether it saves the
- * registers. */
 static bool has_avx2_and_fma(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+#ifdef FBP_HAVE_AVX512
+static bool has_avx512(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f");
 }
 #endif
 
@@ -43,6 +54,9 @@ static const table tables[] = {
 #endif
 #ifdef FBP_HAVE_AVX2
     FBP_ROW(avx2, has_avx2_and_fma),
+#endif
+#ifdef FBP_HAVE_AVX512
+    FBP_ROW(avx512, has_avx512),
 #endif
 #ifdef FBP_HAVE_NEON
     FBP_ROW(neon, always), /* every AArch64 CPU has it */

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from instruction_sets import missing_tables, reported_features
 
 core = pytest.importorskip("fastbp._core")
 
@@ -46,3 +47,17 @@ def test_choosing_an_unknown_table_changes_nothing() -> None:
     with pytest.raises(ValueError, match=r"name: expected .* got 'sse9'"):
         core.choose_isa("sse9")
     assert core.build_info()["isa"] == before
+
+
+@pytest.mark.skipif(
+    os.environ.get("FASTBP_EXPECT_CORE") != "1", reason="a compiler may lack an instruction set"
+)
+def test_every_instruction_set_that_the_processor_reports_is_built_and_run() -> None:
+    assert missing_tables(core.available_isas(), reported_features()) == []
+
+
+def test_a_table_that_the_processor_could_run_is_missed() -> None:
+    features = {"fpu", "avx2", "fma", "avx512f"}
+    assert missing_tables(["scalar", "scalar_fma", "avx2"], features, "x86_64") == ["avx512"]
+    assert missing_tables(["scalar"], {"asimd"}, "aarch64") == ["neon"]
+    assert missing_tables(["scalar"], {"avx2"}, "x86_64") == []

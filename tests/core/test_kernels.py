@@ -2,7 +2,9 @@
 
 kernel_digests.c runs the kernels of one table; kernel_digests.txt holds what the scalar table, the
 definition, writes. Where a line of it changes, trained networks change: see CHANGELOG.md, Numerics.
-NEON runs under user-mode emulation where qemu-aarch64 and a cross compiler are installed.
+NEON runs under user-mode emulation where qemu-aarch64 and a cross compiler are installed. The
+source of the AVX-512 table runs on CPUs that lack it too, where SIMDe is installed, which puts its
+intrinsics in terms of AVX2 (simde/immintrin.h).
 """
 
 from __future__ import annotations
@@ -14,46 +16,70 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from instruction_sets import missing_tables, reported_features
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
 RECORDED = HERE / "kernel_digests.txt"
 FLAGS = "-std=c11 -O2 -ffp-contract=off -fno-math-errno -fno-trapping-math -Wall -Wextra -Werror"
-X86 = "x86_64"
 CROSS = "aarch64-linux-gnu-gcc"
 EMULATOR = "qemu-aarch64"
-# Name of the table: its source, flags, and the machine it runs on.
+SIMDE = Path("/usr/include/simde/x86/avx512.h")
+
+
+class Table(NamedTuple):
+    """A kernel table: its name in fastbp, its source and how to compile that."""
+
+    name: str
+    source: str
+    flags: str = ""
+
+
 TABLES = {
-    "scalar": ("isa_scalar.c", "", None),
-    "scalar_fma": ("isa_scalar.c", "-mavx2 -mfma", X86),
-    "avx2": ("isa_avx2.c", "-mavx2 -mfma", X86),
-    "neon": ("isa_neon.c", "", "aarch64"),
+    "scalar": Table("scalar", "isa_scalar.c"),
+    "scalar_fma": Table("scalar_fma", "isa_scalar.c", "-mavx2 -mfma"),
+    "avx2": Table("avx2", "isa_avx2.c", "-mavx2 -mfma"),
+    "avx512": Table("avx512", "isa_avx512.c", "-mavx512f"),
+    "avx512 by SIMDe": Table(
+        "avx512", "isa_avx512.c", f"-mavx2 -mfma -Wno-psabi -I{HERE / 'simde'}"
+    ),
+    "neon": Table("neon", "isa_neon.c"),
 }
 
 
-def tools(machine: str | None) -> tuple[list[str], list[str]]:
-    """Return compiler and runner for a machine, or skip where it can't be run here."""
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    if machine in (None, platform.machine()):
-        if machine == X86 and not {"avx2", "fma"} <= set(Path("/proc/cpuinfo").read_text().split()):
-            pytest.skip("needs AVX2 and FMA")
-        if not shutil.which(compiler[0]):
-            pytest.skip(f"no C compiler {compiler[0]!r}")
-        return compiler, []
-    if machine == "aarch64" and shutil.which(CROSS) and shutil.which(EMULATOR):
-        return [CROSS, "-static"], [EMULATOR]
-    pytest.skip(f"needs {machine}, or {CROSS} and {EMULATOR}")
+def tools(table: str) -> tuple[list[str], list[str]]:
+    """Return compiler and runner for a table, or skip where it can't be run here."""
+    name = TABLES[table].name
+    if name == "neon" and platform.machine() != "aarch64":
+        if shutil.which(CROSS) and shutil.which(EMULATOR):
+            return [CROSS, "-static"], [EMULATOR]
+        pytest.skip(f"needs aarch64, or {CROSS} and {EMULATOR}")
+    if table == "avx512 by SIMDe":
+        if not SIMDE.exists():
+            pytest.skip(f"needs SIMDe, {SIMDE}")
+        name = "avx2"  # what runs
+    if name in missing_tables([], reported_features()):
+        return c_compiler(), []
+    pytest.skip(f"this processor can't run {name}")
+
+
+def c_compiler() -> list[str]:
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if not shutil.which(command[0]):
+        pytest.skip(f"no C compiler {command[0]!r}")
+    return command
 
 
 def digests(folder: Path, table: str, bits: int, csrc: Path = CSRC) -> list[str]:
     """Compile and run kernel_digests.c against one table; return its lines."""
-    source, flags, machine = TABLES[table]
-    compiler, runner = tools(machine)
-    program = folder / f"digests_{table}_{bits}"
-    defines = [f"-DFBP_ISA={table}", f"-DFBP_REAL_BITS={bits}"]
-    defines.append(f"-DTABLE=fbp_kernels_{table}_{bits}")
+    compiler, runner = tools(table)
+    name, source, flags = TABLES[table]
+    program = folder / f"digests_{name}_{bits}"
+    defines = [f"-DFBP_ISA={name}", f"-DFBP_REAL_BITS={bits}"]
+    defines.append(f"-DTABLE=fbp_kernels_{name}_{bits}")
     sources = [str(csrc / "kernels" / source), str(HERE / "kernel_digests.c")]
     command = [*compiler, *FLAGS.split(), *flags.split(), *defines, f"-I{csrc}", *sources]
     subprocess.run([*command, "-o", str(program), "-lm"], check=True)
@@ -72,13 +98,29 @@ def test_kernels_write_the_recorded_bits(table: str, bits: int, tmp_path: Path) 
     assert digests(tmp_path, table, bits) == recorded(bits)
 
 
-def test_digests_show_a_product_that_is_not_fused(tmp_path: Path) -> None:
-    mutant = tmp_path / "csrc"
-    shutil.copytree(CSRC, mutant)
-    path = mutant / "kernels" / "narrow.inc.h"
-    right, wrong = "real_fma(x_i, delta[o], *sum)", "x_i * delta[o] + *sum"
+def mutant(folder: Path, file: str, right: str, wrong: str) -> Path:
+    """Return a copy of csrc in which one piece of a file is wrong."""
+    copy = folder / "csrc"
+    shutil.copytree(CSRC, copy)
+    path = copy / file
     assert right in path.read_text()
     path.write_text(path.read_text().replace(right, wrong))
-    ours, theirs = digests(tmp_path, "scalar", 32, mutant), recorded(32)
-    changed = {a.split()[1] for a, b in zip(ours, theirs, strict=True) if a != b}
-    assert changed == {"narrow_gradient"}
+    return copy
+
+
+def changed(folder: Path, table: str, csrc: Path) -> set[str]:
+    """Return the kernels of a float32 table whose digests are not the recorded ones."""
+    pairs = zip(digests(folder, table, 32, csrc), recorded(32), strict=True)
+    return {ours.split()[1] for ours, theirs in pairs if ours != theirs}
+
+
+def test_digests_show_a_product_that_is_not_fused(tmp_path: Path) -> None:
+    right, wrong = "real_fma(x_i, delta[o], *sum)", "x_i * delta[o] + *sum"
+    csrc = mutant(tmp_path, "kernels/narrow.inc.h", right, wrong)
+    assert changed(tmp_path, "scalar", csrc) == {"narrow_gradient"}
+
+
+@pytest.mark.parametrize("table", ["avx512", "avx512 by SIMDe"])
+def test_digests_show_an_error_in_the_avx512_source(table: str, tmp_path: Path) -> None:
+    csrc = mutant(tmp_path, "simd/avx512.h", "OP(sqrt)(a)", "OP(add)(a, a)")
+    assert changed(tmp_path, table, csrc) == {"update"}

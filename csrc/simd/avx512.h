@@ -1,0 +1,106 @@
+/* The SIMD layer on AVX-512: 16 lanes of float or 8 of double. F alone, which every CPU with any of
+ * AVX-512 has. Contracts: scalar.h. */
+#ifndef FBP_SIMD_AVX512_H
+#define FBP_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <math.h>
+
+#include "real.h"
+
+#define LANES ((int)(64 / sizeof(real)))
+
+/* --- names that depend on the type, so that the functions below don't --- */
+
+#if FBP_REAL_BITS == 32
+typedef __m512 vec;
+typedef __mmask16 mask;
+#define OP(name)      _mm512_##name##_ps
+#define BITS_OP(name) _mm512_##name##_epi32
+#define COMPARE       _mm512_cmp_ps_mask
+#define AS_BITS(a)    _mm512_castps_si512(a)
+#define AS_REALS(a)   _mm512_castsi512_ps(a)
+#define SET_BITS(x)   _mm512_set1_epi32((int)(x))
+#else
+typedef __m512d vec;
+typedef __mmask8 mask;
+#define OP(name)      _mm512_##name##_pd
+#define BITS_OP(name) _mm512_##name##_epi64
+#define COMPARE       _mm512_cmp_pd_mask
+#define AS_BITS(a)    _mm512_castpd_si512(a)
+#define AS_REALS(a)   _mm512_castsi512_pd(a)
+#define SET_BITS(x)   _mm512_set1_epi64((long long)(x))
+#endif
+#define SIGN_BIT SET_BITS((word)1 << (FBP_REAL_BITS - 1))
+
+/* --- memory --- */
+
+static inline mask first(size_t n) { return (mask)((1u << n) - 1); } /* n < LANES */
+static inline vec v_set(real x) { return OP(set1)(x); }
+static inline vec v_load(const real *x) { return OP(loadu)(x); }
+static inline vec v_load_part(const real *x, size_t n)
+{
+    return n >= (size_t)LANES ? v_load(x) : OP(maskz_loadu)(first(n), x);
+}
+static inline void v_store(real *x, vec a) { OP(storeu)(x, a); }
+static inline void v_store_part(real *x, vec a, size_t n)
+{
+    if (n >= (size_t)LANES)
+        v_store(x, a);
+    else
+        OP(mask_storeu)(x, first(n), a);
+}
+
+/* --- arithmetic --- */
+
+static inline vec v_add(vec a, vec b) { return OP(add)(a, b); }
+static inline vec v_sub(vec a, vec b) { return OP(sub)(a, b); }
+static inline vec v_mul(vec a, vec b) { return OP(mul)(a, b); }
+static inline vec v_div(vec a, vec b) { return OP(div)(a, b); }
+static inline vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
+static inline vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
+static inline vec v_sqrt(vec a) { return OP(sqrt)(a); }
+static inline vec v_round(vec a)
+{
+    return OP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vec v_abs(vec a) { return AS_REALS(BITS_OP(andnot)(SIGN_BIT, AS_BITS(a))); }
+static inline vec v_neg(vec a) { return AS_REALS(BITS_OP(xor)(SIGN_BIT, AS_BITS(a))); }
+static inline vec v_copysign(vec magnitude, vec sign)
+{
+    return AS_REALS(BITS_OP(or)(AS_BITS(v_abs(magnitude)), BITS_OP (and)(SIGN_BIT, AS_BITS(sign))));
+}
+
+/* The instructions return their second operand for a NaN or two zeros, as the contract asks. */
+static inline vec v_max(vec a, vec b) { return OP(max)(a, b); }
+static inline vec v_min(vec a, vec b) { return OP(min)(a, b); }
+
+/* --- masks --- */
+
+static inline mask v_gt(vec a, vec b) { return COMPARE(a, b, _CMP_GT_OQ); }
+static inline mask v_ge(vec a, vec b) { return COMPARE(a, b, _CMP_GE_OQ); }
+static inline mask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }
+static inline mask v_eq(vec a, vec b) { return COMPARE(a, b, _CMP_EQ_OQ); }
+static inline mask v_and(mask a, mask b) { return (mask)(a & b); }
+static inline vec v_select(mask m, vec a, vec b) { return OP(mask_blend)(m, b, a); }
+
+/* --- the format of numbers --- */
+
+static inline vec v_power2(vec shifted)
+{
+    return AS_REALS(BITS_OP(slli)(AS_BITS(shifted), MANTISSA_BITS));
+}
+
+static inline vec v_split(vec x, vec *exponent)
+{
+    const __m512i one = SET_BITS((word)EXPONENT_BIAS << MANTISSA_BITS);
+    const __m512i fraction = SET_BITS(((word)1 << MANTISSA_BITS) - 1);
+    const __m512i sqrt_half = SET_BITS(SQRT_HALF_BITS);
+    const __m512i bits = BITS_OP(add)(AS_BITS(x), BITS_OP(sub)(one, sqrt_half));
+    const __m512i two = AS_BITS(v_set(TWO_TO_MANTISSA_BITS));
+    const __m512i biased = BITS_OP(or)(BITS_OP(srli)(bits, MANTISSA_BITS), two);
+    *exponent = v_sub(AS_REALS(biased), v_set(TWO_TO_MANTISSA_BITS + EXPONENT_BIAS));
+    return AS_REALS(BITS_OP(add)(BITS_OP (and)(bits, fraction), sqrt_half));
+}
+
+#endif
