@@ -97,6 +97,7 @@ typedef struct fbp_op {
 typedef struct fbp_plan {
     const struct fbp_kernels *kernels;
     size_t itemsize; /* bytes of an element */
+    fbp_source type;
     size_t n_ops;
     fbp_op *ops;
     size_t n_tensors;
@@ -127,13 +128,23 @@ typedef struct fbp_rows {
     fbp_source type;
 } fbp_rows;
 
-/* Values and deltas of rows [first, first + capacity) of a batch. */
+/* Values and deltas of rows [first, first + capacity) of a batch. Inputs and outputs may stand in
+ * the caller's own arrays instead: nothing is readable behind those. */
 typedef struct fbp_frame {
     char *values;
     char *deltas;
+    char *inputs;  /* row 0 of the batch in the caller's array, which is only read, or NULL */
+    char *outputs; /* the same of the output tensor, or NULL */
     size_t first;
     size_t capacity;
 } fbp_frame;
+
+#define FBP_AS_SOURCE_BYTES(name, type) sizeof(type),
+static inline size_t fbp_source_bytes(fbp_source type)
+{
+    static const size_t bytes[] = {FBP_SOURCES(FBP_AS_SOURCE_BYTES)};
+    return bytes[type];
+}
 
 #define FBP_ALIGNMENT 64
 #define FBP_PADDING   64 /* bytes that kernels may read past a tensor */

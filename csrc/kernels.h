@@ -3,7 +3,8 @@
  * A kernel works on a register tile or a span; the loops around it are Cython's. Every entry gives
  * the same bits in every table: the scalar table is the definition. Buffers are float or double,
  * whichever the table is for; strides count elements. Kernels allocate nothing, cannot fail, read
- * at most FBP_PADDING bytes past a tensor and never write there. Unless an entry says otherwise,
+ * at most FBP_PADDING bytes past parameters and scratch, nothing past the rows of a batch (which
+ * may be the caller's own) and never write there. Unless an entry says otherwise,
  * buffers don't overlap.
  *
  * # IN and # OUT mark what is read and written.

@@ -11,6 +11,7 @@ from fastbp._core.layout cimport (
     fbp_op,
     fbp_plan,
     tensor,
+    value,
 )
 from fastbp._core.matmul cimport dense_forward
 
@@ -29,8 +30,8 @@ cdef void backward_activation(const fbp_plan *plan, const fbp_op *op, const fbp_
     """Turn the delta of the op's output, dL/da, into dL/dz in place."""
     # The net input is kept beside the output, or is the input of a lone activation.
     cdef size_t net_input = op.saved if op.saved != FBP_NONE else op.input
-    cdef const char *z = tensor(plan, frame, frame.values, net_input, first)
-    cdef const char *a = tensor(plan, frame, frame.values, op.output, first)
+    cdef const char *z = value(plan, frame, net_input, first)
+    cdef const char *a = value(plan, frame, op.output, first)
     cdef char *delta = tensor(plan, frame, frame.deltas, op.output, first)
     if op.activation == FBP_ACTIVATION_softmax:
         plan.kernels.softmax_backward(rows, op.n_out, a, delta, delta)
@@ -44,7 +45,7 @@ cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *para
                         size_t rows, bint activates, char *panel) noexcept nogil:
     cdef char *z = y
     if op.saved != FBP_NONE:
-        z = tensor(plan, frame, frame.values, op.saved, first)
+        z = value(plan, frame, op.saved, first)
     dense_forward(plan, op, parameters, x, z, rows, panel)
     if activates:
         activate(plan, op, z, y, rows)
@@ -53,7 +54,7 @@ cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *para
 cdef void forward_dropout(const fbp_plan *plan, const fbp_op *op, const fbp_frame *frame,
                           const char *x, char *y, size_t first, size_t rows, bint training,
                           uint64_t seed, uint64_t batch) noexcept nogil:
-    cdef char *mask = tensor(plan, frame, frame.values, op.saved, first)
+    cdef char *mask = value(plan, frame, op.saved, first)
     cdef uint64_t threshold = <uint64_t>(op.value * 4294967296.0)
     if not training:
         plan.kernels.scale(rows * op.n_out, 1.0, x, y)
@@ -71,8 +72,8 @@ cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *paramet
 
     `activates` False leaves z in the output: the loss will complete the activation.
     """
-    cdef const char *x = tensor(plan, frame, frame.values, op.input, first)
-    cdef char *y = tensor(plan, frame, frame.values, op.output, first)
+    cdef const char *x = value(plan, frame, op.input, first)
+    cdef char *y = value(plan, frame, op.output, first)
     if op.kind == FBP_OP_dense:
         forward_dense(plan, op, parameters, frame, x, y, first, rows, activates, panel)
     elif op.kind == FBP_OP_rescale:

@@ -19,6 +19,7 @@ from fastbp._core.layout cimport (
     fbp_op,
     fbp_plan,
     tensor,
+    value,
 )
 from fastbp._core.activation cimport backward_activation
 from fastbp._core.matmul cimport biases_gradient, input_gradient, weights_gradient
@@ -41,7 +42,7 @@ cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parame
     if op.kind == FBP_OP_dense:
         input_gradient(plan, op, parameters, delta, dx, rows, panel)
     elif op.kind == FBP_OP_dropout and training:
-        plan.kernels.multiply(n, delta, tensor(plan, frame, frame.values, op.saved, first), dx)
+        plan.kernels.multiply(n, delta, value(plan, frame, op.saved, first), dx)
     else:
         plan.kernels.scale(n, op.value if op.kind == FBP_OP_rescale else 1.0, delta, dx)
 
@@ -108,7 +109,7 @@ cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target c
     `chains` is scratch that keeps a chain between calls, and is not touched if each call has whole
     runs of 256 rows.
     """
-    cdef const char *x = tensor(plan, frame, frame.values, op.input, run.first)
+    cdef const char *x = value(plan, frame, op.input, run.first)
     cdef const char *delta = tensor(plan, frame, frame.deltas, op.output, run.first)
     cdef bint starts = run.place % FBP_BLOCK == 0
     cdef bint ends = run.last or (run.place + run.rows) % FBP_BLOCK == 0

@@ -50,6 +50,7 @@ cdef extern from "fastbp.h" nogil:
     ctypedef struct fbp_plan:
         const fbp_kernels *kernels
         size_t itemsize
+        fbp_source type
         size_t n_ops
         fbp_op *ops
         size_t n_tensors
@@ -80,9 +81,12 @@ cdef extern from "fastbp.h" nogil:
     ctypedef struct fbp_frame:
         char *values
         char *deltas
+        char *inputs
+        char *outputs
         size_t first
         size_t capacity
 
+    size_t fbp_source_bytes(fbp_source type)
     size_t fbp_aligned(size_t size)
     size_t fbp_tensor_offset(const fbp_plan *plan, size_t capacity, size_t tensor)
     size_t fbp_frame_bytes(const fbp_plan *plan, size_t capacity)
@@ -173,3 +177,13 @@ cdef inline char *tensor(const fbp_plan *plan, const fbp_frame *frame, char *bas
     """Row `row` of the batch in tensor t of the values or deltas of a frame."""
     return (base + fbp_tensor_offset(plan, frame.capacity, t)
             + (row - frame.first) * plan.sizes[t] * plan.itemsize)
+
+
+cdef inline char *value(const fbp_plan *plan, const fbp_frame *frame, size_t t,
+                        size_t row) noexcept nogil:
+    """Row `row` of the batch in the values of tensor t, wherever they stand."""
+    if t == 0 and frame.inputs != NULL:
+        return frame.inputs + row * plan.sizes[t] * plan.itemsize
+    if t == plan.output and frame.outputs != NULL:
+        return frame.outputs + row * plan.sizes[t] * plan.itemsize
+    return tensor(plan, frame, frame.values, t, row)

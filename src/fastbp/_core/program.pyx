@@ -15,11 +15,13 @@ from fastbp._core.layout cimport (
     fbp_find_activation,
     fbp_find_loss,
     fbp_find_op_kind,
+    fbp_find_source,
     fbp_kernels,
     fbp_loss,
     fbp_op,
     fbp_op_kind,
     fbp_plan,
+    fbp_source,
 )
 
 # Values and deltas of a block of rows should stay in the first two levels of cache.
@@ -150,6 +152,7 @@ cdef Program build(object source, const fbp_kernels *kernels):
     program.source = source
     plan.kernels = kernels
     plan.itemsize = kernels.itemsize
+    plan.type = <fbp_source>fbp_find_source(source.dtype.encode())
     plan.n_ops, plan.n_tensors = len(source.ops), len(source.tensors)
     plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
     plan.output = source.output

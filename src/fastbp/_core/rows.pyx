@@ -1,7 +1,8 @@
 """Some rows of a batch through all operations and back, a row block at a time.
 
-A block is gathered (and converted) from the caller's arrays, runs forward through every operation,
-meets its targets, and runs back, while its activations are still in the nearest caches.
+A block is gathered (and converted) from the caller's arrays, or read where it stands if it can be,
+runs forward through every operation, meets its targets, and runs back, while its activations are
+still in the nearest caches.
 """
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t
@@ -16,7 +17,16 @@ from fastbp._core.delta cimport (
     backward_op,
     slot_target,
 )
-from fastbp._core.layout cimport FBP_OP_dense, fbp_frame, fbp_op, fbp_plan, fbp_rows, tensor
+from fastbp._core.layout cimport (
+    FBP_OP_dense,
+    fbp_frame,
+    fbp_op,
+    fbp_plan,
+    fbp_rows,
+    fbp_source_bytes,
+    tensor,
+    value,
+)
 
 
 cdef size_t data_row(const Pass *run, size_t row) noexcept nogil:
@@ -30,21 +40,44 @@ cdef double row_weight(const Pass *run, size_t row) noexcept nogil:
     return run.data.weights[data_row(run, row)] if run.data.weights != NULL else 1.0
 
 
+cdef const char *source_row(const Pass *run, const fbp_rows *source, size_t row) noexcept nogil:
+    return source.data + <ptrdiff_t>data_row(run, row) * source.stride
+
+
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil:
     """Copy rows of n elements, converted; False if they were to be looked at and aren't finite."""
     cdef const fbp_plan *plan = run.plan
-    cdef size_t row
-    for row in range(rows):
+    cdef size_t row, at_once = 1
+    if run.order == NULL and source.stride == <ptrdiff_t>(n * fbp_source_bytes(source.type)):
+        at_once = rows
+    for row from 0 <= row < rows by at_once:
         plan.kernels.convert[<size_t>source.type](
-            n, source.data + <ptrdiff_t>data_row(run, first + row) * source.stride,
-            to + row * n * plan.itemsize)
+            at_once * n, source_row(run, source, first + row), to + row * n * plan.itemsize)
     return not run.data.unchecked or plan.kernels.all_finite(rows * n, to)
+
+
+cdef bint reads_in_place(const Pass *run) noexcept nogil:
+    """Whether the rows are what the operations read: in order, contiguous, of the plan's type."""
+    cdef const fbp_rows *x = &run.data.x
+    return (run.order == NULL and not run.data.unchecked and x.type == run.plan.type
+            and x.stride == <ptrdiff_t>(run.plan.sizes[0] * run.plan.itemsize))
+
+
+cdef void place_frame(const Pass *run, fbp_frame *frame) noexcept nogil:
+    """Let the frame's inputs and outputs stand in the caller's arrays where they can."""
+    frame.inputs = frame.outputs = NULL
+    if reads_in_place(run):
+        frame.inputs = <char *>source_row(run, &run.data.x, 0)
+    if not run.outputs_by_row and run.plan.output != 0:
+        frame.outputs = run.outputs
 
 
 cdef void gather_inputs(Pass *run, const fbp_frame *frame, size_t first,
                         size_t rows) noexcept nogil:
-    cdef char *x = tensor(run.plan, frame, frame.values, 0, first)
+    cdef char *x = value(run.plan, frame, 0, first)
+    if frame.inputs != NULL:
+        return
     if not gather(run, &run.data.x, run.plan.sizes[0], first, rows, x):
         run.fault = FAULT_X
 
@@ -86,7 +119,7 @@ cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size
     """Loss and accuracy of each row, and the delta of the output."""
     cdef const fbp_plan *plan = run.plan
     cdef size_t n = plan.sizes[plan.output], row
-    cdef char *y = tensor(plan, frame, frame.values, plan.output, first)
+    cdef char *y = value(plan, frame, plan.output, first)
     cdef char *delta = NULL
     gather_targets(run, scratch.targets, first, rows)
     if run.wants_deltas:
@@ -105,9 +138,11 @@ cdef void hand_out(const Pass *run, const fbp_frame *frame, size_t first,
                    size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef size_t row, to, n = plan.sizes[plan.output] * plan.itemsize
+    if run.outputs == NULL or frame.outputs != NULL:
+        return
     for row in range(first, first + rows):
         to = data_row(run, row) if run.outputs_by_row else row
-        memcpy(run.outputs + to * n, tensor(plan, frame, frame.values, plan.output, row), n)
+        memcpy(run.outputs + to * n, value(plan, frame, plan.output, row), n)
 
 
 cdef void add_block(const Pass *run, Scratch *scratch, const fbp_frame *frame, const fbp_op *op,
@@ -151,6 +186,8 @@ cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *sl
     """
     cdef bint moves = frame == &scratch.frame
     cdef size_t begin, rows
+    if moves:
+        place_frame(run, frame)
     for begin from first <= begin < stop by run.plan.row_block:
         rows = min(run.plan.row_block, stop - begin)
         if moves:
@@ -160,7 +197,6 @@ cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *sl
             forward_rows(run, frame, begin, rows, scratch.panel)
         if run.wants_loss:
             meet_targets(run, scratch, frame, begin, rows)
-        if run.outputs != NULL:
-            hand_out(run, frame, begin, rows)
+        hand_out(run, frame, begin, rows)
         if run.wants_deltas:
             backward_rows(run, scratch, frame, slot, begin, rows)

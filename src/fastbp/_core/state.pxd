@@ -1,6 +1,6 @@
 from fastbp._core.batch cimport Team
 from fastbp._core.epochs cimport Counters, Training
-from fastbp._core.layout cimport fbp_plan, fbp_source
+from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
 from fastbp._core.update cimport Rule
@@ -11,7 +11,6 @@ cdef class EngineState:
     cdef fbp_plan *native
     cdef Rule rule
     cdef char *parameters_at
-    cdef fbp_source own_type   # of the plan's dtype
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
     cdef list workspaces       # free ones; a call takes one, or makes one

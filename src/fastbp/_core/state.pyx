@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp._core.batch cimport Team
 from fastbp._core.epochs cimport Counters, Training
-from fastbp._core.layout cimport fbp_aligned, fbp_find_source, fbp_source
+from fastbp._core.layout cimport fbp_aligned
 from fastbp._core.native cimport address, native_data, native_rule
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
@@ -37,7 +37,6 @@ cdef class EngineState:
         """Take a plan, with parameters of zero."""
         plan = program.source
         self.dtype = np.dtype(plan.dtype)
-        self.own_type = <fbp_source>fbp_find_source(plan.dtype.encode())
         self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
         self.plan, self.program, self.native = plan, program, &program.plan
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)

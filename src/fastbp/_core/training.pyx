@@ -223,7 +223,7 @@ cdef class Engine(EngineState):
             one_row = view.ndim == 1
             rows = 1 if one_row else view.shape[0]
             memset(&data, 0, sizeof(Data))
-            data.n, data.x.data, data.x.type = rows, <const char *>view.buf, self.own_type
+            data.n, data.x.data, data.x.type = rows, <const char *>view.buf, self.native.type
             data.x.stride = self.native.sizes[0] * self.native.itemsize
             width = self.native.sizes[self.native.output]
             if one_row:
