@@ -30,6 +30,36 @@ typedef __m256d vec;
 #endif
 typedef vec mask; /* all bits set where true */
 
+/* The first n < LANES lanes, by halves: AMD's processors take 12 cycles for a masked store. */
+#if FBP_REAL_BITS == 32
+static inline void store_first(real *x, vec a, size_t n)
+{
+    __m128 half = _mm256_castps256_ps128(a);
+    if (n & 4) {
+        _mm_storeu_ps(x, half);
+        half = _mm256_extractf128_ps(a, 1);
+        x += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)x, half);
+        half = _mm_movehl_ps(half, half);
+        x += 2;
+    }
+    if (n & 1) _mm_store_ss(x, half);
+}
+#else
+static inline void store_first(real *x, vec a, size_t n)
+{
+    __m128d half = _mm256_castpd256_pd128(a);
+    if (n & 2) {
+        _mm_storeu_pd(x, half);
+        half = _mm256_extractf128_pd(a, 1);
+        x += 2;
+    }
+    if (n & 1) _mm_store_sd(x, half);
+}
+#endif
+
 /* --- memory --- */
 
 static inline __m256i first(size_t n) { return BITS_OP(cmpgt)(SET_BITS(n), LANE_NUMBERS()); }
@@ -45,7 +75,7 @@ static inline void v_store_part(real *x, vec a, size_t n)
     if (n >= (size_t)LANES)
         v_store(x, a);
     else
-        OP(maskstore)(x, first(n), a);
+        store_first(x, a, n);
 }
 
 /* --- arithmetic --- */
