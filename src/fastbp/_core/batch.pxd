@@ -29,6 +29,7 @@ cdef struct Score:
     double weight
     double right
 
+cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
 cdef size_t share(size_t n, int part, int parts, size_t grain) noexcept nogil
 cdef double gradient_scale(const Pass *run) noexcept nogil

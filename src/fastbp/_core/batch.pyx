@@ -13,6 +13,7 @@ from fastbp._core.delta cimport RowRun, Target, add_rows, arena_target, slot_tar
 from fastbp._core.layout cimport (
     FBP_BLOCK,
     FBP_CHUNK,
+    FBP_OP_dense,
     fbp_frame,
     fbp_op,
     fbp_plan,
@@ -28,6 +29,11 @@ from fastbp._core.update cimport (
     sum_slots,
     update_span,
 )
+
+# In a wide plan the gradient of so many bytes, or of so many tiles' rows if that is more, is formed
+# before the update reads it: few enough to stay in cache, and enough to make a product of.
+cdef size_t CHUNK_BYTES = 128 * 1024
+cdef size_t LEAST_TILES = 8
 
 
 cdef void sync(const Worker *worker) noexcept nogil:
@@ -154,11 +160,12 @@ cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule
             sum_slots(plan, team.memory.gradients + low * plan.itemsize,
                       team.slots + low * plan.itemsize, team.slot_bytes, slots, high - low)
     if rule != NULL:
-        update_span(plan, rule, constants, &team.memory, start, stop)
+        update_span(plan, rule, constants, &team.memory,
+                    team.memory.gradients + start * plan.itemsize, start, stop)
 
 
-cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
-                    size_t first, size_t stop, size_t low, size_t high) noexcept nogil:
+cdef void form_slot(const Worker *worker, const fbp_op *op, Target sums, size_t first,
+                    size_t stop, size_t low, size_t high) noexcept nogil:
     """Rows [low, high) of a layer's weight gradient over rows [first, stop) of the batch."""
     cdef Scratch *scratch = &worker.team.scratches[worker.rank]
     cdef size_t row, rows
@@ -169,54 +176,92 @@ cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Tar
                  low, high - low)
 
 
-cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, size_t low,
-                     size_t high, bint biases) noexcept nogil:
-    """Gradient of rows [low, high) of a layer's weights, and of its biases if asked for."""
+cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
+                     size_t low, size_t high) noexcept nogil:
+    """Gradient of rows [low, high) of a layer's weights, and of its biases."""
     cdef Team *team = worker.team
     cdef const fbp_plan *plan = team.plan
-    cdef size_t slots = fbp_slots(run.rows, op.n_in * op.n_out)
-    cdef size_t rows = fbp_slot_rows(run.rows, slots), s, at = low * op.n_out * plan.itemsize
-    cdef Target arena = arena_target(plan, op, team.memory.gradients), sums, others
-    others = slot_target(plan, op, team.slots)
+    cdef size_t slots = fbp_slots(run.rows, op.n_in * op.n_out), s
+    cdef size_t rows = fbp_slot_rows(run.rows, slots)
+    cdef Target others = slot_target(plan, op, team.slots), slot = sums
+    if others.weights != NULL:
+        others.weights += low * op.n_out * plan.itemsize
     for s in range(slots):
-        sums = arena
-        if s > 0:
-            sums = slot_target(plan, op, team.slots + (s - 1) * team.slot_bytes)
-        if not biases:
-            sums.biases = NULL
-        form_slot(worker, run, op, sums, s * rows, min((s + 1) * rows, run.rows), low, high)
-    if arena.weights != NULL:
-        sum_slots(plan, arena.weights + at, others.weights + at, team.slot_bytes, slots,
+        if s > 0 and sums.weights != NULL:
+            slot.weights = others.weights + (s - 1) * team.slot_bytes
+        if s > 0 and sums.biases != NULL:
+            slot.biases = others.biases + (s - 1) * team.slot_bytes
+        form_slot(worker, op, slot, s * rows, min((s + 1) * rows, run.rows), low, high)
+    if sums.weights != NULL:
+        sum_slots(plan, sums.weights, others.weights, team.slot_bytes, slots,
                   (high - low) * op.n_out)
-    if biases and arena.biases != NULL:
-        sum_slots(plan, arena.biases, others.biases, team.slot_bytes, slots, op.n_out)
+    if sums.biases != NULL:
+        sum_slots(plan, sums.biases, others.biases, team.slot_bytes, slots, op.n_out)
+
+
+cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, const Rule *rule,
+                    const double *constants, size_t low, size_t high,
+                    bint biases) noexcept nogil:
+    """Gradient and update of rows [low, high) of a layer's weights, and of its biases if asked.
+
+    With an update behind it nobody else sees the gradient of the weights: it stays in scratch.
+    """
+    cdef Team *team = worker.team
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t start = op.weights + low * op.n_out, stop = op.weights + high * op.n_out
+    cdef Target sums = arena_target(plan, op, team.memory.gradients)
+    if sums.weights != NULL:
+        sums.weights += low * op.n_out * plan.itemsize
+        if rule != NULL:
+            sums.weights = team.scratches[worker.rank].gradient
+    if not biases:
+        sums.biases = NULL
+    form_layer(worker, run, op, sums, low, high)
+    if rule != NULL and sums.weights != NULL:
+        update_span(plan, rule, constants, &team.memory, sums.weights, start, stop)
+    if rule != NULL and sums.biases != NULL:
+        update_span(plan, rule, constants, &team.memory, sums.biases, op.biases,
+                    op.biases + op.n_out)
+
+
+cdef size_t chunk_inputs(const fbp_plan *plan, const fbp_op *op) noexcept nogil:
+    """Rows of a weight matrix whose gradient stays in cache until the update reads it."""
+    cdef size_t height = plan.kernels.tile_rows
+    cdef size_t rows = CHUNK_BYTES // (op.n_out * plan.itemsize)
+    return max(rows // height, LEAST_TILES) * height
+
+
+cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil:
+    """Bytes of the scratch `gradient`."""
+    cdef size_t i, most = 0
+    for i in range(plan.n_ops if plan.wide else 0):
+        if plan.ops[i].kind == FBP_OP_dense:
+            most = max(most, chunk_inputs(plan, &plan.ops[i]) * plan.ops[i].n_out)
+    return most * plan.itemsize
 
 
 cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rule,
                           const double *constants) noexcept nogil:
-    """Wide plan: this thread's rows of each weight matrix."""
+    """Wide plan: this thread's rows of each weight matrix, some at a time.
+
+    A narrow layer is one thread's, and so are the biases of any.
+    """
     cdef const fbp_plan *plan = worker.team.plan
     cdef const fbp_op *op
-    cdef size_t i, low, high
-    cdef bint owner
+    cdef size_t i, low, high, first, chunk, height = plan.kernels.tile_rows
     for i in range(plan.n_ops):
         op = &plan.ops[i]
         if not (op.trains_weights or op.trains_biases):
             continue
-        # A narrow layer is one thread's, and so are the biases of any.
-        owner = <int>(i % <size_t>worker.size) == worker.rank
-        low, high = 0, op.n_in if owner else 0
-        if not op.narrow:
-            low = share(op.n_in, worker.rank, worker.size, plan.kernels.tile_rows)
-            high = share(op.n_in, worker.rank + 1, worker.size, plan.kernels.tile_rows)
-        if low < high or owner:
-            form_layer(worker, run, op, low, high, owner)
-        if rule != NULL and op.trains_weights:
-            update_span(plan, rule, constants, &worker.team.memory, op.weights + low * op.n_out,
-                        op.weights + high * op.n_out)
-        if rule != NULL and op.trains_biases and owner:
-            update_span(plan, rule, constants, &worker.team.memory, op.biases,
-                        op.biases + op.n_out)
+        if <int>(i % <size_t>worker.size) == worker.rank:
+            form_part(worker, run, op, rule, constants, 0, op.n_in if op.narrow else 0, True)
+        if op.narrow or not op.trains_weights:
+            continue
+        low = share(op.n_in, worker.rank, worker.size, height)
+        high = share(op.n_in, worker.rank + 1, worker.size, height)
+        chunk = chunk_inputs(plan, op)
+        for first from low <= first < high by chunk:
+            form_part(worker, run, op, rule, constants, first, min(first + chunk, high), False)
 
 
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,

@@ -106,6 +106,7 @@ cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target c
                    size_t first_input, size_t inputs) noexcept nogil:
     """Add some rows to the gradients of a dense layer: biases, and `inputs` rows of the weights.
 
+    `sums` points to the first of these rows of the weights.
     `chains` is scratch that keeps a chain between calls, and is not touched if each call has whole
     runs of 256 rows.
     """

@@ -98,11 +98,14 @@ cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *par
 cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x,
                            const char *delta, size_t rows, size_t first_input, size_t inputs,
                            fbp_chain chain, char *gradient, char *panel) noexcept nogil:
-    """dw_io (+)= x_bi^T delta_bo for `inputs` rows of w from `first_input` on, over some rows b."""
+    """dw_io (+)= x_bi^T delta_bo for `inputs` rows of w from `first_input` on, over some rows b.
+
+    `gradient` is where the first of these rows goes.
+    """
     cdef size_t size = plan.itemsize
     multiply_blocks(plan.kernels, chain, inputs, op.n_out, rows,
                     Matrix(x + first_input * size, 1, op.n_in), Matrix(delta, op.n_out, 1),
-                    gradient + first_input * op.n_out * size, op.n_out, panel)
+                    gradient, op.n_out, panel)
 
 
 cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *delta,

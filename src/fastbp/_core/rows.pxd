@@ -46,6 +46,7 @@ cdef struct Scratch:
     char *targets
     char *scales
     char *panel
+    char *gradient             # of some rows of a weight matrix, on its way to the update
     char *chains
     char *lanes
 

@@ -321,7 +321,7 @@ cdef class Engine(EngineState):
         step_constants(&self.rule, self.counters.steps + 1, constants)
         with nogil:
             mode = fbp_flush_begin()
-            update_span(self.native, &self.rule, constants, &team.memory, 0,
+            update_span(self.native, &self.rule, constants, &team.memory, team.memory.gradients, 0,
                         self.native.n_parameters)
             fbp_flush_end(mode)
         self.counters.steps += 1

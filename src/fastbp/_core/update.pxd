@@ -19,6 +19,7 @@ cdef struct Memory:
 
 cdef void step_constants(const Rule *rule, uint64_t step, double *constants) noexcept nogil
 cdef void update_span(const fbp_plan *plan, const Rule *rule, const double *constants,
-                      const Memory *memory, size_t start, size_t stop) noexcept nogil
+                      const Memory *memory, const char *gradients, size_t start,
+                      size_t stop) noexcept nogil
 cdef void sum_slots(const fbp_plan *plan, char *first, char *others, size_t slot_bytes,
                     size_t slots, size_t n) noexcept nogil

@@ -31,8 +31,9 @@ cdef void step_constants(const Rule *rule, uint64_t step, double *constants) noe
 
 
 cdef void update_span(const fbp_plan *plan, const Rule *rule, const double *constants,
-                      const Memory *memory, size_t start, size_t stop) noexcept nogil:
-    """One step of parameters [start, stop) that are trainable."""
+                      const Memory *memory, const char *gradients, size_t start,
+                      size_t stop) noexcept nogil:
+    """One step of parameters [start, stop) that are trainable; `gradients` are those of these."""
     cdef size_t s, low, high, at
     cdef char *states[2]
     for s in range(plan.n_spans):
@@ -44,8 +45,8 @@ cdef void update_span(const fbp_plan *plan, const Rule *rule, const double *cons
         states[0] = memory.states[0] + at if rule.n_states > 0 else NULL
         states[1] = memory.states[1] + at if rule.n_states > 1 else NULL
         plan.kernels.update[<size_t>rule.kind](
-            constants, high - low, memory.gradients + at, memory.parameters + at, states[0],
-            states[1])
+            constants, high - low, gradients + (low - start) * plan.itemsize,
+            memory.parameters + at, states[0], states[1])
 
 
 cdef void sum_slots(const fbp_plan *plan, char *first, char *others, size_t slot_bytes,

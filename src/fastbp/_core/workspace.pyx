@@ -6,7 +6,7 @@ measure, then over the memory itself.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._core.batch cimport Team
+from fastbp._core.batch cimport Team, chunk_bytes
 from fastbp._core.epochs cimport Training, snapshot_bytes
 from fastbp._core.layout cimport (
     FBP_ALIGNMENT,
@@ -44,6 +44,7 @@ cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
     scratch.targets = claim(walk, max(targets, plan.row_block * sizeof(int)))
     scratch.scales = claim(walk, plan.row_block * plan.itemsize)
     scratch.panel = claim(walk, panel_bytes(plan))
+    scratch.gradient = claim(walk, chunk_bytes(plan) if gradients else 0)
     scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
 
