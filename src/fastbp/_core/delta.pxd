@@ -1,7 +1,7 @@
 from fastbp._core.layout cimport fbp_frame, fbp_op, fbp_plan
 
 cdef struct Target:
-    # Where the gradients of one layer (or of some rows of its weights) are summed, or NULL for those
+    # Where the gradients of one layer, or of some rows of its weights, are summed; NULL for those
     # that are not wanted.
     char *weights
     char *biases
