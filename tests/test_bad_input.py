@@ -399,14 +399,46 @@ def test_parameters(net, refuses, case):
         (np.broadcast_to(np.float32(0), (N, 2)), ValueError, "writeable"),
     ],
 )
-def test_out(net, refuses, out, error, message):
-    refuses(net, error, f"out: .*{message}", lambda: net.predict(X, out=out))
+@pytest.mark.parametrize("ask", ["predict", "__call__"])
+@pytest.mark.parametrize("x", [X, X.astype(np.float32)], ids=["float64", "float32"])
+def test_out(net, refuses, ask, x, out, error, message):
+    refuses(net, error, f"out: .*{message}", lambda: getattr(net, ask)(x, out=out))
 
 
-def test_out_over_x(Network, refuses):
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        ([0.0, 0.0], TypeError, "expected a NumPy array, got list"),
+        (np.zeros(3, np.float32), ValueError, r"expected shape \(2,\)"),
+        (np.zeros((1, 2), np.float32), ValueError, r"expected shape \(2,\)"),
+        (np.zeros(2), ValueError, "expected shape .* and dtype float32"),
+        (np.zeros(4, np.float32)[::2], ValueError, "C-contiguous"),
+        (np.zeros(9, np.uint8)[1:].view(np.float32), ValueError, "another layout"),
+        (np.broadcast_to(np.float32(0), (2,)), ValueError, "writeable"),
+    ],
+)
+def test_out_of_one_row(net, refuses, out, error, message):
+    for x in (X[0], X[0].astype(np.float32), X[0].tolist()):
+        refuses(net, error, f"out: .*{message}", lambda x=x: net(x, out=out))
+
+
+def test_what_is_refused_leaves_out_as_it_was(net, refuses):
+    out = np.full(2, 7, np.float32)
+    for x in (np.array([1, np.nan, 1]), np.array([1, np.inf, 1], np.float32), [1e39, 0, 0]):
+        refuses(net, ValueError, "x: expected finite", lambda x=x: net(x, out=out))
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_out_over_x(Network, refuses, shift):
     net = Network([Dense(3)], input_shape=3)
-    x = X.astype(np.float32)
-    refuses(net, ValueError, "out: expected memory of its own", lambda: net.predict(x, out=x))
+    memory = np.zeros((N + 1) * 3, np.float32)
+    x, out = memory[: N * 3].reshape(N, 3), memory[shift : shift + N * 3].reshape(N, 3)
+    message = "out: expected memory of its own"
+    refuses(net, ValueError, message, lambda: net.predict(x, out=out))
+    refuses(net, ValueError, message, lambda: net(x, out=out))
+    refuses(net, ValueError, message, lambda: net(memory[:3], out=memory[shift : shift + 3]))
+    net(memory[:3], out=memory[3:6])
 
 
 @pytest.mark.parametrize(

@@ -268,11 +268,56 @@ def test_call_takes_one_row_or_a_batch(make, rounding):
     assert np.allclose(net(X[3].tolist()), y[3], **rounding)
 
 
+# Rows in the forms in which they come: the same numbers, exact in each dtype.
+FORMS = {
+    "float32": lambda x: x.astype(np.float32),
+    "float64": lambda x: x.astype(np.float64),
+    "float16": lambda x: x.astype(np.float16),
+    "bytes": lambda x: x.astype(np.uint8),
+    "big-endian": lambda x: x.astype(">f4"),
+    "a list": lambda x: x.tolist(),
+    "columns first": lambda x: np.asfortranarray(x, np.float32),
+    "every second": lambda x: np.repeat(x, 2, axis=-1).astype(np.float32)[..., ::2],
+    "unaligned": lambda x: np.frombuffer(b"." + x.tobytes(), x.dtype, offset=1).reshape(x.shape),
+    "masked": lambda x: np.ma.MaskedArray(x),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_call_answers_as_predict_does_whatever_the_form_of_x(make, dtype, form):
+    net = make(dtype=dtype)
+    x = np.random.default_rng(0).integers(0, 200, (9, 3))
+    y = net.predict(x.astype(dtype))
+    assert np.array_equal(net(form(x)), y)
+    for row in range(9):
+        answer = net(form(x[row]))
+        assert answer.dtype == dtype
+        assert answer.shape == (2,)
+        assert np.array_equal(answer, net.predict(x[row : row + 1].astype(dtype))[0])
+
+
+@pytest.mark.parametrize("rows", [None, 1, 3, 20, 5000])
+def test_call_writes_to_out(make, dtype, rows):
+    net = make(dtype=dtype)
+    x = np.resize(X, (rows or 1, 3)).astype(dtype)
+    expected, out = net.predict(x), np.full((rows or 1, 2), 9, dtype)
+    if rows is None:
+        x, out, expected = x[0], out[0], expected[0]
+    for given in (x, x.tolist()):
+        out[:] = 9
+        assert net(given, out=out) is out
+        assert np.array_equal(out, expected)
+    assert net(x, out) is out
+
+
 def test_images_go_in_and_come_out_in_their_shape(make):
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     net = make([Rescale(0.5)], input_shape=(3, 4), loss=None)
     assert np.array_equal(net.predict(images), images / 2)
     assert np.array_equal(net(images[0]), images[0] / 2)
+    out = np.empty((3, 4))
+    assert net(images[0], out=out) is out
+    assert np.array_equal(out, images[0] / 2)
     assert np.array_equal(net.forward(images), images / 2)
     assert np.array_equal(net.backward(np.ones((2, 3, 4))), np.full((2, 3, 4), 0.5))
 
@@ -655,6 +700,58 @@ def test_nothing_else_begins_during_a_fit(make, busy, operation):
     with pytest.raises(RuntimeError, match=r"idle network, got one that is in fit\(\)"):
         busy(net, lambda: OPERATIONS[operation](net))
     net.fit(X, Y)
+
+
+CHANGES = ["fit", "train_on_batch", "step", "set_parameters", "reset"]
+
+
+class Rows:
+    """Rows whose reader does something else on the way."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def __array__(self, dtype=None, copy=None):
+        self.act()
+        return X
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("ask", ["predict", "evaluate"])
+def test_no_change_begins_while_the_network_is_read(make, standing, change, ask):
+    net = make()
+    before = standing(net)
+    x = Rows(lambda: OPERATIONS[change](net))
+    with pytest.raises(RuntimeError, match=rf"{change}: expected an idle .* in predict\(\)"):
+        getattr(net, ask)(x, *([Y] if ask == "evaluate" else []))
+    assert standing(net) == before
+    OPERATIONS[change](net)
+
+
+def test_a_change_that_meets_a_prediction_of_another_thread_is_refused(make):
+    net = make([Dense(300, activation="tanh"), Dense(2)])
+    x = np.tile(X, (20_000, 1))
+    expected, results = net.predict(x), []
+    thread = threading.Thread(target=lambda: results.append(net.predict(x)))
+    thread.start()
+    refused = 0
+    while thread.is_alive():
+        try:
+            net.step()  # the gradients are 0
+        except RuntimeError:
+            refused += 1
+    assert refused
+    assert np.array_equal(results[0], expected)
+    net.step()
+
+
+def test_readers_may_meet(make):
+    net = make()
+    expected = net.predict(X)
+    asked = []
+    inner = Rows(lambda: asked.append(net(X[0])))
+    assert np.array_equal(net.predict(Rows(lambda: asked.append(net.predict(inner)))), expected)
+    assert np.array_equal(asked[1], expected)
 
 
 def test_an_error_of_the_display_ends_the_fit_with_a_usable_network(make, busy):

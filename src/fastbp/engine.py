@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -185,6 +186,13 @@ class EngineProtocol(Protocol):
 
     def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
         """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype)."""
+
+    def call(self, x: object, out: object, changing: Lock) -> Array | None:
+        """Return the outputs of one row or a few at once, or None to ask for the way of `predict`.
+
+        `x` and `out` (or None, for a new array) come unchecked; None is the answer to whatever
+        would need an error too, or if `changing`, the lock of who changes the network, is held.
+        """
 
     def evaluate(
         self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +138,7 @@ class Network(NetworkState):
             If `stop_at_loss` is not reached.
         """
         with self._occupancy.taken_by("fit"):
+            self._occupancy.require_unread("fit")
             plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
             rows = data.rows(plan, x, y, sample_weight)
             asked = validate.integer("epochs", epochs, 1)
@@ -202,6 +202,7 @@ class Network(NetworkState):
             If the loss is not finite; there is then no update.
         """
         with self._occupancy.taken_by("train_on_batch"):
+            self._occupancy.require_unread("train_on_batch")
             engine = self._built
             batch = data.rows(engine.plan, x, y, sample_weight)
             self._forwarded = 0
@@ -299,6 +300,7 @@ class Network(NetworkState):
     def step(self) -> None:
         """Update the trainable parameters from `gradients`."""
         with self._occupancy.taken_by("step"):
+            self._occupancy.require_unread("step")
             self._built.step()
             self._forwarded = 0
 
@@ -317,10 +319,11 @@ class Network(NetworkState):
         dict of str to float
             "loss" and each metric by its name.
         """
-        self._occupancy.require_free("evaluate")
-        engine = self._built
-        rows = data.rows(engine.plan, x, y, sample_weight)
-        return engine.evaluate(rows, self._metrics, self._n_threads)
+        with self._occupancy.reading():
+            self._occupancy.require_unchanged("evaluate")
+            engine = self._built
+            rows = data.rows(engine.plan, x, y, sample_weight)
+            return engine.evaluate(rows, self._metrics, self._n_threads)
 
     def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:
         """Return the outputs of `x`, with dropout off.
@@ -337,28 +340,49 @@ class Network(NetworkState):
         ndarray, shape (n, *output_shape)
             `out`, or a new array.
         """
-        self._occupancy.require_free("predict")
-        engine = self._built
-        rows = data.inputs(engine.plan, x)
-        shape = (len(rows), *engine.plan.output_shape)
-        if out is None:
-            outputs = np.empty(shape, self._dtype)
-        else:
-            outputs = data.output(out, shape, self._dtype, rows)
-        engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads)
-        return outputs
-
-    def __call__(self, x: npt.ArrayLike) -> Array:
-        """Return the outputs of one row (of shape `input_shape`) or of a batch of rows."""
-        self._occupancy.require_free("predict")
-        engine = self._built
-        # The compiled engine answers at once for plain arrays, and None for all else.
-        call: Callable[[Any], Array | None] | None = getattr(engine, "call", None)
-        if call is not None and (outputs := call(x)) is not None:
+        with self._occupancy.reading():
+            self._occupancy.require_unchanged("predict")
+            engine = self._built
+            rows = data.inputs(engine.plan, x)
+            shape = (len(rows), *engine.plan.output_shape)
+            if out is None:
+                outputs = np.empty(shape, self._dtype)
+            else:
+                outputs = data.output(out, shape, self._dtype, rows)
+            engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads)
             return outputs
+
+    def __call__(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
+        """Return the outputs of one row or of a batch of rows, with dropout off.
+
+        Made for one row at a time: from an array of floating point numbers to one given as `out`
+        it allocates nothing.
+
+        Parameters
+        ----------
+        x : array_like, shape input_shape or (n, *input_shape)
+            Inputs.
+        out : ndarray, shape output_shape or (n, *output_shape), optional
+            Where to write: C-contiguous, of the network's dtype, apart from `x`.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array.
+        """
+        outputs = (self._engine or self._built).call(x, out, self._occupancy.writing)
+        return self._answer(x, out) if outputs is None else outputs
+
+    def _answer(self, x: npt.ArrayLike, out: Array | None) -> Array:
+        """Return the outputs of any rows, or of one."""
         array = data.real_array("x", x)
-        is_row = array.shape == engine.plan.input_shape
-        return self.predict(array[None])[0] if is_row else self.predict(array)
+        plan = self.plan
+        if array.shape != plan.input_shape:
+            return self.predict(array, out=out)
+        if out is None:
+            return self.predict(array[None])[0]
+        self.predict(array[None], out=data.output(out, plan.output_shape, self._dtype, array)[None])
+        return out
 
 
 def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:

@@ -10,27 +10,54 @@ class Occupancy:
 
     An operation that finds the network taken is a mistake of the program, and is told so: waiting
     would be for ever in one and the same thread.
+
+    Whoever uses the network holds a lock in a with statement, which takes and leaves it without a
+    Python instruction in between, at which an interrupt could come and the network would stay taken
+    for ever. A reader and a writer that begin at the same moment each hold theirs before they look
+    for the other's, so that at least one of them sees it.
+
+    Attributes
+    ----------
+    writing : threading.Lock
+        Held by an operation that changes the network.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.writing = threading.Lock()
+        self._reading: list[threading.Lock] = []
         self._holder = ""
 
     def taken_by(self, operation: str) -> threading.Lock:
-        """Return what holds the network for `operation`, which changes it, in a with statement.
+        """Return the lock that `operation`, which changes the network, is to hold.
 
-        It is the lock itself: a with statement takes and leaves it without a Python instruction in
-        between, at which an interrupt could come and the network would stay taken for ever. Two
-        threads that look at the same moment both pass, and then go one after the other.
+        Two threads that look at the same moment both pass, and then go one after the other.
         """
-        self.require_free(operation)
+        self.require_unchanged(operation)
         self._holder = operation
-        return self._lock
+        return self.writing
 
-    def require_free(self, operation: str) -> None:
-        """Let `operation`, which only reads, begin: any number of them may run at a time."""
-        if self._lock.locked():
-            raise RuntimeError(
-                f"{operation}: expected an idle network, got one that is in {self._holder}(); "
-                f"wait for its end or use a copy()"
-            )
+    def reading(self) -> threading.Lock:
+        """Return a lock that an operation which only reads is to hold: any number may run."""
+        for lock in self._reading:
+            if not lock.locked():
+                return lock
+        self._reading.append(threading.Lock())
+        return self._reading[-1]
+
+    def require_unchanged(self, operation: str) -> None:
+        """Let `operation` go on if nothing changes the network."""
+        if self.writing.locked():
+            raise _taken(operation, self._holder)
+
+    def require_unread(self, operation: str) -> None:
+        """Let `operation`, which changes parameters, go on if nothing reads them."""
+        for lock in self._reading:
+            if lock.locked():
+                raise _taken(operation, "predict")
+
+
+def _taken(operation: str, holder: str) -> RuntimeError:
+    return RuntimeError(
+        f"{operation}: expected an idle network, got one that is in {holder}(); "
+        f"wait for its end or use a copy()"
+    )

@@ -169,6 +169,7 @@ class NetworkState:
             If a name is unknown, a shape is wrong or a value is not a finite real number.
         """
         with self._occupancy.taken_by("set_parameters"):
+            self._occupancy.require_unread("set_parameters")
             new = named_parts.checked(self.plan, parameters)
             views = self.named_parameters()
             for name, values in new.items():
@@ -185,6 +186,7 @@ class NetworkState:
         """
         new = self._seed if seed is None else arguments.seed(seed)
         with self._occupancy.taken_by("reset"):
+            self._occupancy.require_unread("reset")
             if self._engine is not None:
                 self._start(self._engine, new)
             self._seed = new

@@ -195,3 +195,30 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
     other.start()
     other.join(10)
     assert not other.is_alive()
+
+
+@pytest.mark.repeats(400, 5000)
+@pytest.mark.parametrize("method", ["predict", "evaluate", "__call__"])
+def test_an_interrupt_leaves_no_network_taken_by_who_read_it(Network, method, repeats):
+    sizes, batch_size = SIZES["tiny"]
+    x, y = task(sizes, batch_size)
+    net, data = make(Network, sizes), (x, y)[: 1 + (method == "evaluate")]
+    rng = random.Random(method)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        for _ in range(repeats):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1e-3))
+                while True:
+                    getattr(net, method)(*data)
+            except KeyboardInterrupt:
+                net.train_on_batch(x, y)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        sys.settrace(tracer)

@@ -14,7 +14,7 @@ pytestmark = [
 # Every call; those that end in an error, and networks that come and go, among them.
 CALLS = {
     "predict": "net.predict(x)",
-    "one row": "net(x[0]); net(x[:3])",
+    "one row": "net(x[0]); net(x[:3], out=y[:3]); net(x[0].tolist())",
     "evaluate": "net.evaluate(x, y, sample_weight=weights)",
     "fit": "net.fit(x, y, batch_size=8, validation_data=(x, y), sample_weight=weights)",
     "fit and record": "net.fit(x[:4], y[:4], batch_size=2, record_outputs=True)",

@@ -17,7 +17,8 @@ cdef extern from "fastbp.h" nogil:
         FBP_OPTIMIZER_sgd
         FBP_OPTIMIZER_adam
     ctypedef enum fbp_source:
-        pass
+        FBP_SOURCE_float32
+        FBP_SOURCE_float64
     ctypedef enum fbp_accuracy:
         FBP_ACCURACY_LABEL
         FBP_ACCURACY_LARGEST

@@ -1,7 +1,17 @@
-from fastbp._core.layout cimport fbp_plan
+from fastbp._core.layout cimport fbp_plan, fbp_source
 from fastbp._core.rows cimport Data
 from fastbp._core.update cimport Rule
 
+cdef struct Block:
+    # A row (one dimension) or rows (two) of floating point numbers, one right behind the other.
+    char *data
+    fbp_source type
+    int dimensions
+    size_t rows
+    size_t bytes
+
+cdef bint find_block(object array, size_t width, bint writeable, Block *block) except -1
+cdef bint apart(const Block *a, const Block *b) noexcept
 cdef char *address(object array) except? NULL
 cdef Data native_inputs(object x) except *
 cdef Data native_data(object data, const fbp_plan *plan) except *

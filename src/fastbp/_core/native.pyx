@@ -2,11 +2,22 @@
 
 Arrays come checked from `fastbp.data`, and their owners outlive every call.
 """
-from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBUF_STRIDED_RO,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
+import numpy as np
+
 from fastbp._core.layout cimport (
+    FBP_SOURCE_float32,
+    FBP_SOURCE_float64,
     fbp_find_optimizer,
     fbp_find_source,
     fbp_optimizer,
@@ -21,6 +32,8 @@ CONSTANTS = {
     "adam": ("learning_rate", "beta_1", "beta_2", "epsilon"),
 }
 
+cdef object ndarray = np.ndarray
+
 
 cdef char *address(object array) except? NULL:
     """Where an array's first element stands."""
@@ -29,6 +42,41 @@ cdef char *address(object array) except? NULL:
     cdef char *data = <char *>view.buf
     PyBuffer_Release(&view)
     return data
+
+
+cdef bint find_block(object array, size_t width, bint writeable, Block *block) except -1:
+    """Whether `array` is a C-contiguous, aligned array of native floating point numbers, of shape
+    (width,) or (rows, width); `block` then says where."""
+    cdef Py_buffer view
+    if type(array) is not ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(
+            array, &view,
+            PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writeable else 0))
+    except (BufferError, ValueError):
+        return False
+    cdef bint fits = is_block(&view, width)
+    if fits:
+        block.data, block.bytes = <char *>view.buf, view.len
+        block.type = FBP_SOURCE_float32 if view.itemsize == 4 else FBP_SOURCE_float64
+        block.dimensions, block.rows = view.ndim, view.shape[0] if view.ndim == 2 else 1
+    PyBuffer_Release(&view)
+    return fits
+
+
+cdef bint is_block(const Py_buffer *view, size_t width) noexcept:
+    cdef char *kind = view.format
+    if view.ndim not in (1, 2) or <size_t>view.shape[view.ndim - 1] != width:
+        return False
+    if kind == NULL or kind[0] not in (c"f", c"d") or kind[1] != 0:  # a first letter may be "<"
+        return False
+    return <size_t>view.buf % view.itemsize == 0
+
+
+cdef bint apart(const Block *a, const Block *b) noexcept:
+    """Whether two blocks have no byte in common."""
+    return a.data + a.bytes <= b.data or b.data + b.bytes <= a.data
 
 
 cdef fbp_rows native_rows(object array) except *:

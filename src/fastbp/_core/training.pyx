@@ -3,12 +3,6 @@
 The only place that opens a parallel region. Nothing in here depends on the element type: the plan's
 kernel table does.
 """
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS,
-    PyBUF_FORMAT,
-    PyBuffer_Release,
-    PyObject_GetBuffer,
-)
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
 from libc.stdint cimport uint64_t
@@ -59,13 +53,32 @@ from fastbp._core.layout cimport (
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport address, native_data, native_inputs
+from fastbp._core.native cimport (
+    Block,
+    address,
+    apart,
+    find_block,
+    native_data,
+    native_inputs,
+)
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
-from fastbp._core.rows cimport FAULT_X, Data, Pass, Scratch, run_rows
+from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
 from fastbp._core.state cimport EngineState
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
-from fastbp._core.workspace cimport Claim, Workspace, claim_scratch
+from fastbp._core.workspace cimport Workspace
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define FBP_HAS_GIL 0
+    #else
+    #define FBP_HAS_GIL 1
+    #endif
+    """
+    bint HAS_GIL "FBP_HAS_GIL"
+
+cdef object empty = np.empty
 
 # A further thread must have so many operations a batch to be worth its barriers.
 cdef double FLOPS_PER_THREAD = 400e3
@@ -201,39 +214,27 @@ cdef class Engine(EngineState):
             run_team(&team, &run, threads)
         self.workspaces.append(workspace)
 
-    def call(self, x):
-        """Return the outputs of one row or a block of rows, or None if `x` needs another way.
+    def call(self, x, out, changing):
+        """Return the outputs of one row or a few, or None where that needs the way of `predict`.
 
-        What passes is an array of the plan's dtype, C-contiguous, aligned and finite, of shape
-        (inputs,) or (n, inputs): the least that can be between a caller and the kernels.
+        What passes is a plain array of floating point numbers, all finite, with little to do. The
+        GIL stays held, so that nobody takes the lock `changing` between the look at it and the end,
+        and so that one block of memory will do for all calls.
         """
-        cdef Py_buffer view
-        cdef Data data
-        cdef size_t rows
-        cdef bint one_row
-        if type(x) is not np.ndarray:
+        cdef Block rows, outputs
+        cdef size_t width = self.native.sizes[self.native.output]
+        if not HAS_GIL or not self.flat or not find_block(x, self.native.sizes[0], False, &rows):
             return None
-        try:
-            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except (BufferError, ValueError):
+        if (rows.rows == 0 or rows.rows > self.native.row_block
+                or self.program.flops_forward * <double>rows.rows > FLOPS_PER_THREAD):
             return None
-        try:
-            if not self.takes(&view):
-                return None
-            one_row = view.ndim == 1
-            rows = 1 if one_row else view.shape[0]
-            memset(&data, 0, sizeof(Data))
-            data.n, data.x.data, data.x.type = rows, <const char *>view.buf, self.native.type
-            data.x.stride = self.native.sizes[0] * self.native.itemsize
-            width = self.native.sizes[self.native.output]
-            if one_row:
-                out = np.empty(width, self.dtype)
-            else:
-                out = np.empty((rows, width), self.dtype)
-            self.run_block(&data, address(out))
-            return out
-        finally:
-            PyBuffer_Release(&view)
+        if out is None:
+            out = self.new_outputs(&rows)
+        if not find_block(out, width, True, &outputs) or not self.can_fill(&outputs, &rows):
+            return None
+        if self.block is None:
+            self.place_block()
+        return out if not changing.locked() and self.run_block(&rows, outputs.data) else None
 
     def evaluate(self, data, metrics, n_threads):
         cdef Workspace workspace = self.take_workspace()
@@ -363,39 +364,38 @@ cdef class Engine(EngineState):
 
     # What the methods above share.
 
-    cdef bint takes(self, const Py_buffer *view) noexcept:
-        """Whether `call` may read this buffer as rows of the plan's input."""
-        cdef size_t itemsize = self.native.itemsize, inputs = self.native.sizes[0]
-        cdef char *kind = view.format
-        if (not self.flat or <size_t>view.itemsize != itemsize or kind == NULL or kind[1] != 0
-                or kind[0] != (c'f' if itemsize == 4 else c'd')
-                or <size_t>view.buf % itemsize != 0):
-            return False
-        if view.ndim == 1:
-            if <size_t>view.shape[0] != inputs:
-                return False
-        elif (view.ndim != 2 or <size_t>view.shape[1] != inputs or view.shape[0] == 0
-                or <size_t>view.shape[0] > self.native.row_block):
-            return False
-        return self.native.kernels.all_finite(<size_t>view.len // itemsize, view.buf)
+    cdef object new_outputs(self, const Block *rows):
+        cdef size_t width = self.native.sizes[self.native.output]
+        if rows.dimensions == 1:
+            return empty(width, self.dtype)
+        return empty((rows.rows, width), self.dtype)
 
-    cdef int run_block(self, const Data *data, char *out) except -1:
-        """Predict up to a block of rows on this thread."""
-        cdef Workspace workspace = self.take_workspace()
-        cdef Claim walk = Claim(NULL, 0)
-        cdef Scratch scratch
-        cdef Pass run = self.new_pass(data)
+    cdef bint can_fill(self, const Block *outputs, const Block *rows) noexcept:
+        """Whether the outputs of `rows` can be written there."""
+        return (outputs.type == self.native.type and outputs.dimensions == rows.dimensions
+                and outputs.rows == rows.rows and apart(outputs, rows))
+
+    cdef bint run_block(self, const Block *rows, char *out) except -1:
+        """Predict up to a block of rows on this thread, unless one of them is not finite."""
         cdef uint64_t mode
+        cdef Data data
+        cdef Pass run
+        cdef size_t elements = rows.rows * self.native.sizes[0]
+        cdef bint finite
+        memset(&data, 0, sizeof(Data))
+        data.n, data.x.data, data.x.type = rows.rows, rows.data, self.native.type
+        data.x.stride = self.native.sizes[0] * self.native.itemsize
+        run = self.new_pass(&data)
         run.outputs = out
-        claim_scratch(&walk, self.native, &scratch, False)
-        walk = Claim(workspace.reserve(walk.used), 0)
-        claim_scratch(&walk, self.native, &scratch, False)
-        with nogil:
-            mode = fbp_flush_begin()
-            run_rows(&run, &scratch, &scratch.frame, NULL, 0, data.n)
-            fbp_flush_end(mode)
-        self.workspaces.append(workspace)
-        return 0
+        mode = fbp_flush_begin()
+        if rows.type != self.native.type:
+            self.native.kernels.convert[<size_t>rows.type](elements, rows.data, self.block_inputs)
+            data.x.data = self.block_inputs
+        finite = self.native.kernels.all_finite(elements, data.x.data)
+        if finite:
+            run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
+        fbp_flush_end(mode)
+        return finite
 
     cdef int team_size(self, object n_threads, size_t rows, double passes) except -1:
         """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
