@@ -21,24 +21,37 @@ typedef enum fbp_chain {
     FBP_CHAIN_ADD       /* from 0;  c = c + r */
 } fbp_chain;
 
+/* C (+)= A B for k <= FBP_BLOCK: A(m, k) = a[m * a_m + k * a_k], B(k, n) = b[k * b_k + n * b_n],
+ * C(m, n) = c[m * c_m + n]. b_n is 1, or else b_k is. Each element is one chain of fused
+ * multiply-adds over ascending k; then bias and activation are to be asked for if these are the
+ * last terms. */
+typedef struct fbp_product {
+    fbp_chain chain;
+    fbp_activation activation; /* identity or relu */
+    size_t m, n, k;
+    const void *a; /* IN */
+    ptrdiff_t a_m, a_k;
+    const void *b; /* IN */
+    ptrdiff_t b_k, b_n;
+    void *c; /* OUT */
+    ptrdiff_t c_m;
+    const void *bias; /* IN, (n,), or NULL */
+    void *panel;      /* scratch of FBP_BLOCK * tile_columns elements, where a strip of B is kept
+                       * close together for the tiles that read it; may be NULL if b_n is 1 */
+} fbp_product;
+
 typedef struct fbp_kernels {
     const char *isa;
     size_t itemsize;  /* bytes of an element */
     size_t row_lanes; /* 64 / itemsize, for every instruction set */
-    size_t tile_rows; /* the register tile of matmul_tile */
+    size_t tile_rows; /* the register tile of matmul */
     size_t tile_columns;
 
-    /* One register tile of C (+)= A B: m <= tile_rows, n <= tile_columns, k <= FBP_BLOCK.
-     * A(m, k) = a[m * a_m + k * a_k]; B(k, n) = b[k * b_k + n]; C(m, n) = c[m * c_m + n].
-     * Each element is one chain of fused multiply-adds over ascending k. */
-    void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k, const void *a /* IN */,
-                        ptrdiff_t a_m, ptrdiff_t a_k, const void *b /* IN */, ptrdiff_t b_k,
-                        void *c /* OUT */, ptrdiff_t c_m);
+    void (*matmul)(const fbp_product *product);
 
-    /* panel(k, n) = B(k, n) = b[k * b_k + n * b_n], rows of the panel tile_columns apart: what
-     * matmul_tile reads of B, made contiguous; n <= tile_columns, k <= FBP_BLOCK. */
-    void (*pack)(size_t k, size_t n, const void *b /* IN */, ptrdiff_t b_k, ptrdiff_t b_n,
-                 void *panel /* OUT */);
+    /* to(n, m) = from(m, n): to[n * to_n + m] = from[m * from_m + n]. */
+    void (*transpose)(size_t m, size_t n, const void *from /* IN */, ptrdiff_t from_m,
+                      void *to /* OUT */, ptrdiff_t to_n);
 
     /* Narrow layers (inputs and outputs < row_lanes): row b of a slot goes to lane b % row_lanes;
      * lane l keeps (n_in + 1, n_out) chains over its ascending rows, x with a 1 behind it times

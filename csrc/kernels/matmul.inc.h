@@ -1,91 +1,201 @@
-/* The register tile of a matrix product, and the panel that an operand of it is packed into.
+/* Matrix products by register tiles.
  *
- * The tile holds TILE_ROWS x TILE_VECTORS accumulators. Smaller tiles are compiled for each number
- * of rows and for 1, 2, 4, ... vectors, so that every loop over accumulators has constant bounds;
- * columns beyond n are computed from the padding and not stored. */
+ * A tile holds up to TILE_ROWS x TILE_VECTORS accumulators and is compiled for each number of rows
+ * and for 1, 2, 4, ... vectors, so that every loop over accumulators has constant bounds. Fewer
+ * rows take more vectors: a fused multiply-add takes some 4 cycles and two may start in one, so 8
+ * accumulators are the fewest that keep both units busy. Columns beyond n are computed from the
+ * padding and not stored. */
 
-typedef struct matrix {
-    const real *data;
-    ptrdiff_t m, k; /* strides */
-} matrix;
+#define TILE_SIZE    (TILE_ROWS * TILE_VECTORS)
+#define TILE_COLUMNS (TILE_VECTORS * LANES)
+#define MOST_VECTORS 8
+_Static_assert(TILE_ROWS <= 8, "TILE_SIZES ends there");
+_Static_assert((TILE_VECTORS & (TILE_VECTORS - 1)) == 0, "a strip is as wide as a tile");
 
-/* Columns of vector j that a row of n columns has. */
-INLINE size_t columns_of(size_t n, int j)
+/* Where a tile stands. */
+typedef struct place {
+    const real *a;
+    ptrdiff_t a_m, a_k;
+    const real *b;
+    ptrdiff_t b_k;
+    real *panel; /* takes a copy of B, unless NULL */
+    real *c;
+    const real *bias; /* or NULL */
+    size_t n;
+} place;
+
+/* The accumulators of a tile. */
+typedef vec sums[TILE_ROWS][MOST_VECTORS];
+
+/* The loops over them, unrolled so that each stays in a register. */
+#define EACH_VECTOR                                                                                \
+    _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
+        _Pragma("GCC unroll 16") for (int j = 0; j < vectors; j++)
+
+/* `last`: columns of the last vector of a row. */
+INLINE void load_tile(const int rows, const int vectors, const real *from, ptrdiff_t row,
+                      size_t last, sums c)
 {
-    size_t before = (size_t)j * LANES;
-    return n <= before ? 0 : n - before < LANES ? n - before : LANES;
+    EACH_VECTOR
+    {
+        size_t n = j + 1 < vectors ? (size_t)LANES : last;
+        c[i][j] = v_load_part(from + i * row + j * LANES, n);
+    }
 }
 
-INLINE void tile(const int rows, const int vectors, fbp_chain chain, size_t n, size_t k, matrix a,
-                 const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_m)
+INLINE void store_tile(const int rows, const int vectors, sums c, real *to, ptrdiff_t row,
+                       size_t last)
 {
-    vec sum[TILE_ROWS][TILE_VECTORS];
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 16
-        for (int j = 0; j < vectors; j++) {
-            const real *from = c + i * c_m + j * LANES;
-            size_t columns = chain == FBP_CHAIN_CONTINUE ? columns_of(n, j) : 0;
-            sum[i][j] = v_load_part(from, columns);
-        }
+    EACH_VECTOR
+    {
+        size_t n = j + 1 < vectors ? (size_t)LANES : last;
+        v_store_part(to + i * row + j * LANES, c[i][j], n);
     }
-    for (size_t p = 0; p < k; p++) {
+}
+
+/* The chains of a tile, k terms of each. */
+INLINE void chain_tile(const int rows, const int vectors, const place *at, size_t k, sums c)
+{
+    const real *a = at->a, *b = at->b;
+    const ptrdiff_t a_m = at->a_m, a_k = at->a_k, b_k = at->b_k;
+    real *panel = at->panel;
+    for (; k > 0; k--, a += a_k, b += b_k) {
+        vec row[MOST_VECTORS];
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++) row[j] = v_load(b + j * LANES);
+        if (panel) {
+#pragma GCC unroll 16
+            for (int j = 0; j < vectors; j++) v_store(panel + j * LANES, row[j]);
+            panel += TILE_COLUMNS;
+            __builtin_prefetch(b + TILE_COLUMNS); /* for the next strip */
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
-            vec a_ip = v_set(a.data[i * a.m + (ptrdiff_t)p * a.k]);
+            vec a_ik = v_set(a[i * a_m]);
 #pragma GCC unroll 16
-            for (int j = 0; j < vectors; j++)
-                sum[i][j] = v_fma(a_ip, v_load(b + (ptrdiff_t)p * b_k + j * LANES), sum[i][j]);
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 16
-        for (int j = 0; j < vectors; j++) {
-            real *to = c + i * c_m + j * LANES;
-            size_t columns = columns_of(n, j);
-            if (chain == FBP_CHAIN_ADD) sum[i][j] = v_add(v_load_part(to, columns), sum[i][j]);
-            v_store_part(to, sum[i][j], columns);
+            for (int j = 0; j < vectors; j++) c[i][j] = v_fma(a_ik, row[j], c[i][j]);
         }
     }
 }
 
-INLINE void tile_of_rows(const int rows, fbp_chain chain, size_t n, size_t k, matrix a,
-                         const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_m)
+/* What is stored for chains, from what C holds. */
+INLINE void finish_tile(const int rows, const int vectors, const fbp_product *product,
+                        const place *at, size_t last, sums c)
 {
-    if (n <= LANES)
-        tile(rows, 1, chain, n, k, a, b, b_k, c, c_m);
-    else if (TILE_VECTORS >= 2 && n <= 2 * LANES)
-        tile(rows, TILE_VECTORS < 2 ? 1 : 2, chain, n, k, a, b, b_k, c, c_m);
-    else if (TILE_VECTORS >= 4 && n <= 4 * LANES)
-        tile(rows, TILE_VECTORS < 4 ? 1 : 4, chain, n, k, a, b, b_k, c, c_m);
+    sums before;
+    if (product->chain == FBP_CHAIN_ADD) {
+        load_tile(rows, vectors, at->c, product->c_m, last, before);
+        EACH_VECTOR c[i][j] = v_add(before[i][j], c[i][j]);
+    }
+    if (at->bias) EACH_VECTOR c[i][j] = v_add(c[i][j], v_load(at->bias + j * LANES));
+    if (product->activation == FBP_ACTIVATION_relu) EACH_VECTOR c[i][j] = v_max(v_set(0), c[i][j]);
+    store_tile(rows, vectors, c, at->c, product->c_m, last);
+}
+
+INLINE void tile(const int rows, const int vectors, const fbp_product *product, const place *at)
+{
+    if (rows > TILE_ROWS || rows * vectors > TILE_SIZE) return; /* a size that nobody asks for */
+    sums c;
+    size_t last = at->n - (size_t)(vectors - 1) * LANES;
+    if (product->chain == FBP_CHAIN_ADD)
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) __builtin_prefetch(at->c + i * product->c_m, 1);
+    if (product->chain == FBP_CHAIN_CONTINUE)
+        load_tile(rows, vectors, at->c, product->c_m, last, c);
     else
-        tile(rows, TILE_VECTORS, chain, n, k, a, b, b_k, c, c_m);
+        EACH_VECTOR c[i][j] = v_set(0);
+    chain_tile(rows, vectors, at, product->k, c);
+    if (last == LANES) /* without masks */
+        finish_tile(rows, vectors, product, at, LANES, c);
+    else
+        finish_tile(rows, vectors, product, at, last, c);
 }
 
-static void matmul_tile(fbp_chain chain, size_t m, size_t n, size_t k, const void *a, ptrdiff_t a_m,
-                        ptrdiff_t a_k, const void *b, ptrdiff_t b_k, void *c, ptrdiff_t c_m)
-{
-    matrix left = {a, a_m, a_k};
-    if (m == TILE_ROWS) {
-        tile_of_rows(TILE_ROWS, chain, n, k, left, b, b_k, c, c_m);
-        return;
+/* clang-format off */
+#define TILE_SIZES(X) \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(7, 4) X(8, 4) \
+    X(1, 8) X(2, 8) X(3, 8) X(4, 8) X(5, 8) X(6, 8) X(7, 8) X(8, 8)
+/* clang-format on */
+
+#define AS_FUNCTION(rows, vectors)                                                                 \
+    static void tile_##rows##_##vectors(const fbp_product *product, const place *at)               \
+    {                                                                                              \
+        tile(rows, vectors, product, at);                                                          \
     }
-    real *row = c;
-    for (; m > 0; m--, left.data += a_m, row += c_m)
-        tile_of_rows(1, chain, n, k, left, b, b_k, row, c_m);
+TILE_SIZES(AS_FUNCTION)
+
+#define AS_ENTRY(rows, vectors) [rows][vectors] = tile_##rows##_##vectors,
+static void (*const tiles[][MOST_VECTORS + 1])(const fbp_product *product,
+                                               const place *at) = {TILE_SIZES(AS_ENTRY)};
+
+/* to(j, i) = from(i, j) for one block of at most LANES x LANES. */
+INLINE void transpose_block(size_t m, size_t n, const real *from, ptrdiff_t from_m, real *to,
+                            ptrdiff_t to_n)
+{
+    vec block[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) block[i] = (size_t)i < m ? v_load(from + i * from_m) : v_set(0);
+    v_transpose(block);
+#pragma GCC unroll 16
+    for (int j = 0; j < LANES; j++)
+        if ((size_t)j < n) v_store_part(to + j * to_n, block[j], m);
 }
 
-static void pack(size_t k, size_t n, const void *b, ptrdiff_t b_k, ptrdiff_t b_n, void *panel)
+static void transpose(size_t m, size_t n, const void *from, ptrdiff_t from_m, void *to,
+                      ptrdiff_t to_n)
 {
-    const ptrdiff_t width = TILE_VECTORS * LANES;
-    const real *from = b;
-    real *to = panel;
-    if (b_n == 1) {
-        for (size_t p = 0; p < k; p++, from += b_k, to += width)
-            for (size_t j = 0; j < n; j++) to[j] = from[j];
-    } else {
-        for (size_t j = 0; j < n; j++, from += b_n, to++)
-            for (size_t p = 0; p < k; p++) to[(ptrdiff_t)p * width] = from[(ptrdiff_t)p * b_k];
+    for (size_t i = 0; i < m; i += LANES)
+        for (size_t j = 0; j < n; j += LANES) {
+            const real *block = (const real *)from + (ptrdiff_t)i * from_m + j;
+            real *transposed = (real *)to + (ptrdiff_t)j * to_n + i;
+            if (m - i >= LANES && n - j >= LANES)
+                transpose_block(LANES, LANES, block, from_m, transposed, to_n);
+            else
+                transpose_block(m - i, n - j, block, from_m, transposed, to_n);
+        }
+}
+
+/* `n` columns from j on, of at most so many vectors: tile under tile, nearly equal in rows. */
+static void strip(const fbp_product *product, size_t j, size_t n, int vectors)
+{
+    const real *b = (const real *)product->b + (ptrdiff_t)j * product->b_n, *bias = product->bias;
+    place at = {.a = product->a, .a_m = product->a_m, .a_k = product->a_k, .b = b, .n = n};
+    size_t under = (product->m + TILE_ROWS - 1) / TILE_ROWS;
+    at.b_k = product->b_k;
+    at.c = (real *)product->c + j;
+    if (bias) at.bias = bias + j;
+    if (product->b_n != 1) {
+        transpose(n, product->k, b, product->b_n, product->panel, TILE_COLUMNS);
+        at.b = product->panel;
+        at.b_k = TILE_COLUMNS;
+    } else if (under > 1) {
+        at.panel = product->panel;
+    }
+    for (size_t m = product->m, rows; under > 0; under--, m -= rows) {
+        rows = (m + under - 1) / under;
+        tiles[rows][vectors](product, &at);
+        at.a += (ptrdiff_t)rows * product->a_m;
+        at.c += (ptrdiff_t)rows * product->c_m;
+        if (at.panel) {
+            at.b = at.panel;
+            at.b_k = TILE_COLUMNS;
+            at.panel = NULL;
+        }
+    }
+}
+
+static void matmul(const fbp_product *product)
+{
+    size_t rows = product->m < TILE_ROWS ? product->m : TILE_ROWS, n;
+    int vectors = MOST_VECTORS;
+    if (product->b_n != 1) rows = TILE_ROWS; /* the panel is as wide as a whole tile */
+    while (rows * (size_t)vectors > TILE_SIZE) vectors /= 2;
+    for (size_t j = 0; j < product->n; j += n) {
+        size_t left = product->n - j;
+        while (left <= (size_t)(vectors - 1) * LANES) vectors /= 2;
+        n = left < (size_t)vectors * LANES ? left : (size_t)vectors * LANES;
+        strip(product, j, n, vectors);
     }
 }

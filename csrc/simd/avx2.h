@@ -78,6 +78,31 @@ static inline void v_store_part(real *x, vec a, size_t n)
         store_first(x, a, n);
 }
 
+/* Within halves of vectors first, then the off-diagonal halves change places. */
+static inline void v_transpose(vec *block)
+{
+    vec half[LANES];
+#if FBP_REAL_BITS == 32
+    for (int i = 0; i < LANES; i += 4)
+        for (int j = 0; j < 2; j++) { /* rows i to i + 3 in pairs: columns 2 j, 2 j + 1 */
+            vec a = j ? OP(unpackhi)(block[i], block[i + 1]) : OP(unpacklo)(block[i], block[i + 1]);
+            vec b = j ? OP(unpackhi)(block[i + 2], block[i + 3])
+                      : OP(unpacklo)(block[i + 2], block[i + 3]);
+            half[i + 2 * j] = OP(shuffle)(a, b, 0x44);
+            half[i + 2 * j + 1] = OP(shuffle)(a, b, 0xee);
+        }
+#else
+    for (int i = 0; i < LANES; i += 2) {
+        half[i] = OP(unpacklo)(block[i], block[i + 1]);
+        half[i + 1] = OP(unpackhi)(block[i], block[i + 1]);
+    }
+#endif
+    for (int i = 0; i < LANES / 2; i++) {
+        block[i] = OP(permute2f128)(half[i], half[i + LANES / 2], 0x20);
+        block[i + LANES / 2] = OP(permute2f128)(half[i], half[i + LANES / 2], 0x31);
+    }
+}
+
 /* --- arithmetic --- */
 
 static inline vec v_add(vec a, vec b) { return OP(add)(a, b); }

@@ -54,6 +54,21 @@ static inline void v_store_part(real *x, vec a, size_t n)
     for (size_t i = 0; i < n; i++) x[i] = part[i];
 }
 
+/* Blocks of 2 x 2 first, then the off-diagonal blocks change places. */
+static inline void v_transpose(vec *block)
+{
+    for (int i = 0; i < LANES; i += 2) {
+        vec even = OP(trn1)(block[i], block[i + 1]), odd = OP(trn2)(block[i], block[i + 1]);
+        block[i] = even;
+        block[i + 1] = odd;
+    }
+    for (int i = 0; i < LANES / 2 && LANES == 4; i++) {
+        float64x2_t above = (float64x2_t)block[i], below = (float64x2_t)block[i + 2];
+        block[i] = (vec)vtrn1q_f64(above, below);
+        block[i + 2] = (vec)vtrn2q_f64(above, below);
+    }
+}
+
 /* --- arithmetic --- */
 
 static inline vec v_add(vec a, vec b) { return OP(add)(a, b); }

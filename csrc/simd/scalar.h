@@ -24,6 +24,9 @@ static inline void v_store_part(real *x, vec a, size_t n)
     if (n) *x = a;
 }
 
+/* The square block of LANES vectors mirrored: lane j of vector i to lane i of vector j. */
+static inline void v_transpose(vec *block) { (void)block; }
+
 /* --- arithmetic, each correctly rounded, ties to even --- */
 
 static inline vec v_add(vec a, vec b) { return a + b; }

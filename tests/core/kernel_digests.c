@@ -11,7 +11,7 @@
 extern const fbp_kernels TABLE;
 
 #define ROOM 70000 /* elements of a buffer */
-static double memory[6][ROOM + 16];
+static double memory[9][ROOM + 16];
 static uint64_t state, digest;
 
 /* Pseudo-random words (splitmix64), the same on every machine. */
@@ -51,22 +51,43 @@ static void begin(uint64_t seed)
 }
 static void report(const char *name) { printf("%s %016" PRIx64 "\n", name, digest); }
 
-/* Products of every small shape, by the table's own tile. */
-static void product(fbp_chain chain, size_t m, size_t n, size_t k)
+/* The same product with each operand stored in every way: all give one C. */
+static void *product_by_ways(fbp_product p, const void *c, size_t n_c)
 {
-    const char *a = filled(0, m * k, -2, 2), *b = filled(1, k * n + 64, -2, 2);
-    char *c = filled(2, m * n + 64, -2, 2);
     const size_t size = TABLE.itemsize;
-    for (size_t j = 0; j < n; j += TABLE.tile_columns)
-        for (size_t i = 0; i < m; i += TABLE.tile_rows) {
-            size_t rows = m - i < TABLE.tile_rows ? m - i : TABLE.tile_rows;
-            size_t columns = n - j < TABLE.tile_columns ? n - j : TABLE.tile_columns;
-            TABLE.matmul_tile(chain, rows, columns, k, a + i * k * size, (ptrdiff_t)k, 1,
-                              b + j * size, (ptrdiff_t)n, c + (i * n + j) * size, (ptrdiff_t)n);
+    for (int way = 0; way < 6; way++) {
+        fbp_product other = p;
+        memcpy(memory[3], c, n_c * size);
+        other.c = memory[3];
+        if (way % 2) { /* A by columns */
+            TABLE.transpose(p.m, p.k, p.a, p.a_m, memory[4], (ptrdiff_t)p.m);
+            other.a = memory[4], other.a_m = 1, other.a_k = (ptrdiff_t)p.m;
         }
-    take_reals(c, m * n + 64); /* what stands behind must stay */
+        if (way / 2 > 0) other.panel = memory[6];
+        if (way / 2 > 1) { /* B by columns */
+            TABLE.transpose(p.k, p.n, p.b, p.b_k, memory[5], (ptrdiff_t)p.k);
+            other.b = memory[5], other.b_k = 1, other.b_n = (ptrdiff_t)p.k;
+        }
+        TABLE.matmul(&other);
+        if (way == 0) memcpy(p.c, memory[3], n_c * size);
+        if (memcmp(p.c, memory[3], n_c * size)) abort();
+    }
+    return p.c;
 }
 
+static void product(fbp_chain chain, fbp_activation activation, bool biased, size_t m, size_t n,
+                    size_t k)
+{
+    const void *a = filled(0, m * k, -2, 2), *b = filled(1, k * n + 64, -2, 2);
+    void *c = filled(2, m * n + 64, -2, 2);
+    const void *bias = biased ? filled(7, n, -2, 2) : NULL;
+    fbp_product p = {chain, activation,   m,    n,   k, a, (ptrdiff_t)k, 1, b, (ptrdiff_t)n, 1,
+                     c,     (ptrdiff_t)n, bias, NULL};
+    memcpy(memory[8], c, (m * n + 64) * TABLE.itemsize);
+    take_reals(product_by_ways(p, memory[8], m * n + 64), m * n + 64); /* what is behind stays */
+}
+
+/* Products of every small shape: all numbers of rows and columns that a tile may have, and more. */
 static void products(void)
 {
     static const size_t terms[] = {1, 2, 7, 64, 255, 256};
@@ -75,31 +96,28 @@ static void products(void)
         for (size_t m = 1; m <= 19; m += m < 9 ? 1 : 5)
             for (size_t n = 1; n <= 49; n += n < 19 ? 1 : 7)
                 for (size_t t = 0; t < sizeof terms / sizeof *terms; t++)
-                    product((fbp_chain)chain, m, n, terms[t]);
-    report("matmul_tile");
+                    product((fbp_chain)chain, FBP_ACTIVATION_identity, false, m, n, terms[t]);
+    report("matmul");
+    begin(11);
+    for (int chain = FBP_CHAIN_START; chain <= FBP_CHAIN_ADD; chain++)
+        for (size_t m = 1; m <= 33; m++)
+            for (size_t n = 1; n <= 161; n += n < 34 ? 1 : 16)
+                product((fbp_chain)chain, n % 2 ? FBP_ACTIVATION_relu : FBP_ACTIVATION_identity,
+                        n % 3, m, n, 5);
+    report("matmul_bias_relu");
 }
 
-/* Panels differ in width from table to table, so they are checked here. */
-static void check_panel(size_t n, ptrdiff_t b_k, ptrdiff_t b_n)
-{
-    const char *b = filled(0, 2000, -2, 2), *panel = (const char *)memory[1];
-    TABLE.pack(33, n, b, b_k, b_n, memory[1]);
-    for (size_t k = 0; k < 33; k++)
-        for (size_t j = 0; j < n; j++) {
-            const char *from = b + (k * (size_t)b_k + j * (size_t)b_n) * TABLE.itemsize;
-            const char *to = panel + (k * TABLE.tile_columns + j) * TABLE.itemsize;
-            if (memcmp(from, to, TABLE.itemsize)) abort();
-        }
-}
-
-static void panels(void)
+static void transposes(void)
 {
     begin(2);
-    for (size_t n = 1; n <= TABLE.tile_columns; n++) {
-        check_panel(n, 40, 1);
-        check_panel(n, 1, 40);
-    }
-    report("pack");
+    for (size_t m = 1; m <= 40; m += m < 18 ? 1 : 7)
+        for (size_t n = 1; n <= 40; n += n < 18 ? 1 : 7) {
+            const void *from = filled(0, m * (n + 3) + 16, -2, 2);
+            void *to = filled(1, n * (m + 5) + 16, -2, 2);
+            TABLE.transpose(m, n, from, (ptrdiff_t)n + 3, to, (ptrdiff_t)m + 5);
+            take_reals(to, n * (m + 5) + 16);
+        }
+    report("transpose");
 }
 
 static void narrow(void)
@@ -222,7 +240,7 @@ static void masks_and_conversions(void)
 int main(void)
 {
     products();
-    panels();
+    transposes();
     narrow();
     spans();
     activations();

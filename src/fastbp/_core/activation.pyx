@@ -2,11 +2,14 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.layout cimport (
+    FBP_ACTIVATION_identity,
+    FBP_ACTIVATION_relu,
     FBP_ACTIVATION_softmax,
     FBP_NONE,
     FBP_OP_dense,
     FBP_OP_dropout,
     FBP_OP_rescale,
+    fbp_activation,
     fbp_frame,
     fbp_op,
     fbp_plan,
@@ -43,11 +46,15 @@ cdef void backward_activation(const fbp_plan *plan, const fbp_op *op, const fbp_
 cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                         const fbp_frame *frame, const char *x, char *y, size_t first,
                         size_t rows, bint activates, char *panel) noexcept nogil:
+    """An activation that costs nothing is the product's, if nobody wants the net input."""
     cdef char *z = y
+    cdef fbp_activation fused = FBP_ACTIVATION_identity
     if op.saved != FBP_NONE:
         z = value(plan, frame, op.saved, first)
-    dense_forward(plan, op, parameters, x, z, rows, panel)
-    if activates:
+    elif activates and op.activation == FBP_ACTIVATION_relu:
+        fused = op.activation
+    dense_forward(plan, op, parameters, x, op.n_in, z, fused, rows, panel)
+    if activates and fused == FBP_ACTIVATION_identity:
         activate(plan, op, z, y, rows)
 
 

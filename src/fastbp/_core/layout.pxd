@@ -10,6 +10,7 @@ cdef extern from "fastbp.h" nogil:
         FBP_OP_dropout
     ctypedef enum fbp_activation:
         FBP_ACTIVATION_identity
+        FBP_ACTIVATION_relu
         FBP_ACTIVATION_softmax
     ctypedef enum fbp_loss:
         pass
@@ -105,17 +106,32 @@ cdef extern from "kernels.h" nogil:
         FBP_CHAIN_CONTINUE
         FBP_CHAIN_ADD
 
+    ctypedef struct fbp_product:
+        fbp_chain chain
+        fbp_activation activation
+        size_t m
+        size_t n
+        size_t k
+        const void *a
+        ptrdiff_t a_m
+        ptrdiff_t a_k
+        const void *b
+        ptrdiff_t b_k
+        ptrdiff_t b_n
+        void *c
+        ptrdiff_t c_m
+        const void *bias
+        void *panel
+
     ctypedef struct fbp_kernels:
         const char *isa
         size_t itemsize
         size_t row_lanes
         size_t tile_rows
         size_t tile_columns
-        void (*matmul_tile)(fbp_chain chain, size_t m, size_t n, size_t k,
-                            const void *a, ptrdiff_t a_m, ptrdiff_t a_k,
-                            const void *b, ptrdiff_t b_k, void *c, ptrdiff_t c_m) noexcept nogil
-        void (*pack)(size_t k, size_t n, const void *b, ptrdiff_t b_k, ptrdiff_t b_n,
-                     void *panel) noexcept nogil
+        void (*matmul)(const fbp_product *product) noexcept nogil
+        void (*transpose)(size_t m, size_t n, const void *from_, ptrdiff_t from_m, void *to,
+                          ptrdiff_t to_n) noexcept nogil
         void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
                                 const void *x_bi, const void *delta_bo, void *lanes) noexcept nogil
         void (*narrow_sum)(size_t count, size_t stride, void *lanes) noexcept nogil

@@ -1,111 +1,160 @@
-"""The three products of a dense layer, by register tiles.
+"""The three products of a dense layer, in blocks that stay in the caches.
 
     z_bo = x_bi w_io + b_o          forward
     dx_bi = delta_bo w_io^T         gradient with respect to the input
     dw_io = x_bi^T delta_bo         gradient with respect to the weights
 
-All are one loop over tiles: terms in blocks of 256, each a chain of fused multiply-adds, block sums
-added in order (the arithmetic contract). The tile reads rows of the right operand as vectors; where
-those are columns, or are read often enough, a panel of tile_columns columns is packed first.
+All are one loop: terms in blocks of 256, each a chain of fused multiply-adds, block sums added in
+order (the arithmetic contract). The kernel takes a strip of tile_columns columns of the right
+operand after the other, and runs down the left one for each: so a block of the left operand has to
+stay in the second cache, and a strip in the first. An operand that is read often and whose rows are
+far apart is brought together first: the right one by the kernel, the left one by `copy_left`. Rows
+that are a power of two apart share few places in a cache.
 """
 from libc.stddef cimport ptrdiff_t
+from libc.string cimport memcpy
 
 from fastbp._core.layout cimport (
+    FBP_ACTIVATION_identity,
+    FBP_ALIGNMENT,
     FBP_BLOCK,
     FBP_CHAIN_ADD,
     FBP_CHAIN_START,
     FBP_NONE,
+    fbp_activation,
     fbp_aligned,
     fbp_chain,
     fbp_kernels,
     fbp_op,
     fbp_plan,
+    fbp_product,
 )
 
 cdef double ONE_64 = 1.0
 cdef float ONE_32 = 1.0
-# A panel pays when so many tiles read it.
-cdef size_t TILES_PER_PANEL = 4
+# A block of the left operand: half of the second cache.
+cdef size_t LEFT_BYTES = 256 * 1024
+# An operand that spans no more stays in the caches where it is.
+cdef size_t NEAR_BYTES = 64 * 1024
+# So many columns repay a copy of the left operand: if its terms stand side by side, or its rows do.
+cdef size_t COLUMNS_PER_COPY = 512
+cdef size_t COLUMNS_PER_STRIDED_COPY = 64
 
 
-cdef struct Matrix:
-    # Element (r, c) stands at data + (r * row + c * column) elements.
-    const char *data
-    ptrdiff_t row
-    ptrdiff_t column
+cdef size_t left_rows(const fbp_kernels *kernels) noexcept nogil:
+    """Rows of a block of the left operand."""
+    return LEFT_BYTES // (FBP_BLOCK * kernels.itemsize)
 
 
-cdef Matrix part(const fbp_kernels *kernels, Matrix matrix, size_t row,
-                 size_t column) noexcept nogil:
-    """The matrix from an element on."""
-    cdef ptrdiff_t at = <ptrdiff_t>row * matrix.row + <ptrdiff_t>column * matrix.column
-    return Matrix(matrix.data + at * <ptrdiff_t>kernels.itemsize, matrix.row, matrix.column)
+cdef size_t spread(size_t size) noexcept nogil:
+    """At least `size` bytes, an odd number of cache lines: rows so far apart don't collide."""
+    return ((size + FBP_ALIGNMENT - 1) // FBP_ALIGNMENT | 1) * FBP_ALIGNMENT
 
 
-cdef void multiply(const fbp_kernels *kernels, fbp_chain chain, size_t m, size_t n, size_t k,
-                   Matrix a, Matrix b, char *c, ptrdiff_t c_row, char *panel) noexcept nogil:
-    """C (+)= A B for k <= 256 terms; `chain` says how it meets what C holds."""
-    cdef size_t i, j, columns, height = kernels.tile_rows, width = kernels.tile_columns
-    cdef bint packs = b.column != 1 or m >= TILES_PER_PANEL * height
-    cdef Matrix left, right
-    for j from 0 <= j < n by width:
-        columns = min(n - j, width)
-        right = part(kernels, b, 0, j)
-        if packs:
-            kernels.pack(k, columns, right.data, right.row, right.column, panel)
-            right = Matrix(panel, <ptrdiff_t>width, 1)
-        for i from 0 <= i < m by height:
-            left = part(kernels, a, i, 0)
-            kernels.matmul_tile(
-                chain, min(m - i, height), columns, k, left.data, left.row, left.column,
-                right.data, right.row,
-                c + (<ptrdiff_t>i * c_row + <ptrdiff_t>j) * <ptrdiff_t>kernels.itemsize, c_row)
-
-
-cdef void multiply_blocks(const fbp_kernels *kernels, fbp_chain chain, size_t m, size_t n,
-                          size_t k, Matrix a, Matrix b, char *c, ptrdiff_t c_row,
-                          char *panel) noexcept nogil:
-    """C (+)= A B for any k, block after block; `chain` is that of the first."""
-    cdef size_t p
-    for p from 0 <= p < k by FBP_BLOCK:
-        multiply(kernels, chain if p == 0 else FBP_CHAIN_ADD, m, n, min(k - p, FBP_BLOCK),
-                 part(kernels, a, 0, p), part(kernels, b, p, 0), c, c_row, panel)
+cdef size_t strip_bytes(const fbp_kernels *kernels) noexcept nogil:
+    """Bytes of a strip of the right operand, or of one of a result that has as many rows."""
+    return fbp_aligned(FBP_BLOCK * kernels.tile_columns * kernels.itemsize)
 
 
 cdef size_t panel_bytes(const fbp_plan *plan) noexcept nogil:
-    """Bytes of the scratch `panel` that the products take."""
-    return fbp_aligned(FBP_BLOCK * plan.kernels.tile_columns * plan.itemsize)
+    """Bytes of the scratch `panel` that the products take: two strips and a block."""
+    cdef size_t rows = left_rows(plan.kernels), row = spread(FBP_BLOCK * plan.itemsize)
+    cdef size_t column = spread(rows * plan.itemsize)
+    return 2 * strip_bytes(plan.kernels) + fbp_aligned(max(rows * row, FBP_BLOCK * column))
+
+
+cdef void copy_left(fbp_product *product, size_t itemsize, char *to) noexcept nogil:
+    """Bring the left operand together if that pays: its rows, or its columns if those are."""
+    cdef bint by_rows = product.a_k == 1
+    cdef ptrdiff_t stride = product.a_m if by_rows else product.a_k
+    cdef size_t lines = product.m if by_rows else product.k, i
+    cdef size_t length = (product.k if by_rows else product.m) * itemsize, step = spread(length)
+    if product.n < (COLUMNS_PER_COPY if by_rows else COLUMNS_PER_STRIDED_COPY):
+        return
+    if lines * <size_t>stride * itemsize <= NEAR_BYTES:
+        return
+    for i in range(lines):
+        memcpy(to + i * step, <const char *>product.a + i * <size_t>stride * itemsize, length)
+    product.a = to
+    if by_rows:
+        product.a_m = step // itemsize
+    else:
+        product.a_k = step // itemsize
+
+
+cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) noexcept nogil:
+    """C (+)= A B for any number of terms; `whole.chain` is that of the first block of them."""
+    cdef size_t size = kernels.itemsize, height = left_rows(kernels), i, p
+    cdef fbp_product block
+    for i from 0 <= i < whole.m by height:
+        for p from 0 <= p < whole.k by FBP_BLOCK:
+            block = whole
+            block.m, block.k = min(whole.m - i, height), min(whole.k - p, FBP_BLOCK)
+            block.a = <const char *>whole.a + (i * whole.a_m + p * whole.a_k) * size
+            block.b = <const char *>whole.b + p * <size_t>whole.b_k * size
+            block.c = <char *>whole.c + i * <size_t>whole.c_m * size
+            if p > 0:
+                block.chain = FBP_CHAIN_ADD
+            if p + block.k < whole.k:
+                block.bias, block.activation = NULL, FBP_ACTIVATION_identity
+            if whole.b_n != 1 or block.k * <size_t>whole.b_k * size > NEAR_BYTES:
+                block.panel = panel
+            copy_left(&block, size, panel + 2 * strip_bytes(kernels))
+            kernels.matmul(&block)
 
 
 cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *parameters,
-                        const char *x, char *z, size_t rows, char *panel) noexcept nogil:
-    """z_bo = x_bi w_io + b_o for some rows."""
-    cdef const char *weights = parameters + op.weights * plan.itemsize
-    multiply_blocks(plan.kernels, FBP_CHAIN_START, rows, op.n_out, op.n_in,
-                    Matrix(x, op.n_in, 1), Matrix(weights, op.n_out, 1), z, op.n_out, panel)
+                        const char *x, size_t x_row, char *z, fbp_activation activation,
+                        size_t rows, char *panel) noexcept nogil:
+    """z_bo = f(x_bi w_io + b_o) for some rows, f identity or relu; rows of x stand x_row apart."""
+    cdef const char *biases = NULL
     if op.biases != FBP_NONE:
-        plan.kernels.add_bias(rows, op.n_out, parameters + op.biases * plan.itemsize, z)
+        biases = parameters + op.biases * plan.itemsize
+    multiply(plan.kernels, fbp_product(
+        FBP_CHAIN_START, activation, rows, op.n_out, op.n_in, x, x_row, 1,
+        parameters + op.weights * plan.itemsize, op.n_out, 1, z, op.n_out, biases, NULL), panel)
+
+
+cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, const char *weights,
+                                    const char *delta, char *dx, size_t rows,
+                                    char *panel) noexcept nogil:
+    """dx_bi through dx_ib = w_io delta_bo^T, some inputs and a strip of rows at a time."""
+    cdef size_t size = plan.itemsize, width = plan.kernels.tile_columns, b, i, m, n
+    cdef size_t height = left_rows(plan.kernels)
+    cdef char *dx_ib = panel + strip_bytes(plan.kernels)
+    for i from 0 <= i < op.n_in by height:
+        m = min(op.n_in - i, height)
+        for b from 0 <= b < rows by width:
+            n = min(rows - b, width)
+            multiply(plan.kernels, fbp_product(
+                FBP_CHAIN_START, FBP_ACTIVATION_identity, m, n, op.n_out,
+                weights + i * op.n_out * size, op.n_out, 1, delta + b * op.n_out * size, 1,
+                op.n_out, dx_ib, width, NULL, NULL), panel)
+            plan.kernels.transpose(m, n, dx_ib, width, dx + (b * op.n_in + i) * size, op.n_in)
 
 
 cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                          const char *delta, char *dx, size_t rows, char *panel) noexcept nogil:
-    """dx_bi = delta_bo w_io^T for some rows."""
+    """dx_bi = delta_bo w_io^T for some rows: the weights are transposed, or delta and dx are."""
     cdef const char *weights = parameters + op.weights * plan.itemsize
-    multiply_blocks(plan.kernels, FBP_CHAIN_START, rows, op.n_in, op.n_out,
-                    Matrix(delta, op.n_out, 1), Matrix(weights, 1, op.n_out), dx, op.n_in, panel)
+    if rows * (op.n_in + op.n_out) < op.n_in * op.n_out:
+        transposed_input_gradient(plan, op, weights, delta, dx, rows, panel)
+        return
+    multiply(plan.kernels, fbp_product(
+        FBP_CHAIN_START, FBP_ACTIVATION_identity, rows, op.n_in, op.n_out, delta, op.n_out, 1,
+        weights, 1, op.n_out, dx, op.n_in, NULL, NULL), panel)
 
 
-cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x,
+cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x, size_t x_row,
                            const char *delta, size_t rows, size_t first_input, size_t inputs,
                            fbp_chain chain, char *gradient, char *panel) noexcept nogil:
     """dw_io (+)= x_bi^T delta_bo for `inputs` rows of w from `first_input` on, over some rows b.
 
     `gradient` is where the first of these rows goes.
     """
-    cdef size_t size = plan.itemsize
-    multiply_blocks(plan.kernels, chain, inputs, op.n_out, rows,
-                    Matrix(x + first_input * size, 1, op.n_in), Matrix(delta, op.n_out, 1),
-                    gradient, op.n_out, panel)
+    multiply(plan.kernels, fbp_product(
+        chain, FBP_ACTIVATION_identity, inputs, op.n_out, rows, x + first_input * plan.itemsize,
+        1, x_row, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL), panel)
 
 
 cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *delta,
@@ -113,5 +162,6 @@ cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *de
                           char *panel) noexcept nogil:
     """db_o (+)= sum over rows of delta_bo: the product with an input that is always 1."""
     cdef const char *one = <const char *>&ONE_32 if plan.itemsize == 4 else <const char *>&ONE_64
-    multiply_blocks(plan.kernels, chain, 1, op.n_out, rows,
-                    Matrix(one, 0, 0), Matrix(delta, op.n_out, 1), gradient, op.n_out, panel)
+    multiply(plan.kernels, fbp_product(
+        chain, FBP_ACTIVATION_identity, 1, op.n_out, rows, one, 0, 0, delta, op.n_out, 1,
+        gradient, op.n_out, NULL, NULL), panel)
