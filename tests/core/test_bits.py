@@ -27,6 +27,7 @@ NETWORKS: dict[str, tuple[int, list[Layer]]] = {
     "chains": (257, [Dense(9, "silu"), Dense(300, "elu"), Dense(3)]),
     "softmax": (7, [Dense(19, "softmax"), Dense(21, "tanh"), Dense(18, "softmax")]),
     "wide": (130, [Dense(130, "relu"), Dense(10, "softmax")]),
+    "blocks": (20, [Dense(300, "relu"), Dense(520, "tanh"), Dense(3)]),
     "wide and narrow": (3, [Dense(5, "tanh"), Dense(129), Dense(128, "relu"), Dense(2), Dense(2)]),
     "dropout": (6, [Rescale(0.5), Dropout(0.2), Dense(20, "softplus"), Dropout(0.5), Dense(4)]),
     "activations": (20, [Activation("softmax"), Dense(3), Activation("leaky_relu")]),

@@ -108,6 +108,8 @@ TASKS = {
     "wide": Task([Dense(130, "relu"), Dense(3)], 130, optimizer=Adam(0.001), epochs=2),
     "wide and narrow": Task([Dense(3, "tanh"), Dense(129), Dense(128, "relu"), Dense(2)],
                             optimizer=Adam(0.001), rows=300, batch_size=150, epochs=2),
+    "operands in blocks": Task([Dense(300, "relu"), Dense(520), Dense(3)], 20,
+                               optimizer=Adam(0.001), rows=150, batch_size=150, epochs=1),
     "slots": Task(two("tanh", 20), rows=390, batch_size=195),
     "slots of narrow layers": Task(two("tanh"), rows=390, batch_size=195),
     "longer slots": Task(two("tanh", 20, 3), rows=2100, batch_size=2100),
