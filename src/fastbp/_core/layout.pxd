@@ -18,6 +18,15 @@ cdef extern from "fastbp.h" nogil:
         FBP_OPTIMIZER_sgd
         FBP_OPTIMIZER_adam
     ctypedef enum fbp_source:
+        FBP_SOURCE_bool
+        FBP_SOURCE_int8
+        FBP_SOURCE_uint8
+        FBP_SOURCE_int16
+        FBP_SOURCE_uint16
+        FBP_SOURCE_int32
+        FBP_SOURCE_uint32
+        FBP_SOURCE_int64
+        FBP_SOURCE_uint64
         FBP_SOURCE_float32
         FBP_SOURCE_float64
     ctypedef enum fbp_accuracy:

@@ -3,7 +3,7 @@ from fastbp._core.rows cimport Data
 from fastbp._core.update cimport Rule
 
 cdef struct Block:
-    # A row (one dimension) or rows (two) of floating point numbers, one right behind the other.
+    # A row (one dimension) or rows (two) of real numbers, one right behind the other.
     char *data
     fbp_source type
     int dimensions

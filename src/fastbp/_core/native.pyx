@@ -16,10 +16,18 @@ from libc.string cimport memset
 import numpy as np
 
 from fastbp._core.layout cimport (
+    FBP_SOURCE_bool,
     FBP_SOURCE_float32,
     FBP_SOURCE_float64,
+    FBP_SOURCE_int8,
+    FBP_SOURCE_int16,
+    FBP_SOURCE_int32,
+    FBP_SOURCE_int64,
+    FBP_SOURCE_uint8,
+    FBP_SOURCE_uint16,
+    FBP_SOURCE_uint32,
+    FBP_SOURCE_uint64,
     fbp_find_optimizer,
-    fbp_find_source,
     fbp_optimizer,
     fbp_plan,
     fbp_rows,
@@ -34,6 +42,12 @@ CONSTANTS = {
 
 cdef object ndarray = np.ndarray
 
+# By the binary logarithm of their size.
+cdef int[4] SIGNED = [
+    FBP_SOURCE_int8, FBP_SOURCE_int16, FBP_SOURCE_int32, FBP_SOURCE_int64]
+cdef int[4] UNSIGNED = [
+    FBP_SOURCE_uint8, FBP_SOURCE_uint16, FBP_SOURCE_uint32, FBP_SOURCE_uint64]
+
 
 cdef char *address(object array) except? NULL:
     """Where an array's first element stands."""
@@ -44,10 +58,28 @@ cdef char *address(object array) except? NULL:
     return data
 
 
+cdef int source_of(const Py_buffer *view) noexcept:
+    """The type of a buffer's elements, or -1 if they are unaligned or no native real numbers."""
+    cdef char *letters = view.format  # more than one where the byte order or alignment is not ours
+    cdef size_t size = view.itemsize
+    if letters == NULL or letters[0] == 0 or letters[1] != 0 or <size_t>view.buf % size != 0:
+        return -1
+    if letters[0] == c"?":
+        return FBP_SOURCE_bool
+    if letters[0] in (c"f", c"d"):
+        return FBP_SOURCE_float32 if size == 4 else FBP_SOURCE_float64
+    if letters[0] in (c"b", c"h", c"i", c"l", c"q"):
+        return SIGNED[(size > 1) + (size > 2) + (size > 4)]
+    if letters[0] in (c"B", c"H", c"I", c"L", c"Q"):
+        return UNSIGNED[(size > 1) + (size > 2) + (size > 4)]
+    return -1
+
+
 cdef bint find_block(object array, size_t width, bint writeable, Block *block) except -1:
-    """Whether `array` is a C-contiguous, aligned array of native floating point numbers, of shape
-    (width,) or (rows, width); `block` then says where."""
+    """Whether `array` is a C-contiguous array of real numbers of shape (width,) or (rows, width),
+    and where."""
     cdef Py_buffer view
+    cdef int kind = -1
     if type(array) is not ndarray:
         return False
     try:
@@ -56,22 +88,12 @@ cdef bint find_block(object array, size_t width, bint writeable, Block *block) e
             PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writeable else 0))
     except (BufferError, ValueError):
         return False
-    cdef bint fits = is_block(&view, width)
-    if fits:
-        block.data, block.bytes = <char *>view.buf, view.len
-        block.type = FBP_SOURCE_float32 if view.itemsize == 4 else FBP_SOURCE_float64
+    if view.ndim in (1, 2) and <size_t>view.shape[view.ndim - 1] == width:
+        kind = source_of(&view)
+        block.data, block.bytes, block.type = <char *>view.buf, view.len, <fbp_source>kind
         block.dimensions, block.rows = view.ndim, view.shape[0] if view.ndim == 2 else 1
     PyBuffer_Release(&view)
-    return fits
-
-
-cdef bint is_block(const Py_buffer *view, size_t width) noexcept:
-    cdef char *kind = view.format
-    if view.ndim not in (1, 2) or <size_t>view.shape[view.ndim - 1] != width:
-        return False
-    if kind == NULL or kind[0] not in (c"f", c"d") or kind[1] != 0:  # a first letter may be "<"
-        return False
-    return <size_t>view.buf % view.itemsize == 0
+    return kind >= 0
 
 
 cdef bint apart(const Block *a, const Block *b) noexcept:
@@ -80,13 +102,13 @@ cdef bint apart(const Block *a, const Block *b) noexcept:
 
 
 cdef fbp_rows native_rows(object array) except *:
-    cdef fbp_rows rows
-    cdef int kind = fbp_find_source(array.dtype.name.encode())
-    if kind < 0 or not array.flags.aligned or not array.dtype.isnative:
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    cdef int kind = source_of(&view)
+    cdef fbp_rows rows = fbp_rows(<char *>view.buf, view.strides[0], <fbp_source>kind)
+    PyBuffer_Release(&view)
+    if kind < 0:
         raise TypeError(f"rows: expected aligned native real numbers, got {array.dtype}")
-    rows.data = address(array)
-    rows.stride = array.strides[0]
-    rows.type = <fbp_source>kind
     return rows
 
 

@@ -5,14 +5,14 @@ from fastbp._core.epochs cimport Counters, Training
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass, Scratch
-from fastbp._core.update cimport Rule
+from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport Workspace
 
 cdef class EngineState:
     cdef Program program
     cdef fbp_plan *native
     cdef Rule rule
-    cdef char *parameters_at
+    cdef Memory memory
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
     cdef list workspaces       # free ones; a call takes one, or makes one
@@ -36,9 +36,9 @@ cdef class EngineState:
     cdef int place_block(self) except -1
     cdef Pass new_pass(self, const Data *data) except *
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1
-    cdef int fill_team(self, Team *team) except -1
+    cdef void fill_team(self, Team *team) noexcept
     cdef int place_team(self, Team *team, Workspace workspace, size_t threads, size_t rows,
                         bint gradients, size_t kept_rows) except -1
     cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1
-    cdef int check_size(self, object threads, object rows, object kept_rows) except -1
+    cdef int check_size(self, double threads, double rows, double kept_rows) except -1
     cdef int fill_training(self, Training *t, object job) except -1

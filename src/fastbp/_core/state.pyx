@@ -13,7 +13,7 @@ from fastbp._core.layout cimport fbp_aligned
 from fastbp._core.native cimport address, native_data, native_rule
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
-from fastbp._core.update cimport Rule
+from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport (
     Claim,
     Workspace,
@@ -27,7 +27,7 @@ from fastbp.arena import aligned_zeros
 from fastbp.engine import Position
 
 # Sizes in bytes must fit a signed pointer difference.
-MOST_BYTES = sys.maxsize
+cdef double MOST_BYTES = sys.maxsize
 
 
 cdef object spans(size_t count, size_t n, object dtype):
@@ -47,7 +47,8 @@ cdef class EngineState:
         self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
         self.plan, self.program, self.native = plan, program, &program.plan
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
-        self.parameters_at = address(self.parameters)
+        self.memory.parameters = address(self.parameters)
+        self.memory.gradients = address(self.gradients)
         self.workspaces = []
         self.seed = seed
         return 0
@@ -67,11 +68,15 @@ cdef class EngineState:
     @optimizer.setter
     def optimizer(self, optimizer):
         cdef Rule rule = native_rule(optimizer)
+        cdef Memory memory = self.memory
+        state, steps = self.state, self.counters.steps
         if (type(self._optimizer) is not type(optimizer)
                 or self._optimizer.n_states != optimizer.n_states):
-            self.state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
-            self.counters.steps = 0
+            state, steps = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype), 0
+            for i, span in enumerate(state):
+                memory.states[i] = address(span)
         self._optimizer, self.rule = optimizer, rule
+        self.state, self.memory, self.counters.steps = state, memory, steps
 
     cdef Workspace take_workspace(self):
         with critical_section(self.workspaces):
@@ -95,7 +100,7 @@ cdef class EngineState:
         cdef Pass run
         memset(&run, 0, sizeof(Pass))
         run.plan = self.native
-        run.parameters = self.parameters_at
+        run.parameters = self.memory.parameters
         run.data, run.rows = data, data.n
         run.seed, run.batch = self.seed, self.counters.batches
         return run
@@ -105,15 +110,9 @@ cdef class EngineState:
         run.row_losses, run.row_rights = team.row_losses, team.row_rights
         return 0
 
-    cdef int fill_team(self, Team *team) except -1:
-        cdef size_t s
+    cdef void fill_team(self, Team *team) noexcept:
         memset(team, 0, sizeof(Team))
-        team.plan = self.native
-        team.memory.parameters = self.parameters_at
-        team.memory.gradients = address(self.gradients)
-        for s in range(self.rule.n_states):
-            team.memory.states[s] = address(self.state[s])
-        return 0
+        team.plan, team.memory = self.native, self.memory
 
     cdef int place_team(self, Team *team, Workspace workspace, size_t threads, size_t rows,
                         bint gradients, size_t kept_rows) except -1:
@@ -133,13 +132,13 @@ cdef class EngineState:
         claim_training(&walk, t, threads)
         return 0
 
-    cdef int check_size(self, object threads, object rows, object kept_rows) except -1:
-        """Refuse a batch whose activations overflow the address space; Python's ints don't."""
-        per_row = 2 * self.native.row_elements * self.native.itemsize
+    cdef int check_size(self, double threads, double rows, double kept_rows) except -1:
+        """Refuse a batch whose activations overflow the address space; doubles don't."""
+        cdef double per_row = 2.0 * self.native.row_elements * self.native.itemsize
         if per_row * (kept_rows + threads * self.native.row_block) + 16 * rows > MOST_BYTES:
             raise ValueError(
-                f"batch_size: expected activations within this machine's address space, got {rows} "
-                f"rows of {per_row} bytes")
+                f"batch_size: expected activations within this machine's address space, got "
+                f"{rows:.0f} rows of {per_row:.0f} bytes")
         return 0
 
     cdef int fill_training(self, Training *t, object job) except -1:

@@ -217,7 +217,7 @@ cdef class Engine(EngineState):
     def call(self, x, out, changing):
         """Return the outputs of one row or a few, or None where that needs the way of `predict`.
 
-        What passes is a plain array of floating point numbers, all finite, with little to do. The
+        What passes is a plain array of real numbers, all of them finite, with little to do. The
         GIL stays held, so that nobody takes the lock `changing` between the look at it and the end,
         and so that one block of memory will do for all calls.
         """
