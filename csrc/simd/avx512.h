@@ -18,6 +18,7 @@ typedef __mmask16 mask;
 #define OP(name)      _mm512_##name##_ps
 #define BITS_OP(name) _mm512_##name##_epi32
 #define COMPARE       _mm512_cmp_ps_mask
+#define QUARTERS      _mm512_shuffle_f32x4
 #define AS_BITS(a)    _mm512_castps_si512(a)
 #define AS_REALS(a)   _mm512_castsi512_ps(a)
 #define SET_BITS(x)   _mm512_set1_epi32((int)(x))
@@ -27,6 +28,7 @@ typedef __mmask8 mask;
 #define OP(name)      _mm512_##name##_pd
 #define BITS_OP(name) _mm512_##name##_epi64
 #define COMPARE       _mm512_cmp_pd_mask
+#define QUARTERS      _mm512_shuffle_f64x2
 #define AS_BITS(a)    _mm512_castpd_si512(a)
 #define AS_REALS(a)   _mm512_castsi512_pd(a)
 #define SET_BITS(x)   _mm512_set1_epi64((long long)(x))
@@ -49,6 +51,38 @@ static inline void v_store_part(real *x, vec a, size_t n)
         v_store(x, a);
     else
         OP(mask_storeu)(x, first(n), a);
+}
+
+/* Within quarters of vectors first, then the quarters change places. */
+static inline void v_transpose(vec *block)
+{
+    vec part[LANES];
+    const int step = LANES / 4;
+#if FBP_REAL_BITS == 32
+    for (int i = 0; i < LANES; i += 4)
+        for (int j = 0; j < 2; j++) { /* rows i to i + 3 in pairs: columns 2 j, 2 j + 1 */
+            vec a = j ? OP(unpackhi)(block[i], block[i + 1]) : OP(unpacklo)(block[i], block[i + 1]);
+            vec b = j ? OP(unpackhi)(block[i + 2], block[i + 3])
+                      : OP(unpacklo)(block[i + 2], block[i + 3]);
+            part[i + 2 * j] = OP(shuffle)(a, b, 0x44);
+            part[i + 2 * j + 1] = OP(shuffle)(a, b, 0xee);
+        }
+#else
+    for (int i = 0; i < LANES; i += 2) {
+        part[i] = OP(unpacklo)(block[i], block[i + 1]);
+        part[i + 1] = OP(unpackhi)(block[i], block[i + 1]);
+    }
+#endif
+    for (int i = 0; i < step; i++) {
+        vec even_low = QUARTERS(part[i], part[i + step], 0x88);
+        vec even_high = QUARTERS(part[i + 2 * step], part[i + 3 * step], 0x88);
+        vec odd_low = QUARTERS(part[i], part[i + step], 0xdd);
+        vec odd_high = QUARTERS(part[i + 2 * step], part[i + 3 * step], 0xdd);
+        block[i] = QUARTERS(even_low, even_high, 0x88);
+        block[i + step] = QUARTERS(odd_low, odd_high, 0x88);
+        block[i + 2 * step] = QUARTERS(even_low, even_high, 0xdd);
+        block[i + 3 * step] = QUARTERS(odd_low, odd_high, 0xdd);
+    }
 }
 
 /* --- arithmetic --- */
