@@ -18,7 +18,6 @@ typedef __mmask16 mask;
 #define OP(name)      _mm512_##name##_ps
 #define BITS_OP(name) _mm512_##name##_epi32
 #define COMPARE       _mm512_cmp_ps_mask
-#define QUARTERS      _mm512_shuffle_f32x4
 #define AS_BITS(a)    _mm512_castps_si512(a)
 #define AS_REALS(a)   _mm512_castsi512_ps(a)
 #define SET_BITS(x)   _mm512_set1_epi32((int)(x))
@@ -28,12 +27,13 @@ typedef __mmask8 mask;
 #define OP(name)      _mm512_##name##_pd
 #define BITS_OP(name) _mm512_##name##_epi64
 #define COMPARE       _mm512_cmp_pd_mask
-#define QUARTERS      _mm512_shuffle_f64x2
 #define AS_BITS(a)    _mm512_castpd_si512(a)
 #define AS_REALS(a)   _mm512_castsi512_pd(a)
 #define SET_BITS(x)   _mm512_set1_epi64((long long)(x))
 #endif
-#define SIGN_BIT SET_BITS((word)1 << (FBP_REAL_BITS - 1))
+/* Two quarters of a, then two of b. */
+#define QUARTERS(a, b, which) AS_REALS(_mm512_shuffle_i32x4(AS_BITS(a), AS_BITS(b), which))
+#define SIGN_BIT              SET_BITS((word)1 << (FBP_REAL_BITS - 1))
 
 /* --- memory --- */
 
