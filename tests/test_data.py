@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 
 import numpy as np
 import pytest
@@ -232,3 +233,20 @@ def test_values_are_copied():
     assert not np.shares_memory(copied, original)
     with pytest.raises(ValueError, match=r"parameters: expected finite.* got inf at \[0, 1\]"):
         data.values("parameters", [[0, 1e39, 0]], (1, 3), "float32")
+
+
+@pytest.mark.parametrize("n", [1, data.FEW - 1, data.FEW, data.FEW + 1, data.CHUNK + 1])
+@pytest.mark.parametrize("code", ["f4", "f8"])
+def test_numbers_are_finite_up_to_the_largest_of_the_dtype(code, n):
+    largest = float(np.finfo("f4").max)
+    x = np.ones((n, 3), code)
+    for value in (largest, -largest):
+        x[-1, 1] = value
+        assert np.shares_memory(data.inputs(plan(), x), x)
+    x[:] = largest
+    data.inputs(plan(), x)
+    for value in (np.inf, -np.inf, np.nan, *([2 * largest] if code == "f8" else [])):
+        x[-1, 1] = value
+        place = re.escape(f"got {x[-1, 1]} at [{n - 1}, 1]")
+        with pytest.raises(ValueError, match=f"^x: .*{place}"):
+            data.inputs(plan(), x)

@@ -22,6 +22,10 @@ from fastbp.plan import Plan, Shape
 
 # Elements looked at in one go: their extremes are found while they are in the cache.
 CHUNK = 1 << 16
+# Elements of which BLAS forms a sum of squares on one thread.
+FEW = 1 << 12
+LARGEST = {name: float(np.finfo(name).max) for name in ("float32", "float64")}
+INT32, FLOAT64 = np.dtype(np.int32), np.dtype(np.float64)
 
 
 def rows(
@@ -58,7 +62,7 @@ def rows(
         raise ValueError("loss: expected a loss to compare outputs with targets by, got None")
     inputs, x_mapped = _rows(names[0], x, plan.input_shape)
     if not x_mapped:
-        _require_finite(names[0], inputs, plan.dtype, plan.input_shape)
+        require_finite(names[0], inputs, plan.dtype, plan.input_shape)
     n = len(inputs)
     if plan.loss.labels:
         targets, y_mapped = _labels(names[1], y, n, math.prod(plan.output_shape)), False
@@ -71,7 +75,7 @@ def rows(
 def inputs(plan: Plan, x: Any) -> Array:
     """Return inputs alone, shape (n, elements of a row), all of them finite."""
     array, _ = _rows("x", x, plan.input_shape)
-    _require_finite("x", array, plan.dtype, plan.input_shape)
+    require_finite("x", array, plan.dtype, plan.input_shape)
     return array
 
 
@@ -126,12 +130,21 @@ def real_array(argument: str, value: Any) -> Array:
     return array
 
 
-def require_finite(argument: str, array: Array, dtype: str) -> None:
-    """Refuse NaN, infinity, and what is out of the range of `dtype`."""
-    if array.dtype.kind == "f":
-        limit = float(min(np.finfo(array.dtype).max, np.finfo(dtype).max))
-        expected = f"finite numbers in the range of {dtype}"
-        _require_within(argument, array, -limit, limit, expected)
+def require_finite(argument: str, array: Array, dtype: str, shape: Shape | None = None) -> None:
+    """Refuse NaN, infinity, and what is out of the range of `dtype`.
+
+    `shape` is that of the rows if they are flattened in `array`: an error tells the place in it.
+    """
+    if array.dtype.kind != "f" or _is_seen_within(array, LARGEST[dtype]):
+        return
+    array = array if shape is None else array.reshape(len(array), *shape)
+    limit = min(LARGEST[dtype], float(np.finfo(array.dtype).max))
+    _require_within(argument, array, -limit, limit, f"finite numbers in the range of {dtype}")
+
+
+def _is_seen_within(array: Array, limit: float) -> bool:
+    """Whether a quick look shows that no element is beyond `limit`: squares add up to less."""
+    return array.size <= FEW and float(np.vdot(array, array)) < limit * limit
 
 
 def _rows(argument: str, value: Any, shape: Shape) -> tuple[Array, bool]:
@@ -142,7 +155,9 @@ def _rows(argument: str, value: Any, shape: Shape) -> tuple[Array, bool]:
         raise ValueError(f"{argument}: expected shape {_of_rows(shape)}, got {array.shape}{advice}")
     if not len(array):
         raise ValueError(f"{argument}: expected at least one row, got shape {array.shape}")
-    flat = _native(array).reshape(len(array), -1)
+    flat = _native(array)
+    if flat.ndim != 2:
+        flat = flat.reshape(len(flat), -1)
     if not _rows_are_contiguous(flat):
         flat = np.ascontiguousarray(flat)
     return flat, _is_mapped(flat)
@@ -154,13 +169,13 @@ def _of_rows(shape: Shape) -> str:
 
 def _native(array: Array) -> Array:
     """Return `array` aligned and in a dtype that engines read."""
-    dtype = array.dtype.newbyteorder("=")
+    dtype = array.dtype
     if dtype.kind == "f" and dtype.itemsize not in (4, 8):
         dtype = np.dtype(np.float32 if dtype.itemsize == 2 else np.float64)
-    if array.dtype == dtype and array.flags.aligned:
+    elif dtype.isnative and array.flags.aligned:
         return array
     with np.errstate(over="ignore"):  # a long double may not fit; the scan finds it
-        return array.astype(dtype, order="C")
+        return array.astype(dtype.newbyteorder("="), order="C")
 
 
 def _rows_are_contiguous(flat: Array) -> bool:
@@ -194,7 +209,7 @@ def _values(argument: str, y: Any, n: int, plan: Plan) -> tuple[Array, bool]:
     if plan.loss.probability is not None:
         _require_within(argument, targets.reshape(n, *shape), 0, 1, "targets from 0 to 1")
     elif not mapped:
-        _require_finite(argument, targets, plan.dtype, shape)
+        require_finite(argument, targets, plan.dtype, shape)
     return targets, mapped
 
 
@@ -211,7 +226,7 @@ def _labels(argument: str, y: Any, n: int, classes: int) -> Array:
     _require_count(argument, array, n)
     expected = f"whole class numbers from 0 to {classes - 1}"
     _require_within(argument, array, 0, classes - 1, expected)
-    labels = np.require(array, np.int32, ["C", "ALIGNED"])
+    labels = _plain(array, INT32)
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         first = int(np.argmax(labels != array))
         raise ValueError(f"{argument}: expected {expected}, got {array[first]} at [{first}]")
@@ -224,9 +239,8 @@ def _weights(argument: str, value: Any, n: int) -> Array:
     if array.ndim != 1:
         raise ValueError(f"{argument}: expected shape ({n},), got {array.shape}")
     _require_count(argument, array, n)
-    weights = np.require(array, np.float64, ["C", "ALIGNED"])
-    limit = float(np.finfo(np.float64).max)
-    _require_within(argument, weights, 0, limit, "finite weights of at least 0")
+    weights = _plain(array, FLOAT64)
+    _require_within(argument, weights, 0, LARGEST["float64"], "finite weights of at least 0")
     with np.errstate(over="ignore"):
         total = float(weights.sum())
     if not 0 < total < math.inf:
@@ -234,14 +248,16 @@ def _weights(argument: str, value: Any, n: int) -> Array:
     return weights
 
 
+def _plain(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return `array` in this dtype, C-contiguous and aligned."""
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return array.astype(dtype, order="C")
+
+
 def _require_count(argument: str, array: Array, n: int) -> None:
     if len(array) != n:
         raise ValueError(f"{argument}: expected {n} rows as in x, got {len(array)}")
-
-
-def _require_finite(argument: str, flat: Array, dtype: str, shape: Shape) -> None:
-    """Look at flattened rows in the shape that they came in, so that an error tells the place."""
-    require_finite(argument, flat.reshape(len(flat), *shape), dtype)
 
 
 def _require_within(argument: str, array: Array, low: float, high: float, expected: str) -> None:
@@ -249,7 +265,8 @@ def _require_within(argument: str, array: Array, low: float, high: float, expect
     step = max(1, CHUNK * len(array) // max(1, array.size))
     for start in range(0, len(array), step):
         chunk = array[start : start + step]
-        if low <= chunk.min() and chunk.max() <= high:
+        lowest, highest = np.minimum.reduce(chunk, axis=None), np.maximum.reduce(chunk, axis=None)
+        if low <= lowest and highest <= high:
             continue
         outside = ~((chunk >= low) & (chunk <= high))
         first = np.unravel_index(int(np.argmax(outside)), chunk.shape)

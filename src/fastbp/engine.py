@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ from fastbp.plan import Plan
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """Checked training or test data of n rows.
 
     Attributes
@@ -66,8 +65,7 @@ class Position:
     epochs: int = 0
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a fit is: what the progress display shows.
 
     Attributes
@@ -91,8 +89,7 @@ class Progress:
     metrics: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """What `fit` asks of an engine.
 
     Attributes

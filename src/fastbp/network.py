@@ -340,6 +340,10 @@ class Network(NetworkState):
         ndarray, shape (n, *output_shape)
             `out`, or a new array.
         """
+        if getattr(x, "ndim", 0) > 1:  # a row alone is refused below
+            answer = (self._engine or self._built).call(x, out, self._occupancy.writing)
+            if answer is not None:
+                return answer
         with self._occupancy.reading():
             self._occupancy.require_unchanged("predict")
             engine = self._built
@@ -355,8 +359,7 @@ class Network(NetworkState):
     def __call__(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
         """Return the outputs of one row or of a batch of rows, with dropout off.
 
-        Made for one row at a time: from an array of floating point numbers to one given as `out`
-        it allocates nothing.
+        Made for one row at a time: from one array of numbers to another it allocates nothing.
 
         Parameters
         ----------
@@ -370,11 +373,9 @@ class Network(NetworkState):
         ndarray
             `out`, or a new array.
         """
-        outputs = (self._engine or self._built).call(x, out, self._occupancy.writing)
-        return self._answer(x, out) if outputs is None else outputs
-
-    def _answer(self, x: npt.ArrayLike, out: Array | None) -> Array:
-        """Return the outputs of any rows, or of one."""
+        answer = (self._engine or self._built).call(x, out, self._occupancy.writing)
+        if answer is not None:
+            return answer
         array = data.real_array("x", x)
         plan = self.plan
         if array.shape != plan.input_shape:
