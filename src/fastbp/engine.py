@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    from threading import Lock
+
+    import numpy as np
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
 
 
 class Rows(NamedTuple):

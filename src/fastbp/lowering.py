@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any, Literal
 
@@ -179,11 +179,10 @@ class _Graph:
             for op in self.ops:
                 parameter = getattr(op, role)
                 if parameter is not None:
-                    placed[parameter.name] = replace(parameter, start=start)
+                    placed[parameter.name] = parameter._replace(start=start)
                     start += parameter.size
         ops = tuple(
-            replace(
-                op,
+            op._replace(
                 weights=op.weights and placed[op.weights.name],
                 biases=op.biases and placed[op.biases.name],
             )

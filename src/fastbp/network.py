@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastbp import arguments, data, progress, validate
 from fastbp.engine import Array, EngineProtocol, Fit, Record
@@ -19,6 +18,8 @@ from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
     from logging import Logger
+
+    import numpy.typing as npt
 
 
 def compiled_core() -> ModuleType:

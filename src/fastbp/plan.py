@@ -10,8 +10,7 @@ stand in an order in which each one's inputs come before it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fastbp.activations import ActivationFunction, Identity
 from fastbp.initializers import Initializer
@@ -20,8 +19,7 @@ from fastbp.losses import Loss
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One array of parameters and its place in the flat vector.
 
     Attributes
@@ -61,8 +59,7 @@ class Parameter:
         return self.start + self.size
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(NamedTuple):
     """One operation on the rows of a batch.
 
     Attributes
@@ -109,8 +106,7 @@ class Op:
         return tuple(p for p in (self.weights, self.biases) if p is not None)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a network computes.
 
     Attributes

@@ -28,16 +28,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from fastbp.initializers import Initializer
 from fastbp.plan import Plan, Shape
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
 
 ROW_ORDER_STREAM = 0x40000000
 DROPOUT_STREAM = 0x80000000
@@ -190,8 +191,7 @@ def draw(
         return _DRAWS[initializer.name](initializer, source).astype(dtype)
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """Where an initializer gets its numbers from: float64, in the shape of the parameter."""
 
     shape: Shape

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from fastbp import arguments, losses, optimizers
 from fastbp import parameters as named_parts
@@ -20,6 +19,9 @@ from fastbp.occupancy import Occupancy
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan, Shape
 from fastbp.summary import summary
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class NetworkState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import operator
@@ -76,6 +75,8 @@ def choice(argument: str, value: Any, names: Iterable[str]) -> str:
         raise TypeError(
             f"{argument}: expected one of {expected}, got {type(value).__name__} {value!r}"
         )
+    import difflib  # here, for it would be a good part of an import's time
+
     near = difflib.get_close_matches(value.lower(), names, n=1)
     advice = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{argument}: expected one of {expected}, got {value!r}{advice}")

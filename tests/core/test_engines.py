@@ -60,10 +60,9 @@ def test_engines_show_the_attributes_of_the_protocol_and_no_others(engine: Any) 
     expected = set(METHODS) | set(EngineProtocol.__annotations__)
     of_the_protocol = {name for name in expected if hasattr(engine, name)}
     assert of_the_protocol == expected
-    fast_paths = {"call"}  # what Network uses where there is one
     steps = {"commit", "differentiate", "update"}  # the reference's own, for its training loop
     shown = {name for name in dir(engine) if not name.startswith("_")}
-    assert shown - expected <= fast_paths | steps
+    assert shown - expected <= steps
 
 
 def test_a_new_engine_stands_at_the_start(Engine: Any) -> None:

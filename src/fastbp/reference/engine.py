@@ -56,7 +56,7 @@ class Engine(EngineProtocol):
         # A cross-entropy reads the net input of the last operation, which then stops there.
         self._measured_ops = plan.ops
         if plan.fused:
-            self._measured_ops = (*plan.ops[:-1], replace(plan.ops[-1], activation=Identity()))
+            self._measured_ops = (*plan.ops[:-1], plan.ops[-1]._replace(activation=Identity()))
 
     @property
     def optimizer(self) -> Optimizer:
@@ -77,8 +77,9 @@ class Engine(EngineProtocol):
         self.position = replace(self.position, steps=0)
         self._optimizer = optimizer
 
-    def call(self, x: object, out: object, changing: Lock) -> None:
+    def call(self, x: object, out: object, changing: Lock) -> Array | None:
         """Ask for `predict`: there is one way here."""
+        return None
 
     def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
         """Write the outputs of rows `x` to `out`."""
