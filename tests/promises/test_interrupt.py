@@ -197,6 +197,37 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
     assert not other.is_alive()
 
 
+@pytest.mark.repeats(3, 20)
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("method", ["predict", "evaluate"])
+@pytest.mark.parametrize("size", ["tiny", "wide"])
+def test_sigint_ends_a_long_look_at_the_network(seconds, method, size, n_threads, repeats):
+    inputs, *_, outputs = SIZES[size][0]
+    rows = 20_000_000 if size == "tiny" else 200_000
+    net = make(fastbp.Network, SIZES[size][0], n_threads=n_threads)
+    x, y = np.broadcast_to(np.float32(0.5), (rows, inputs)), np.zeros((rows, outputs), np.float32)
+    look = functools.partial(net._engine.predict, x, y, n_threads)
+    if method == "evaluate":
+        look = functools.partial(net._engine.evaluate, Rows(x, y), (), n_threads)
+    rng = random.Random(f"{method} {size} {n_threads}")
+    waits = [interrupted(look, rng.uniform(0.05, 0.3)) for _ in range(repeats)]
+    net.step()
+    assert sorted(waits)[-2] < seconds
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_prediction_with_pauses_is_that_of_its_parts(core, size, n_threads):
+    sizes = SIZES[size][0]
+    net = make(fastbp.Network, sizes, n_threads=n_threads)
+    rows = {"tiny": 3_000_000, "medium": 300_000, "wide": 10_000}[size]
+    x = np.resize(np.random.default_rng(0).random(7919, np.float32), (rows, sizes[0]))
+    predicted = net.predict(x)
+    for start in range(0, rows, rows // 7):
+        part = slice(start, start + rows // 7)
+        assert np.array_equal(net.predict(x[part]), predicted[part])
+
+
 @pytest.mark.repeats(400, 5000)
 @pytest.mark.parametrize("method", ["predict", "evaluate", "__call__"])
 def test_an_interrupt_leaves_no_network_taken_by_who_read_it(Network, method, repeats):

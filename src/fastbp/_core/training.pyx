@@ -85,6 +85,7 @@ cdef double FLOPS_PER_THREAD = 400e3
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 cdef double SECONDS_BETWEEN_VISITS = 0.05
+cdef double FLOPS_OF_FIRST_VISIT = 200e6
 # More than any machine has use for: asking for a million threads must not exhaust the system.
 cdef int MOST_THREADS = 1024
 
@@ -142,13 +143,25 @@ cdef void run_member(Team *team, Pass run, int rank, int size) noexcept nogil:
     fbp_flush_end(mode)
 
 
-cdef void evaluate_member(Team *team, Pass run, Score *score, int rank, int size) noexcept nogil:
+cdef struct Evaluation:
+    Score score
+    size_t start               # of the rows that are still to come
+    double pause_at
+    bint pauses
+
+
+cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int size) noexcept nogil:
+    """Evaluate until a pause is due or all rows are done."""
     cdef uint64_t mode = fbp_flush_begin()
     cdef Worker worker = Worker(team, rank, size)
-    cdef size_t start = 0
+    cdef size_t start = e.start
     while start < run.data.n:
-        start = evaluate_chunk(&worker, &run, start, score)
+        start = evaluate_chunk(&worker, &run, start, &e.score)
+        if rank == 0:
+            e.start, e.pauses = start, fbp_clock() >= e.pause_at
         sync(&worker)
+        if e.pauses:
+            break
     fbp_flush_end(mode)
 
 
@@ -167,12 +180,12 @@ cdef void run_team(Team *team, Pass *run, int n_threads) noexcept nogil:
             run_member(team, run[0], fbp_team_rank(), fbp_team_size())
 
 
-cdef void evaluate_team(Team *team, Pass *run, Score *score, int n_threads) noexcept nogil:
+cdef void evaluate_team(Team *team, Pass *run, Evaluation *e, int n_threads) noexcept nogil:
     if n_threads == 1:
-        evaluate_member(team, run[0], score, 0, 1)
+        evaluate_member(team, run[0], e, 0, 1)
     else:
         with parallel(num_threads=n_threads):
-            evaluate_member(team, run[0], score, fbp_team_rank(), fbp_team_size())
+            evaluate_member(team, run[0], e, fbp_team_rank(), fbp_team_size())
 
 
 cdef void train_team(Training *t, int n_threads) noexcept nogil:
@@ -208,10 +221,19 @@ cdef class Engine(EngineState):
         cdef Data data = native_inputs(x)
         cdef Pass run = self.new_pass(&data)
         cdef int threads = self.team_size(n_threads, data.n, 1)
+        cdef size_t rows = self.rows_of_first_visit(threads)
+        cdef double began
         run.outputs = address(out)
         self.place_team(&team, workspace, threads, 0, False, 0)
-        with nogil:
-            run_team(&team, &run, threads)
+        while run.start < data.n:
+            run.rows, began = min(rows, data.n - run.start), fbp_clock()
+            with nogil:
+                run_team(&team, &run, threads)
+            PyErr_CheckSignals()
+            run.start += run.rows
+            run.outputs += run.rows * self.native.sizes[self.native.output] * self.native.itemsize
+            if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
+                rows *= 2
         self.workspaces.append(workspace)
 
     def call(self, x, out, changing):
@@ -241,16 +263,19 @@ cdef class Engine(EngineState):
         cdef Team team
         cdef Data native = native_data(data, self.native)
         cdef Pass run = self.new_pass(&native)
-        cdef Score score
+        cdef Evaluation e
         cdef int threads = self.team_size(n_threads, min(native.n, FBP_CHUNK), 1)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
         self.ask_for_loss(&run, &team, metrics)
-        memset(&score, 0, sizeof(Score))
-        with nogil:
-            evaluate_team(&team, &run, &score, threads)
+        memset(&e, 0, sizeof(Evaluation))
+        while e.start < native.n:
+            e.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
+            with nogil:
+                evaluate_team(&team, &run, &e, threads)
+            PyErr_CheckSignals()
         self.workspaces.append(workspace)
         check_fault(team.fault, self.plan.dtype)
-        return results(metrics, mean_loss(self.native, score), score.right / <double>native.n)
+        return results(metrics, mean_loss(self.native, e.score), e.score.right / <double>native.n)
 
     def forward(self, x, training, n_threads):
         cdef Data data = native_inputs(x)
@@ -396,6 +421,11 @@ cdef class Engine(EngineState):
             run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
         fbp_flush_end(mode)
         return finite
+
+    cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
+        """Rows of a prediction that are done in some milliseconds, at least a block a thread."""
+        cdef double work = self.program.flops_forward + 10.0 * <double>self.native.row_elements
+        return max(threads * self.native.row_block, <size_t>(FLOPS_OF_FIRST_VISIT / work))
 
     cdef int team_size(self, object n_threads, size_t rows, double passes) except -1:
         """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
