@@ -10,27 +10,26 @@
 #define real_fma fma
 #endif
 
-/* v with the lanes from n on set to 0. */
-INLINE vec first_lanes(vec v, size_t n)
+/* The first halvings, lanes[l] += lanes[l + half] for half = ROW_LANES / 2, ..., LANES. v_sum_lanes
+ * does the others, and best for many rows after each other: it has little work and much latency. */
+INLINE vec sum_of_vectors(vec sum[ROW_VECTORS])
 {
-    real part[LANES] = {0};
-    v_store_part(part, v, n);
-    return v_load(part);
+    for (int half = ROW_VECTORS / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) sum[j] = v_add(sum[j], sum[j + half]);
+    return sum[0];
 }
 
-/* lanes[l] += lanes[l + half] for half = ROW_LANES / 2, ..., 1; the sum is lanes[0]. */
-INLINE real lanes_sum(real lanes[ROW_LANES])
+/* sum = f(sum, a, b) over a row, element o in lane o % ROW_LANES; f leaves sum where a = b = 0. */
+INLINE vec row_sum(vec (*f)(vec sum, vec a, vec b), size_t n, const real *a, const real *b)
 {
-    for (int half = ROW_LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) lanes[l] = lanes[l] + lanes[l + half];
-    return lanes[0];
-}
-
-INLINE real vectors_sum(const vec sum[ROW_VECTORS])
-{
-    real lanes[ROW_LANES];
-    for (int j = 0; j < ROW_VECTORS; j++) v_store(lanes + j * LANES, sum[j]);
-    return lanes_sum(lanes);
+    vec sum[ROW_VECTORS];
+    for (int j = 0; j < ROW_VECTORS; j++) sum[j] = v_set(0);
+    for (size_t o = 0; o < n; o += ROW_LANES)
+        for (int j = 0; j < ROW_VECTORS && o + (size_t)j * LANES < n; j++) {
+            size_t at = o + (size_t)j * LANES;
+            sum[j] = f(sum[j], v_load_part(a + at, n - at), v_load_part(b + at, n - at));
+        }
+    return sum_of_vectors(sum);
 }
 
 /* The same tree over eight float64 sums. */

@@ -30,12 +30,16 @@ INLINE void error_loss(loss_term term, loss_slope slope, double parameter, doubl
 {
     for (size_t b = 0; b < rows; b++, t += n, y += n) {
         double lanes[8] = {0};
-        for (size_t o = 0; o < n; o++) lanes[o % 8] = lanes[o % 8] + term(y[o] - t[o], parameter);
+        size_t o = 0;
+        for (; o + 8 <= n; o += 8)
+            for (size_t l = 0; l < 8; l++)
+                lanes[l] = lanes[l] + term(y[o + l] - t[o + l], parameter);
+        for (size_t l = 0; o < n; o++, l++) lanes[l] = lanes[l] + term(y[o] - t[o], parameter);
         row_loss[b] = double_lanes_sum(lanes) * divisor;
         if (!delta) continue;
         real factor = row_scale[b] * (real)divisor;
-        for (size_t o = 0; o < n; o++, delta++)
-            *delta = slope(y[o] - t[o], (real)parameter) * factor;
+        for (o = 0; o < n; o++) delta[o] = slope(y[o] - t[o], (real)parameter) * factor;
+        delta += n;
     }
 }
 
@@ -80,43 +84,48 @@ static double distribution_loss(size_t n, const real *z, const real *t, const in
     return double_lanes_sum(lanes);
 }
 
-INLINE vec excess_of(vec p, vec t, vec c) { return v_fma(p, c, v_neg(t)); }
+INLINE vec plus_first(vec sum, vec a, vec b) { return (void)b, v_add(sum, a); }
 
-/* p becomes delta = row_scale (p sum t - t). */
-static void distribution_delta(size_t n, const real *t, const int32_t *label, real row_scale,
-                               real *p)
+/* e becomes delta = row_scale (p sum t - t), p = e / sum; y becomes p if `fused`. */
+INLINE void distribution_delta(bool fused, size_t n, const real *t, const int32_t *label, real sum,
+                               real row_scale, real *y, real *e)
 {
-    if (label) {
-        p[*label] = p[*label] - 1;
-    } else {
-        real lanes[ROW_LANES] = {0};
-        for (size_t o = 0; o < n; o++) lanes[o % ROW_LANES] = lanes[o % ROW_LANES] + t[o];
-        map_constant(excess_of, n, p, t, lanes_sum(lanes), p);
+    const real total = label ? 1 : v_sum_lanes(row_sum(plus_first, n, t, t));
+    const real at_label = label ? (e[*label] / sum - 1) * row_scale : 0;
+    for (size_t o = 0; o < n; o += LANES) {
+        size_t rest = n - o;
+        vec p = v_div(v_load_part(e + o, rest), v_set(sum)), excess = p;
+        if (!label) excess = v_fma(p, v_set(total), v_neg(v_load_part(t + o, rest)));
+        if (fused) v_store_part(y + o, p, rest);
+        v_store_part(e + o, v_mul(excess, v_set(row_scale)), rest);
     }
-    map_constant(scaled, n, p, p, row_scale, p);
+    if (label) e[*label] = at_label;
 }
 
-/* Categorical cross-entropy from z, with targets t or labels. p is left in delta for a moment where
- * z must stay. */
-static void categorical_crossentropy(bool fused, size_t rows, size_t n, const real *t,
+INLINE vec log_of(vec x, vec b, vec c) { return (void)b, (void)c, m_log(x); }
+
+/* Categorical cross-entropy from z, with targets t or labels. delta holds exp(z - max) for a
+ * moment. */
+INLINE void categorical_crossentropy(bool fused, size_t rows, size_t n, const real *t,
                                      const int32_t *labels, const real *row_scale, real *y,
                                      real *delta, double *row_loss)
 {
-    for (size_t b = 0; b < rows; b++, y += n) {
-        const int32_t *label = labels ? labels + b : NULL;
-        const real *t_o = labels ? NULL : t + b * n;
-        real most = row_max(n, y), log_sum[LANES];
-        real *p = delta ? delta + b * n : NULL;
-        real sum = row_exp(n, y, most, p);
-        v_store(log_sum, m_log(v_set(sum)));
-        row_loss[b] = distribution_loss(n, y, t_o, label, (double)most + (double)log_sum[0]);
-        if (p) {
-            map_constant(quotient_of, n, p, p, sum, p);
-            if (fused) memcpy(y, p, n * sizeof(real));
-            distribution_delta(n, t_o, label, row_scale[b], p);
-        } else if (fused) {
-            softmax(1, n, y, y);
+    real most[BLOCK_ROWS], sum[BLOCK_ROWS], log_sum[BLOCK_ROWS];
+    for (size_t first = 0, block; first < rows; first += block) {
+        block = rows - first < BLOCK_ROWS ? rows - first : BLOCK_ROWS;
+        block_exp(block, n, y + first * n, most, sum, delta ? delta + first * n : NULL);
+        map_constant(log_of, block, sum, sum, 0, log_sum);
+        for (size_t i = 0; i < block; i++) {
+            const size_t b = first + i;
+            const int32_t *label = labels ? labels + b : NULL;
+            const real *t_o = labels ? NULL : t + b * n;
+            const double log_total = (double)most[i] + (double)log_sum[i];
+            row_loss[b] = distribution_loss(n, y + b * n, t_o, label, log_total);
+            if (delta)
+                distribution_delta(fused, n, t_o, label, sum[i], row_scale[b], y + b * n,
+                                   delta + b * n);
         }
+        if (fused && !delta) softmax(block, n, y + first * n, y + first * n);
     }
 }
 

@@ -49,11 +49,21 @@ static void multiply(size_t n, const void *a, const void *b, void *out)
     map(product_of, n, a, b, b, out);
 }
 
-/* x - x is 0 for finite x and NaN otherwise. */
+/* x - x is 0 for finite x and NaN otherwise; once NaN, a sum remains so. */
 static bool all_finite(size_t n, const void *x)
 {
     const real *element = x;
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) finite &= element[i] - element[i] == 0;
-    return finite;
+    vec sum[4];
+    size_t i = 0;
+    for (int j = 0; j < 4; j++) sum[j] = v_set(0);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int j = 0; j < 4; j++) {
+            vec x_i = v_load(element + i + j * LANES);
+            sum[j] = v_add(sum[j], v_sub(x_i, x_i));
+        }
+    for (; i < n; i += LANES) {
+        vec x_i = v_load_part(element + i, n - i);
+        sum[0] = v_add(sum[0], v_sub(x_i, x_i));
+    }
+    return v_sum_lanes(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))) == 0;
 }

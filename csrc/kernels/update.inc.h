@@ -1,23 +1,59 @@
 /* Optimizer steps over a span. fastbp/optimizers.py has the formulas, update.pyx the constants. */
 
+/* Each rule is a step on at most LANES elements; c are its constants, in vectors. */
+typedef void (*rule)(const vec *c, size_t n, const real *g, real *p, real *s0, real *s1);
+
+INLINE void update(rule step, const vec *c, size_t n, const real *g, real *p, real *s0, real *s1)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) step(c, LANES, g + i, p + i, s0 + i, s1 + i);
+    if (i < n) step(c, n - i, g + i, p + i, s0 + i, s1 + i);
+}
+
+/* c: -rate, momentum */
+INLINE void plain_step(const vec *c, size_t n, const real *g, real *p, real *v, real *unused)
+{
+    (void)v, (void)unused;
+    v_store_part(p, v_fma(c[0], v_load_part(g, n), v_load_part(p, n)), n);
+}
+
+INLINE vec velocity_step(const vec *c, size_t n, vec step, real *v)
+{
+    vec v_i = v_fma(c[1], v_load_part(v, n), step);
+    v_store_part(v, v_i, n);
+    return v_i;
+}
+
+INLINE void momentum_step(const vec *c, size_t n, const real *g, real *p, real *v, real *unused)
+{
+    (void)unused;
+    vec v_i = velocity_step(c, n, v_mul(c[0], v_load_part(g, n)), v);
+    v_store_part(p, v_add(v_load_part(p, n), v_i), n);
+}
+
+INLINE void nesterov_step(const vec *c, size_t n, const real *g, real *p, real *v, real *unused)
+{
+    (void)unused;
+    vec step = v_mul(c[0], v_load_part(g, n));
+    vec v_i = velocity_step(c, n, step, v);
+    v_store_part(p, v_add(v_load_part(p, n), v_fma(c[1], v_i, step)), n);
+}
+
+/* constants: rate, momentum, whether Nesterov's */
 static void sgd(const double *constants, size_t n, const void *gradient, void *parameters,
                 void *velocity, void *unused)
 {
-    const real rate = (real)constants[0], momentum = (real)constants[1];
-    const bool nesterov = constants[2] != 0;
-    const real *g = gradient;
-    real *p = parameters, *v = velocity;
-    (void)unused;
-    if (momentum == 0)
-        for (size_t i = 0; i < n; i++) p[i] = real_fma(-rate, g[i], p[i]);
+    const vec c[2] = {v_set(-(real)constants[0]), v_set((real)constants[1])};
+    if (constants[1] == 0)
+        update(plain_step, c, n, gradient, parameters, parameters, parameters);
+    else if (constants[2] == 0)
+        update(momentum_step, c, n, gradient, parameters, velocity, velocity);
     else
-        for (size_t i = 0; i < n; i++) {
-            v[i] = real_fma(momentum, v[i], -rate * g[i]);
-            p[i] = p[i] + (nesterov ? real_fma(momentum, v[i], -rate * g[i]) : v[i]);
-        }
+        update(nesterov_step, c, n, gradient, parameters, velocity, velocity);
+    (void)unused;
 }
 
-INLINE void adam_at(const vec c[7], const real *g, real *p, real *m, real *v, size_t n)
+INLINE void adam_step(const vec *c, size_t n, const real *g, real *p, real *m, real *v)
 {
     vec g_i = v_load_part(g, n);
     vec m_i = v_fma(c[2], v_load_part(m, n), v_mul(c[3], g_i));
@@ -33,11 +69,7 @@ INLINE void adam_at(const vec c[7], const real *g, real *p, real *m, real *v, si
 static void adam(const double *constants, size_t n, const void *gradient, void *parameters,
                  void *first, void *second)
 {
-    const real *g = gradient;
-    real *p = parameters, *m = first, *v = second;
     vec c[7];
-    size_t i = 0;
     for (int j = 0; j < 7; j++) c[j] = v_set((real)constants[j]);
-    for (; i + LANES <= n; i += LANES) adam_at(c, g + i, p + i, m + i, v + i, LANES);
-    if (i < n) adam_at(c, g + i, p + i, m + i, v + i, n - i);
+    update(adam_step, c, n, gradient, parameters, first, second);
 }

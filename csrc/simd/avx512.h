@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-#include "real.h"
+#include "x86.h"
 
 #define LANES ((int)(64 / sizeof(real)))
 
@@ -21,6 +21,8 @@ typedef __mmask16 mask;
 #define AS_BITS(a)    _mm512_castps_si512(a)
 #define AS_REALS(a)   _mm512_castsi512_ps(a)
 #define SET_BITS(x)   _mm512_set1_epi32((int)(x))
+#define PART(a, i)    _mm512_extractf32x4_ps(a, i)
+#define QUARTER(name) _mm_##name##_ps
 #else
 typedef __m512d vec;
 typedef __mmask8 mask;
@@ -30,6 +32,8 @@ typedef __mmask8 mask;
 #define AS_BITS(a)    _mm512_castpd_si512(a)
 #define AS_REALS(a)   _mm512_castsi512_pd(a)
 #define SET_BITS(x)   _mm512_set1_epi64((long long)(x))
+#define PART(a, i)    _mm_castps_pd(_mm512_extractf32x4_ps(_mm512_castpd_ps(a), i))
+#define QUARTER(name) _mm_##name##_pd
 #endif
 /* Two quarters of a, then two of b. */
 #define QUARTERS(a, b, which) AS_REALS(_mm512_shuffle_i32x4(AS_BITS(a), AS_BITS(b), which))
@@ -37,12 +41,12 @@ typedef __mmask8 mask;
 
 /* --- memory --- */
 
-static inline mask first(size_t n) { return (mask)((1u << n) - 1); } /* n < LANES */
+static inline mask v_lanes(size_t n) { return (mask)((1u << n) - 1); }
 static inline vec v_set(real x) { return OP(set1)(x); }
 static inline vec v_load(const real *x) { return OP(loadu)(x); }
 static inline vec v_load_part(const real *x, size_t n)
 {
-    return n >= (size_t)LANES ? v_load(x) : OP(maskz_loadu)(first(n), x);
+    return n >= (size_t)LANES ? v_load(x) : OP(maskz_loadu)(v_lanes(n), x);
 }
 static inline void v_store(real *x, vec a) { OP(storeu)(x, a); }
 static inline void v_store_part(real *x, vec a, size_t n)
@@ -50,7 +54,7 @@ static inline void v_store_part(real *x, vec a, size_t n)
     if (n >= (size_t)LANES)
         v_store(x, a);
     else
-        OP(mask_storeu)(x, first(n), a);
+        OP(mask_storeu)(x, v_lanes(n), a);
 }
 
 /* Within quarters of vectors first, then the quarters change places. */
@@ -117,6 +121,13 @@ static inline mask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }
 static inline mask v_eq(vec a, vec b) { return COMPARE(a, b, _CMP_EQ_OQ); }
 static inline mask v_and(mask a, mask b) { return (mask)(a & b); }
 static inline vec v_select(mask m, vec a, vec b) { return OP(mask_blend)(m, b, a); }
+
+/* --- over lanes --- */
+
+#define HALVES(name, a)                                                                            \
+    QUARTER(name)(QUARTER(name)(PART(a, 0), PART(a, 2)), QUARTER(name)(PART(a, 1), PART(a, 3)))
+static inline real v_sum_lanes(vec a) { return add_of_quarter(HALVES(add, a)); }
+static inline real v_max_lanes(vec a) { return max_of_quarter(HALVES(max, a)); }
 
 /* --- the format of numbers --- */
 

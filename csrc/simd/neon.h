@@ -42,6 +42,7 @@ static inline vec v_set(real x) { return SET(dup)(x); }
 static inline vec v_load(const real *x) { return OP(ld1)(x); }
 static inline vec v_load_part(const real *x, size_t n)
 {
+    if (n >= (size_t)LANES) return v_load(x);
     real part[LANES] = {0};
     for (size_t i = 0; i < n; i++) part[i] = x[i];
     return v_load(part);
@@ -50,6 +51,10 @@ static inline void v_store(real *x, vec a) { OP(st1)(x, a); }
 static inline void v_store_part(real *x, vec a, size_t n)
 {
     real part[LANES];
+    if (n >= (size_t)LANES) {
+        v_store(x, a);
+        return;
+    }
     v_store(part, a);
     for (size_t i = 0; i < n; i++) x[i] = part[i];
 }
@@ -93,11 +98,34 @@ static inline mask v_ge(vec a, vec b) { return OP(cge)(a, b); }
 static inline mask v_lt(vec a, vec b) { return OP(clt)(a, b); }
 static inline mask v_eq(vec a, vec b) { return OP(ceq)(a, b); }
 static inline mask v_and(mask a, mask b) { return BITS_OP (and)(a, b); }
+static inline mask v_lanes(size_t n)
+{
+    static const word numbers[] = {0, 1, 2, 3};
+    return BITS_OP(clt)(BITS_OP(ld1)(numbers), SET_BITS((word)n));
+}
 static inline vec v_select(mask m, vec a, vec b) { return OP(bsl)(m, a, b); }
 
 /* Not vmax and vmin, which give NaN for either operand and -0 < +0. */
 static inline vec v_max(vec a, vec b) { return v_select(v_gt(a, b), a, b); }
 static inline vec v_min(vec a, vec b) { return v_select(v_lt(a, b), a, b); }
+
+/* --- over lanes --- */
+
+#if FBP_REAL_BITS == 32
+#define HALVED(name, a) name(a, vextq_f32(a, a, 2))
+#else
+#define HALVED(name, a) (a)
+#endif
+static inline real v_sum_lanes(vec a)
+{
+    a = HALVED(v_add, a);
+    return v_add(a, OP(ext)(a, a, 1))[0];
+}
+static inline real v_max_lanes(vec a)
+{
+    a = HALVED(v_max, a);
+    return v_max(a, OP(ext)(a, a, 1))[0];
+}
 
 /* --- the format of numbers --- */
 

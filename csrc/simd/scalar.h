@@ -13,7 +13,8 @@
 typedef real vec;
 typedef int mask; /* 1 where true, else 0 */
 
-/* --- memory; v_*_part touches the first n lanes only, n <= LANES, and loads 0 in the others --- */
+/* --- memory; v_*_part touches the first n lanes only, if n < LANES, and loads 0 in the others ---
+ */
 
 static inline vec v_set(real x) { return x; }
 static inline vec v_load(const real *x) { return *x; }
@@ -63,7 +64,13 @@ static inline mask v_ge(vec a, vec b) { return a >= b; }
 static inline mask v_lt(vec a, vec b) { return a < b; }
 static inline mask v_eq(vec a, vec b) { return a == b; }
 static inline mask v_and(mask a, mask b) { return a & b; }
+static inline mask v_lanes(size_t n) { return n > 0; } /* the first n lanes, n <= LANES */
 static inline vec v_select(mask m, vec a, vec b) { return m ? a : b; } /* a where m, else b */
+
+/* --- over lanes, by halves: lane l takes lane l + LANES / 2, then l + LANES / 4, ..., l + 1 --- */
+
+static inline real v_sum_lanes(vec a) { return a; }
+static inline real v_max_lanes(vec a) { return a; }
 
 /* --- the format of numbers --- */
 
