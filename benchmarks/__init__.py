@@ -1,6 +1,8 @@
-"""Speed of fastbp: pytest-benchmark suites, and `compare`, the contest with other libraries.
+"""Speed of fastbp, measured from the root of the repository.
 
 ``pytest benchmarks`` times fastbp alone, on both engines: products and kernels, one step, one
-epoch, prediction. ``python -m benchmarks.compare`` times whole workloads beside other libraries.
-Both from the root of the repository.
+epoch, prediction. ``python -m benchmarks.compare`` is `fastbp bench` with the targets of the
+project and what else is claimed, ``benchmarks.threads`` the grid of threads, ``benchmarks.scaling``
+time against batch, width and depth, ``benchmarks.limits`` what the machine can do at most; and
+``benchmarks.results`` writes their files into RESULTS.md and the README.
 """

@@ -1,4 +1,4 @@
-"""One step and one epoch of the trainings of `fastbp.bench.workloads`.
+"""One step and one epoch of the trainings of `fastbp.bench.rows`.
 
 Without W7, and without what takes the reference minutes: `compare` has them.
 """
@@ -10,14 +10,15 @@ from dataclasses import replace
 import pytest
 
 from fastbp.bench import networks
-from fastbp.bench.workloads import WORKLOADS, training_data
+from fastbp.bench.data import training_data
+from fastbp.bench.rows import ROWS
 
 LARGEST = 4_096  # rows of an epoch
 
 
 @pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4a", "W4b", "W5", "W6"])
 def test_one_step(benchmark, Network, name):
-    workload = replace(WORKLOADS[name], rows=WORKLOADS[name].batch_size)
+    workload = replace(ROWS[name], rows=ROWS[name].batch_size)
     x, y = training_data(workload)
     net = networks.build(Network, workload, None)
     benchmark(net.train_on_batch, x, y)
@@ -25,7 +26,7 @@ def test_one_step(benchmark, Network, name):
 
 @pytest.mark.parametrize("name", ["W3", "W4a", "W4b"])
 def test_one_epoch(benchmark, Network, name):
-    workload = replace(WORKLOADS[name], rows=min(WORKLOADS[name].rows, LARGEST), epochs=1)
+    workload = replace(ROWS[name], rows=min(ROWS[name].rows, LARGEST), epochs=1)
     x, y = training_data(workload)
     run, _ = networks.train(Network, workload, x, y, None)
     benchmark(run)
@@ -33,7 +34,7 @@ def test_one_epoch(benchmark, Network, name):
 
 @pytest.mark.parametrize("name", ["W1", "W2"])
 def test_a_thousand_epochs(benchmark, Network, name):
-    workload = replace(WORKLOADS[name], epochs=1_000)
+    workload = replace(ROWS[name], epochs=1_000)
     x, y = training_data(workload)
     run, _ = networks.train(Network, workload, x, y, None)
     benchmark(run)

@@ -28,7 +28,8 @@ FLOORS = (
 # Forwards from a method to a room above, imported when called.
 LAZY = {("history", "plotting")}
 # What the top floor may use: public modules.
-PUBLIC = {"__init__", "reference", "datasets", "plotting", "random", *FLOORS[0].split()}
+PUBLIC = {"__init__", "reference", "datasets", "plotting", "progress", "random"}
+PUBLIC |= {*FLOORS[0].split()}
 
 
 def floor(module):

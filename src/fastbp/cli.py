@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 import fastbp
+from fastbp.bench import command as bench
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastbp", description="Trains neural networks on the CPU. Without a command: demo."
     )
     parser.set_defaults(run=None)
-    commands = parser.add_subparsers(title="commands", metavar="{demo,info}")
+    commands = parser.add_subparsers(title="commands", metavar="{demo,info,bench}")
     demo = commands.add_parser("demo", help="learn to read handwritten digits, and check it")
     demo.add_argument(
         "--seed", type=_seed, default=0, help="of the split and the initial values (default: 0)"
@@ -40,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     info = commands.add_parser("info", help="show version, instruction sets, threads and build")
     info.set_defaults(run=_info)
+    race = commands.add_parser("bench", help="time it beside the other libraries installed here")
+    bench.add_arguments(race)
+    race.set_defaults(run=bench.run)
     return parser
 
 

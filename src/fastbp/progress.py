@@ -1,4 +1,4 @@
-"""The progress display of a fit: one line, rewritten in place."""
+"""The progress of a fit or another long piece of work: one line, rewritten in place."""
 
 from __future__ import annotations
 
@@ -13,11 +13,73 @@ from fastbp.engine import Progress, Record
 SECONDS_BETWEEN_LINES = 1.0
 
 
+class StatusLine:
+    """One line that says how far some work is.
+
+    On a terminal or in a notebook it is rewritten in place; elsewhere a new one is written now and
+    then.
+
+    Parameters
+    ----------
+    stream : text file, default sys.stderr
+        Where it is written.
+    seconds_between_lines : float, default 1.0
+        How often at most a new one comes where it can't be rewritten.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, seconds_between_lines: float = SECONDS_BETWEEN_LINES
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._rewrites = is_watched(self._stream)
+        self._pause = seconds_between_lines
+        self._began = time.monotonic()
+        self._line_at = self._began
+        self._width = 0
+
+    def is_due(self) -> bool:
+        """Whether it is time to write; if so, the pause until the next one begins."""
+        now = time.monotonic()
+        if not self._rewrites and now - self._line_at < self._pause:
+            return False
+        self._line_at = now
+        return True
+
+    def left(self, done: float) -> str:
+        """Return the time left when the share `done` of the work is; nothing at the start."""
+        seconds = (time.monotonic() - self._began) * (1 - done) / done if done else None
+        return "" if seconds is None else f"{duration(seconds)} left"
+
+    def taken(self) -> str:
+        """Return the time since the beginning."""
+        return duration(time.monotonic() - self._began)
+
+    def write(self, line: str) -> None:
+        """Write the line, over the last one where that can be done."""
+        if not self._rewrites:
+            print(line, file=self._stream, flush=True)
+            return
+        line = line[: _columns(self._stream) - 1]  # one that wraps can't be rewritten
+        # Blanks wipe what a longer line left; notebooks know no escape code for it.
+        print("\r" + line.ljust(self._width), end="", file=self._stream, flush=True)
+        self._width = len(line)
+
+    def wipe(self) -> None:
+        """Make room for what others print."""
+        if self._rewrites and self._width:
+            print("\r" + " " * self._width + "\r", end="", file=self._stream, flush=True)
+            self._width = 0
+
+    def end(self) -> None:
+        """Leave the line as it stands, and go to the next."""
+        if self._rewrites:
+            print(file=self._stream, flush=True)
+
+
 class ProgressDisplay:
     """Shows how far a fit is: epoch, loss, metrics and the time left.
 
-    An object to be called with each `Progress`, and closed with the `Record` of the whole fit. On a
-    terminal or in a notebook it rewrites one line; elsewhere it writes a new line now and then.
+    An object to be called with each `Progress`, and closed with the `Record` of the whole fit.
 
     Parameters
     ----------
@@ -29,42 +91,24 @@ class ProgressDisplay:
 
     def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
         self._epochs = epochs
-        self._stream = sys.stderr if stream is None else stream
-        self._rewrites = is_watched(self._stream)
-        self._began = time.monotonic()
-        self._line_at = self._began
-        self._width = 0
+        self._line = StatusLine(stream)
 
     def __call__(self, progress: Progress) -> None:
         """Show where the fit is."""
-        now = time.monotonic()
-        if not self._rewrites and now - self._line_at < SECONDS_BETWEEN_LINES:
+        if not self._line.is_due():
             return
-        self._line_at = now
         done = (progress.epoch + progress.batch / progress.batches) / self._epochs
         running = min(progress.epoch + 1, self._epochs)
-        figures = {"loss": progress.loss, **progress.metrics}
-        seconds = (now - self._began) * (1 - done) / done if done else None
-        left = "" if seconds is None else f"{duration(seconds)} left"
-        line = f"epoch {running}/{self._epochs}  {done:4.0%}  {_figures(figures)}  {left}"
-        # A line that wraps can't be rewritten.
-        self._write(line[: _columns(self._stream) - 1] if self._rewrites else line)
+        figures = _figures({"loss": progress.loss, **progress.metrics})
+        left = self._line.left(done)
+        self._line.write(f"epoch {running}/{self._epochs}  {done:4.0%}  {figures}  {left}")
 
     def close(self, record: Record) -> None:
         """Write the last line: epochs completed, their last figures and the time taken."""
         last = {name: curve[-1] for name, curve in record.curves.items() if curve}
-        took = duration(time.monotonic() - self._began)
-        self._write(f"epoch {record.epochs}/{self._epochs}  {_figures(last)}  {took}")
-        if self._rewrites:
-            print(file=self._stream, flush=True)
-
-    def _write(self, line: str) -> None:
-        if not self._rewrites:
-            print(line, file=self._stream, flush=True)
-            return
-        # Blanks wipe what a longer line left; notebooks know no escape code for it.
-        print("\r" + line.ljust(self._width), end="", file=self._stream, flush=True)
-        self._width = len(line)
+        took = self._line.taken()
+        self._line.write(f"epoch {record.epochs}/{self._epochs}  {_figures(last)}  {took}")
+        self._line.end()
 
 
 def wanted(verbose: Any) -> bool:

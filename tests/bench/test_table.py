@@ -4,12 +4,13 @@ from dataclasses import replace
 import pytest
 
 from fastbp.bench.contest import Entry
-from fastbp.bench.table import Row, aligned, cell, duration, notes, table
-from fastbp.bench.workloads import WORKLOADS, Target
+from fastbp.bench.record import Record, Row, load, missing, programs, versions
+from fastbp.bench.rows import ROWS
+from fastbp.bench.table import Table, cell, duration, notes
 
 
-def row(*entries, targets=()):
-    return Row(replace(WORKLOADS["W3"], targets=targets), entries)
+def row(*entries):
+    return Row(ROWS["W3"], list(entries))
 
 
 def timed(program, threads, *seconds):
@@ -45,36 +46,19 @@ def test_a_cell_shows_the_time_where_fastbp_has_none():
     assert cell(row(replace(FAILED, program="fastbp"), *JAX), "jax") == "6 us t2"
 
 
-@pytest.mark.parametrize(
-    ("entries", "targets", "verdict"),
-    [
-        ((OWN, *JAX), (Target("jax", 3),), "met"),
-        ((OWN, *JAX), (Target("jax", 3.1),), "not met: 3.1 x jax"),
-        ((OWN, *JAX, TORCH), (Target("fastest", 4),), "not met: 4 x fastest"),
-        ((OWN, *JAX, TORCH, UNABLE), (Target("fastest", 3),), "met"),
-        ((OWN, *JAX, MISSING), (Target("jax", 3),), "not met: keras missing"),
-        ((OWN, *JAX, FAILED), (Target("jax", 3),), "not met: numba failed"),
-        ((OWN, *JAX), (Target("torch", 1),), "not met: torch not run"),
-        ((OWN,), (Target("fastest", 1),), "not met: 1 x fastest"),
-        (
-            (Entry("fastbp", None, "failed"), *JAX),
-            (Target("jax", 1),),
-            "not met: fastbp failed, 1 x jax",
-        ),
-    ],
-)
-def test_a_row_is_met_only_with_every_peer_present_and_every_target_reached(
-    entries, targets, verdict
-):
-    assert row(*entries, targets=targets).verdict() == verdict
+def test_the_table_has_a_line_for_each_row_and_a_column_for_each_peer():
+    whole = row(OWN, *JAX, UNABLE, FAILED)
+    text = Table([whole.workload], whole.peers)
+    header, line = text.header, text.line(whole)
+    assert header.split() == ["row", "fastbp", "per", "jax", "onnxruntime", "numba", "fastest"]
+    assert line.split() == ["W3", "2", "us", "step", "3", "t2", "-", "failed", "3"]
+    for word, figure in (("jax", "3 t2"), ("numba", "failed"), ("fastest", "3")):
+        assert line.rindex(figure) == header.index(word)
 
 
-def test_the_table_has_a_line_for_each_row_and_a_column_for_each_program():
-    lines = table([row(OWN, *JAX, MISSING, targets=(Target("jax", 2),))]).splitlines()
-    assert lines[0].split() == ["row", "fastbp", "per", "jax", "keras", "targets", "verdict"]
-    assert lines[1].split("  ")[0] == "W3"
-    assert lines[1].endswith("not met: keras missing")
-    assert lines[1].index("missing") == lines[0].index("keras")
+def test_the_table_shows_why_fastbp_has_no_time():
+    broken = row(replace(FAILED, program="fastbp"), *JAX)
+    assert Table([broken.workload], broken.peers).line(broken).split()[1] == "failed"
 
 
 def test_notes_say_what_a_row_is_and_why_a_peer_is_not_there():
@@ -82,10 +66,6 @@ def test_notes_say_what_a_row_is_and_why_a_peer_is_not_there():
     assert said[0].startswith("W3: 1,797 digits")
     assert "    jax t2: ready; 3 of 9 rounds" in said
     assert "    keras t1: missing; No module named 'keras'" in said
-
-
-def test_columns_are_as_wide_as_their_widest_cell():
-    assert aligned([["a", "b"], ["long", "c"]]) == "a     b\nlong  c"
 
 
 @pytest.mark.parametrize(
@@ -98,3 +78,18 @@ def test_durations_have_three_digits_and_a_unit(seconds, text):
 
 def test_an_entry_without_rounds_has_no_median():
     assert math.isnan(MISSING.median)
+
+
+def test_a_record_comes_back_from_its_file(tmp_path):
+    path = tmp_path / "run.json"
+    record = Record({"processor": "P"}, {"budget": 1}, [row(OWN, *JAX, MISSING)])
+    record.save(path)
+    assert load(path) == record
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_all_that_took_part_are_known_with_their_versions():
+    rows = [row(OWN, *JAX, MISSING), row(replace(TORCH, versions={"torch": "9"}))]
+    assert programs(rows) == ["fastbp", "jax", "keras", "torch"]
+    assert missing(rows) == ["keras"]
+    assert versions(rows) == {"torch": "9"}

@@ -6,17 +6,12 @@ import pytest
 
 from fastbp import reference
 from fastbp.bench import judge, networks
-from fastbp.bench.workloads import (
-    WORKLOADS,
-    Prediction,
-    Training,
-    initial_weights,
-    prediction_data,
-    training_data,
-)
+from fastbp.bench.data import image_files, images, initial_weights, prediction_data, training_data
+from fastbp.bench.rows import QUICK, ROWS
+from fastbp.bench.workloads import Prediction, Training
 
-TRAININGS = {name: w for name, w in WORKLOADS.items() if isinstance(w, Training)}
-PREDICTIONS = {name: w for name, w in WORKLOADS.items() if isinstance(w, Prediction)}
+TRAININGS = {name: w for name, w in ROWS.items() if isinstance(w, Training) and w.data != "images"}
+PREDICTIONS = {name: w for name, w in ROWS.items() if isinstance(w, Prediction)}
 WIDEST = 24  # units that are left of each layer in a small form
 
 
@@ -109,8 +104,9 @@ def test_digits_are_pixels_from_0_to_1():
 
 
 def test_units_of_a_run_are_what_its_time_is_divided_by():
-    units = {name: workload.units for name, workload in WORKLOADS.items()}
+    units = {name: workload.units for name, workload in ROWS.items()}
     assert units["W1"] == units["W2"] == units["W4a"] == 1
+    assert units["S"] == 20
     assert units["W3"] == 20 * 57  # 56 full batches and one of 5 rows
     assert (units["W5"], units["W6"], units["W7"]) == (16, 8, 4)
     assert (units["P1a"], units["P2a"]) == (1000, 1)
@@ -127,3 +123,52 @@ def test_agreement_is_relative_and_never_with_nan():
     assert judge.agree(1.005, 1, 0.01)
     assert not judge.agree(1.02, 1, 0.01)
     assert not judge.agree(math.nan, 1, 0.01)
+
+
+def test_a_short_form_has_a_fifth_of_the_units():
+    short = {name: workload.short() for name, workload in ROWS.items()}
+    assert short["W2"].units == ROWS["W2"].units / 5 == 0.2
+    assert short["W3"].units == ROWS["W3"].units / 5
+    assert short["P1a"].calls == 200
+    assert short["W7"] == ROWS["W7"]  # one epoch is the least
+    assert {*QUICK} <= {*ROWS}
+
+
+def test_operations_are_those_of_the_products_an_epoch_needs():
+    neuron, xor = TRAININGS["W1"], TRAININGS["W2"]
+    assert neuron.operations == 2 * 2 * 2  # forward and weight gradient
+    assert xor.operations == 2 * 4 * (6 + 6 + 2)  # and the deltas of the hidden layer
+    assert PREDICTIONS["P1b"].operations == 2 * (64 * 32 + 32 * 10)
+
+
+def idx(array):
+    code = {1: 8, 4: 12}[array.itemsize]
+    shape = np.array(array.shape, ">u4").tobytes()
+    return bytes([0, 0, code, array.ndim]) + shape + array.tobytes()
+
+
+def test_images_are_read_from_the_folder_that_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("FASTBP_BENCH_IMAGES", raising=False)
+    with pytest.raises(NotImplementedError, match="no folder"):
+        images("train")
+    monkeypatch.setenv("FASTBP_BENCH_IMAGES", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="expected one file each of train"):
+        images("train")
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) * 15
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(pixels))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.array([3, 4], np.uint8)))
+    x, y = images("train")
+    assert x.shape == (2, 9)
+    assert (x.dtype, x.max()) == (np.float32, 1)
+    assert list(y) == [3, 4]
+    assert len(image_files(tmp_path, "train")) == 2
+
+
+def test_rows_on_images_are_those_on_random_rows_but_for_the_data():
+    for name in ("M4a", "M4b", "M5"):
+        row, other = ROWS[name], ROWS[name.replace("M", "W")]
+        same = {"sizes", "optimizer", "batch_size", "dropout", "loss", "learning_rate", "unit"}
+        assert {field: getattr(row, field) for field in same} == {
+            field: getattr(other, field) for field in same
+        }
+        assert (row.data, row.rows) == ("images", 10_000)

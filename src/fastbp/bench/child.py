@@ -1,10 +1,13 @@
-"""One program on one workload, in a process of its own: prepare, then measure when told to.
+"""One program in a process of its own: it prepares and measures one row after the other.
 
 Run by path, so that subnormal numbers are flushed before NumPy starts its threads:
-``python child.py MODULE ROW THREADS FLUSH EXPECTED``, with EXPECTED the fall of the loss that the
-reduced workload must show. Says one JSON line when prepared, with the time of its first run; then,
-for every line on standard input, a number of seconds, one with the median time of a run; at the end
-of input one with the verdict on the work that was timed.
+``python child.py MODULE THREADS FLUSH``. Says one JSON line when the program is imported, then
+answers each JSON line of standard input with one:
+
+- ``["prepare", ROW, SHORT, EXPECTED]``, with EXPECTED the fall of the loss that the reduced
+  workload must show: whether it is prepared and run once, or why not;
+- ``["measure", SECONDS]``: the median time of a run, repeated for so long;
+- ``["finish"]``: the verdict on the work that was timed; then the row is forgotten.
 
 A program is a module with
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -65,12 +69,11 @@ def measure(run: Callable[[], Any], seconds: float) -> float:
 
 
 def prepare(
-    program: Any, name: str, threads: int | None, expected: float
+    program: Any, workload: Any, threads: int | None, expected: float
 ) -> tuple[Callable[[], Any], Callable[[], dict[str, Any]]]:
     """Return a run of the row and its final verdict, having compared the program's answers."""
     from fastbp.bench import workloads
 
-    workload = workloads.WORKLOADS[name]
     if isinstance(workload, workloads.Training):
         return _prepare_training(program, workload, threads, expected)
     return _prepare_prediction(program, workload, threads)
@@ -79,11 +82,11 @@ def prepare(
 def _prepare_training(
     program: Any, workload: Any, threads: int | None, expected: float
 ) -> tuple[Callable[[], Any], Callable[[], dict[str, Any]]]:
-    from fastbp.bench import judge, workloads
+    from fastbp.bench import data, judge
 
     if workload.name not in program.DEVIATIONS:
         _compare_training(program, workload.reduced(), threads, expected)
-    x, y = workloads.training_data(workload)
+    x, y = data.training_data(workload)
     run, weights = program.train(workload, x, y, None, threads)
     sample = x[:1024], y[:1024]
     before = judge.loss(workload, weights(), *sample)
@@ -101,10 +104,10 @@ def _compare_training(program: Any, workload: Any, threads: int | None, expected
     That allows for float32 and for Adam's epsilon before bias correction, and for no step more or
     less.
     """
-    from fastbp.bench import judge, workloads
+    from fastbp.bench import data, judge
 
-    x, y = workloads.training_data(workload)
-    start = workloads.initial_weights(workload)
+    x, y = data.training_data(workload)
+    start = data.initial_weights(workload)
     run, weights = program.train(workload, x, y, start, threads)
     run()
     fall = judge.loss(workload, start, x, y) - judge.loss(workload, weights(), x, y)
@@ -115,9 +118,9 @@ def _compare_training(program: Any, workload: Any, threads: int | None, expected
 def _prepare_prediction(
     program: Any, workload: Any, threads: int | None
 ) -> tuple[Callable[[], Any], Callable[[], dict[str, Any]]]:
-    from fastbp.bench import judge, workloads
+    from fastbp.bench import data, judge
 
-    x, weights = workloads.prediction_data(workload), workloads.initial_weights(workload)
+    x, weights = data.prediction_data(workload), data.initial_weights(workload)
     predict = program.predictor(workload, weights, x, threads)
 
     def run() -> None:
@@ -133,34 +136,52 @@ def _prepare_prediction(
     return run, verdict
 
 
-def serve(
-    module: str,
-    row: str,
-    threads: int | None,
-    expected: float,
-    requests: Iterable[str],
-    say: Callable[[dict[str, Any]], None],
-) -> None:
-    """Prepare the row, then answer each request; see the top of the file."""
+Say = Callable[[dict[str, Any]], None]
+
+
+def serve(module: str, threads: int | None, requests: Iterable[str], say: Say) -> None:
+    """Import the program, then answer each request; see the top of the file."""
+    from fastbp.bench import rows
+
     try:
         program = importlib.import_module(module)
     except ImportError as error:
         say({"status": "missing", "note": str(error)})
         return
+    say({"status": "ready", "versions": program.VERSIONS})
+    for request in requests:
+        match json.loads(request):
+            case ["prepare", name, short, expected]:
+                workload = rows.ROWS[name].short() if short else rows.ROWS[name]
+                run, verdict = _first_run(program, workload, threads, expected, say)
+            case ["measure", seconds]:
+                say({"seconds": measure(run, seconds)})
+            case ["finish"]:
+                say(verdict())
+                run = verdict = _forgotten
+                gc.collect()
+
+
+def _forgotten() -> dict[str, Any]:
+    raise RuntimeError("no row is prepared")
+
+
+def _first_run(
+    program: Any, workload: Any, threads: int | None, expected: float, say: Say
+) -> tuple[Callable[[], Any], Callable[[], dict[str, Any]]]:
+    """Prepare the row and run it once, which warms caches, compilers and thread pools."""
+    note = program.DEVIATIONS.get(workload.name, "")
     try:
-        run, verdict = prepare(program, row, threads, expected)
-        seconds = measure(run, 0)  # warms caches, compilers and thread pools too
+        run, verdict = prepare(program, workload, threads, expected)
+        run()
+        say({"status": "ready", "note": note})
     except NotImplementedError as reason:
-        say({"status": "lacks", "note": str(reason), "versions": program.VERSIONS})
-        return
+        say({"status": "lacks", "note": str(reason)})
     except Exception as error:  # whatever it is, the other programs go on
         say({"status": "failed", "note": f"{type(error).__name__}: {error}"})
-        return
-    note = program.DEVIATIONS.get(row, "")
-    say({"status": "ready", "note": note, "versions": program.VERSIONS, "seconds": seconds})
-    for request in requests:
-        say({"seconds": measure(run, float(request))})
-    say(verdict())
+    else:
+        return run, verdict
+    return _forgotten, _forgotten
 
 
 def _private_output() -> TextIO:
@@ -170,7 +191,7 @@ def _private_output() -> TextIO:
     return output
 
 
-def main(module: str, row: str, threads: str, flush: str, expected: str) -> None:
+def main(module: str, threads: str, flush: str) -> None:
     """Serve standard input; the arguments are those of the command line."""
     flushed = flush == "flush" and flush_subnormals()
     output = _private_output()
@@ -178,8 +199,8 @@ def main(module: str, row: str, threads: str, flush: str, expected: str) -> None
     def say(answer: dict[str, Any]) -> None:
         print(json.dumps(answer | {"flushed": flushed}), file=output, flush=True)
 
-    with contextlib.suppress(BrokenPipeError):
-        serve(module, row, int(threads) or None, float(expected), sys.stdin, say)
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        serve(module, int(threads) or None, sys.stdin, say)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,30 @@
 """Programs timed side by side: each in a process of its own, in turn, round after round.
 
-All processes of a row are prepared one after the other and stay alive; only one works at a time.
-Rounds go through all of them, each time starting with another, so that drift of the machine hits
-all alike. What is reported is the median over the rounds.
+All processes start together and live as long as the contest, for importing a library takes
+seconds; one that fails is started again for the next row. They prepare a row as many at a time as
+there are cores, and then only one works at a time: the rounds go through all of them, each time
+starting with another, so that drift of the machine hits all alike. What is reported is the median
+over the rounds.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fastbp import reference
 from fastbp.bench import judge, networks
-from fastbp.bench.workloads import Training, Workload, initial_weights, training_data
+from fastbp.bench.data import initial_weights, training_data
+from fastbp.bench.machine import cores
+from fastbp.bench.parent import Parent
+from fastbp.bench.workloads import Training, Workload
 
 ROUNDS = 9
-PATIENCE = 30.0  # seconds: a first run that takes longer is the only one
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+FEWEST_ROUNDS = 3
+FAR_BEHIND = 30.0  # times as long as the row's fastest: what is further behind decides nothing
+PREPARING = 0.5  # the share of a row's time that preparing takes, for the display
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Program:
         Dotted name of the module.
     peer : bool
         Whether it is another library: then every number of threads is tried, and subnormal
-        numbers are flushed for it. fastbp's engines run as their users run them.
+        numbers are flushed for it. fastbp runs as its users run it.
     threaded : bool
         Whether it can use more than one thread.
     """
@@ -92,19 +86,15 @@ class Entry:
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
 
+def label(entry: Entry) -> str:
+    """Return the entry's name with its threads, as "jax t2"."""
+    return entry.program if entry.threads is None else f"{entry.program} t{entry.threads}"
+
+
 def thread_counts(cores: int) -> list[int]:
     """Return the numbers of threads to try: 1, 2, 4 and so on, and all cores."""
     powers = [2**k for k in range(cores.bit_length()) if 2**k < cores]
     return [*powers, cores]
-
-
-def entries(programs: Iterable[Program], threads: list[int]) -> list[tuple[Program, Entry]]:
-    """Return each program with each number of threads it is to be tried with."""
-    pairs = []
-    for program in programs:
-        counts: list[int | None] = [*threads] if program.threaded else [1]
-        pairs += [(program, Entry(program.name, n)) for n in (counts if program.peer else [None])]
-    return pairs
 
 
 def expected_fall(workload: Workload) -> float:
@@ -119,137 +109,170 @@ def expected_fall(workload: Workload) -> float:
     return judge.loss(reduced, start, x, y) - judge.loss(reduced, weights(), x, y)
 
 
-class Child:
-    """The process of one entry."""
-
-    def __init__(self, program: Program, entry: Entry, workload: Workload, expected: float) -> None:
-        self.entry = entry
-        self.units = workload.units
-        arguments = [program.module, workload.name, str(entry.threads or 0)]
-        arguments += ["flush" if program.peer else "as is", repr(expected)]
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (lives as long as the process)
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("child.py")), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            env=_environment(entry.threads),
-        )
-        ready = self._answer()
-        entry.status, entry.note = ready["status"], ready["note"]
-        entry.versions, entry.flushed = ready.get("versions", {}), ready.get("flushed", False)
-        if ready.get("seconds", 0) > PATIENCE:
-            entry.seconds.append(ready["seconds"] / self.units)
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if line:
-            return dict(json.loads(line))
-        code = self.process.wait()
-        self.errors.seek(0)
-        last = (self.errors.read().strip() or "no message").splitlines()[-1]
-        return {"status": "failed", "note": f"ended with {code}: {last}"}
-
-    def measure(self, seconds: float) -> None:
-        """Let it work for `seconds`, at least one run, and keep the time of a unit."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
-        self._judge(answer := self._answer())
-        if "seconds" in answer:
-            self.entry.seconds.append(answer["seconds"] / self.units)
-
-    def rounds(self, share: float) -> int:
-        """Return how many rounds it takes part in, by its first; none once it has failed."""
-        if self.entry.status != "ready":
-            return 0
-        return rounds(share, self.entry.seconds[0] * self.units) if self.entry.seconds else 1
-
-    def close(self) -> None:
-        """End the process and take its verdict on the work that was timed."""
-        if self.entry.status == "ready":
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-            self._judge(self._answer())
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.errors):
-            if stream is not None:
-                stream.close()
-
-    def _judge(self, answer: dict[str, Any]) -> None:
-        if "work" in answer:
-            self.entry.note = "; ".join(filter(None, (self.entry.note, answer["work"])))
-        if answer.get("status") == "failed" or not answer.get("works", True):
-            self.entry.status = "failed"
-            self.entry.note = answer.get("note", self.entry.note)
-
-
-def _environment(threads: int | None) -> dict[str, str]:
-    """Return the environment of a child: the parent's import path, and the number of threads."""
-    environment = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
-    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    if threads is not None:
-        environment |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return environment
-
-
-def rounds(share: float, run_time: float) -> int:
-    """Return how often to measure a program whose run takes `run_time` in `share` seconds.
-
-    At least 3 times, but once where a single run takes longer than the share.
-    """
-    return 1 if run_time > share else max(3, min(ROUNDS, int(share / max(run_time, 1e-9))))
-
-
-def contest(
-    workload: Workload,
-    pairs: list[tuple[Program, Entry]],
-    budget: float,
-    show: Callable[[str], None],
-) -> list[Entry]:
-    """Run a row.
+def rounds(share: float, run_time: float, behind: float) -> int:
+    """Return how often to measure a program.
 
     Parameters
     ----------
-    workload : Workload
-        The row.
-    pairs : list of (Program, Entry)
-        What takes part; the entries are filled.
-    budget : float
-        Seconds of measuring, shared alike; preparing is not counted.
-    show : callable
-        Gets a line about each step.
+    share : float
+        Seconds it has.
+    run_time : float
+        Seconds that one run takes.
+    behind : float
+        `run_time` over that of the row's fastest.
     """
-    expected = expected_fall(workload)
-    children = []
-    try:
-        for program, entry in pairs:
-            children.append(Child(program, entry, workload, expected))
-            show(f"{workload.name} {label(entry)}: {entry.status} {entry.note}")
-        waiting = [c for c in children if c.entry.status == "ready" and not c.entry.seconds]
-        _rounds(workload, waiting, budget, show)
-    finally:
-        for child in children:
-            child.close()
-    return [entry for _, entry in pairs]
+    if run_time > share and behind > FAR_BEHIND:
+        return 1
+    return max(FEWEST_ROUNDS, min(ROUNDS, int(share / max(run_time, 1e-9))))
 
 
-def _rounds(
-    workload: Workload, children: list[Child], budget: float, show: Callable[[str], None]
-) -> None:
-    share = budget / max(1, len(children))
-    for number in range(ROUNDS):
-        turn = [child for child in children if number < child.rounds(share)]
-        start = number % max(1, len(turn))
-        for child in turn[start:] + turn[:start]:
-            child.measure(share / ROUNDS)
-        if turn:
-            show(f"{workload.name} round {number + 1} of {ROUNDS}: {len(turn)} programs")
+class Competitor:
+    """A program with a number of threads, in a process that goes from row to row."""
+
+    def __init__(self, program: Program, threads: int | None) -> None:
+        self._program, self._threads = program, threads
+        self._process = self._start()
+        self._greeting: dict[str, Any] = {}
+        self.entry, self._units = Entry(program.name, threads), 1.0
+
+    def _start(self) -> Parent:
+        program = self._program
+        return Parent(program.module, self._threads, flush=program.peer)
+
+    @property
+    def label(self) -> str:
+        """Return its name with its threads."""
+        return label(self.entry)
+
+    def begin(self, workload: Workload, short: bool, expected: float) -> None:
+        """Let it begin to prepare a row and to run it once."""
+        if self._greeting.get("status") == "ready" and not self._process.alive:
+            self._process.close()
+            self._process, self._greeting = self._start(), {}
+        self._greeting = self._greeting or self._process.answer()
+        self.entry = Entry(self._program.name, self._threads)
+        self.entry.versions = self._greeting.get("versions", {})
+        self.entry.flushed = self._greeting.get("flushed", False)
+        self._units = workload.units
+        if self._greeting["status"] == "ready":
+            self._process.tell("prepare", workload.name, short, expected)
+
+    def wait(self) -> Entry:
+        """Return its entry when it is prepared; later calls fill it."""
+        started = self._greeting["status"] == "ready"
+        answer = self._process.answer() if started else self._greeting
+        self.entry.status, self.entry.note = answer["status"], answer["note"]
+        return self.entry
+
+    def rounds(self, share: float, fastest: float) -> int:
+        """Return how many rounds it takes part in, by its first; none once it has failed."""
+        if self.entry.status != "ready":
+            return 0
+        if not self.entry.seconds:
+            return 1
+        unit = self.entry.seconds[0]
+        return rounds(share, unit * self._units, unit / fastest)
+
+    def measure(self, seconds: float) -> None:
+        """Let it work for `seconds`, at least one run, and keep the time of a unit."""
+        answer = self._process.ask("measure", seconds)
+        if "seconds" in answer:
+            self.entry.seconds.append(answer["seconds"] / self._units)
+        else:
+            self.entry.status, self.entry.note = answer["status"], answer["note"]
+
+    def finish(self) -> None:
+        """Take its verdict on the work that was timed, and let it forget the row."""
+        if self.entry.status != "ready":
+            return
+        answer = self._process.ask("finish")
+        said = answer.get("work") or answer["note"]
+        self.entry.note = "; ".join(filter(None, (self.entry.note, said)))
+        if not answer.get("works"):
+            self.entry.status = "failed"
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
 
 
-def label(entry: Entry) -> str:
-    """Return the entry's name with its threads, as "jax t2"."""
-    return entry.program if entry.threads is None else f"{entry.program} t{entry.threads}"
+class Contest:
+    """Programs with each number of threads they are tried with, ready for rows.
+
+    Parameters
+    ----------
+    programs : iterable of Program
+        What takes part.
+    threads : list of int
+        Numbers of threads that each peer is tried with.
+    budget : float
+        Seconds of measuring for each row, shared alike; preparing is not counted.
+    short : bool
+        Whether rows run in their short form.
+    show : callable
+        Gets what is being done, and which share of the row is.
+    """
+
+    def __init__(
+        self,
+        programs: Iterable[Program],
+        threads: list[int],
+        budget: float,
+        short: bool,
+        show: Callable[[str, float], None],
+    ) -> None:
+        self._budget, self._short, self._show = budget, short, show
+        self._competitors: list[Competitor] = []
+        try:
+            for program in programs:
+                counts: list[int | None] = [*threads] if program.threaded else [1]
+                for count in counts if program.peer else [None]:
+                    self._competitors.append(Competitor(program, count))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes."""
+        for competitor in self._competitors:
+            competitor.close()
+
+    def run(self, workload: Workload) -> list[Entry]:
+        """Return what came of the row, one entry for each competitor."""
+        entries = self._prepare(workload.short() if self._short else workload)
+        self._rounds([c for c in self._competitors if c.entry.status == "ready"])
+        for competitor in self._competitors:
+            competitor.finish()
+        return entries
+
+    def _prepare(self, workload: Workload) -> list[Entry]:
+        expected, at_a_time = expected_fall(workload), cores()
+        entries: list[Entry] = []
+        for first in range(0, len(self._competitors), at_a_time):
+            turn = self._competitors[first : first + at_a_time]
+            for competitor in turn:
+                competitor.begin(workload, self._short, expected)
+            for competitor in turn:
+                done = PREPARING * len(entries) / len(self._competitors)
+                self._show(f"{competitor.label} prepares", done)
+                entries.append(competitor.wait())
+        return entries
+
+    def _rounds(self, waiting: list[Competitor]) -> None:
+        share = self._budget / max(1, len(waiting))
+        fastest = float("inf")
+        for number in range(ROUNDS):
+            turn = [c for c in waiting if number < c.rounds(share, fastest)]
+            start = number % max(1, len(turn))
+            for place, competitor in enumerate(turn[start:] + turn[:start]):
+                done = (number + place / len(turn)) / ROUNDS
+                stage = f"{competitor.label} round {number + 1} of {ROUNDS}"
+                self._show(stage, PREPARING + (1 - PREPARING) * done)
+                competitor.measure(share / ROUNDS)
+            fastest = min((c.entry.median for c in waiting if c.entry.seconds), default=fastest)

@@ -20,6 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": lambda z: np.maximum(z, 0),
     "sigmoid": lambda z: np.asarray(1 / (1 + np.exp(-z))),
     "softmax": _softmax,
+    "tanh": np.tanh,
 }
 ROW_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "squared_error": lambda p, t: ((p - t) ** 2).sum(axis=1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,23 +53,24 @@ def train(
 ) -> tuple[Callable[[], None], Callable[[], Weights]]:
     """Return a run of the training and a look at the weights."""
     net = build(network, workload, weights)
+    return partial(fit, net, workload, x, y), lambda: split(workload, net.parameters)
 
-    def run() -> None:
-        net.fit(
-            x,
-            y,
-            epochs=workload.epochs,
-            batch_size=workload.batch_size,
-            shuffle=workload.shuffle,
-            verbose=0,
-        )
 
-    return run, lambda: split(workload, net.parameters)
+def fit(net: Any, workload: Training, x: Array, y: Array) -> None:
+    """Do one run of the training on a network that `build` made."""
+    net.fit(
+        x,
+        y,
+        epochs=workload.epochs,
+        batch_size=workload.batch_size,
+        shuffle=workload.shuffle,
+        verbose=0,
+    )
 
 
 def split(workload: Workload, flat: Array) -> Weights:
     """Return copies of each layer's weights and biases from a network's flat vector."""
-    shapes = list(zip(workload.sizes, workload.sizes[1:], strict=False))
+    shapes = list(pairwise(workload.sizes))
     ends = np.cumsum([i * o for i, o in shapes] + [o for _, o in shapes if workload.use_bias])
     parts = [part.copy() for part in np.split(flat, ends[:-1])]
     biases = parts[len(shapes) :] if workload.use_bias else [None] * len(shapes)
@@ -79,7 +82,4 @@ def predictor(
 ) -> Callable[[], Array]:
     """Return a call that predicts all of `x`: one row with least overhead, or many."""
     net = build(network, workload, weights)
-    if workload.rows == 1:
-        row = x[0]
-        return lambda: net(row)
-    return lambda: net.predict(x)
+    return partial(net, x[0]) if workload.rows == 1 else partial(net.predict, x)

@@ -1,41 +1,35 @@
-"""The workloads of the benchmarks, as data: what is trained or predicted, on what, and how often.
+"""What a row of the benchmarks is: a dense network, its data, and how often it runs.
 
-W1 to W7 are trainings from a single neuron to 33 million weights; P1 and P2 are predictions of one
-row and of 10,000. Data are drawn from fixed seeds, so that every process makes the same.
+`rows` holds the rows themselves, `data` makes their arrays.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, Self
 
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Weights = list[tuple[Array, Array | None]]
 """Weights (inputs, outputs) and biases (outputs,), or None without biases, of each layer."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a row aims for: `peer` takes at least `ratio` times as long as fastbp.
-
-    The peer "fastest" is whichever was fastest in the same run.
-    """
-
-    peer: str
-    ratio: float
+Data = Literal["neuron", "corners", "digits", "images", "random labels", "random targets"]
+"""What a training learns: see `fastbp.bench.data.training_data`."""
+SHORT = 5  # a short form has one part in so many of the whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workload:
+class Workload(ABC):
     """A dense network and how often it runs.
 
     Attributes
     ----------
     name : str
         Short name, as "W3".
+    label : str
+        What stands beside the name in a picture.
     title : str
         The work in full.
     sizes : tuple of int
@@ -46,8 +40,6 @@ class Workload:
         Rows of the data.
     unit : str
         What the reported time is the time of.
-    targets : tuple of Target
-        What fastbp aims for.
     dtype : {"float32", "float64"}
         Precision of data, parameters and arithmetic.
     use_bias : bool
@@ -55,19 +47,33 @@ class Workload:
     """
 
     name: str
+    label: str
     title: str
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
     rows: int
     unit: str
-    targets: tuple[Target, ...]
     dtype: Literal["float32", "float64"] = "float32"
     use_bias: bool = True
 
     @property
-    def units(self) -> int:
+    @abstractmethod
+    def units(self) -> float:
         """How many of `unit` one timed run holds."""
-        return 1
+
+    @abstractmethod
+    def short(self) -> Self:
+        """Return a form whose run takes a fifth of the time."""
+
+    @property
+    def products(self) -> list[int]:
+        """Weights of each layer: the multiplications of one row's product with them."""
+        return [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
+
+    @property
+    def operations(self) -> int:
+        """Additions and multiplications in the products of all rows, forward."""
+        return 2 * self.rows * sum(self.products)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ class Training(Workload):
     Attributes
     ----------
     data : str
-        Which data: see `training_data`.
+        What is learned: see `fastbp.bench.data.training_data`.
     loss, reduction : str
         Loss of a row as fastbp names it, and how the rows of a batch are combined.
     optimizer, learning_rate : str, float
@@ -90,7 +96,7 @@ class Training(Workload):
         Whether each epoch takes the rows in a new random order.
     """
 
-    data: Literal["neuron", "corners", "digits", "random labels", "random targets"]
+    data: Data
     loss: str
     reduction: Literal["mean", "sum"] = "mean"
     optimizer: Literal["sgd", "adam"]
@@ -106,9 +112,24 @@ class Training(Workload):
         return self.epochs * -(-self.rows // self.batch_size)
 
     @property
-    def units(self) -> int:
+    def units(self) -> float:
         """How many of `unit` one timed run holds."""
-        return {"step": self.steps, "epoch": self.epochs}.get(self.unit, 1)
+        count, _, unit = self.unit.rpartition(" ")
+        done = self.steps if unit.startswith("step") else self.epochs
+        return done / int(count.replace(",", "") or 1)
+
+    @property
+    def operations(self) -> int:
+        """Additions and multiplications in the products of an epoch.
+
+        Each layer has three, forward, weight gradient and input gradient, but the first needs no
+        gradient of its inputs.
+        """
+        return 2 * self.rows * (3 * sum(self.products) - self.products[0])
+
+    def short(self) -> Self:
+        """Return the same with a fifth of the epochs, for those who have little time."""
+        return replace(self, epochs=max(1, self.epochs // SHORT))
 
     def reduced(self) -> Training:
         """Return a short form without chance, for comparing what programs compute."""
@@ -136,214 +157,10 @@ class Prediction(Workload):
     calls: int
 
     @property
-    def units(self) -> int:
+    def units(self) -> float:
         """How many of `unit` one timed run holds."""
         return self.calls
 
-
-def training_data(workload: Training) -> tuple[Array, Array]:
-    """Return inputs (rows, inputs) and targets (rows, outputs), or int32 labels (rows,)."""
-    rng = np.random.default_rng(0)
-    rows, outputs = workload.rows, workload.sizes[-1]
-    if workload.data == "neuron":
-        x, y = np.array([[0.1, 0.4]]), np.array([[0.7]])
-    elif workload.data == "corners":
-        x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
-    elif workload.data == "digits":
-        x, y = _digits()
-    else:
-        x = rng.random((rows, workload.sizes[0]), dtype=np.float32)
-        labels = workload.data == "random labels"
-        y = (
-            rng.integers(0, outputs, rows)
-            if labels
-            else rng.random((rows, outputs), dtype=np.float32)
-        )
-    kind = np.int32 if y.ndim == 1 else workload.dtype
-    return np.ascontiguousarray(x[:rows], workload.dtype), np.ascontiguousarray(y[:rows], kind)
-
-
-def _digits() -> tuple[Array, Array]:
-    from fastbp.datasets import digits
-
-    pixels, labels = digits()
-    return pixels.reshape(len(pixels), -1) / 16, labels
-
-
-def prediction_data(workload: Prediction) -> Array:
-    """Return the rows to predict, uniform in [0, 1)."""
-    shape = (workload.rows, workload.sizes[0])
-    return np.random.default_rng(0).random(shape, dtype=np.float32).astype(workload.dtype)
-
-
-def initial_weights(workload: Workload) -> Weights:
-    """Return Glorot uniform weights and zero biases, for programs that bring none of their own."""
-    rng = np.random.default_rng(1)
-    weights: Weights = []
-    for inputs, outputs in zip(workload.sizes, workload.sizes[1:], strict=False):
-        limit = np.sqrt(6 / (inputs + outputs))
-        w = rng.uniform(-limit, limit, (inputs, outputs)).astype(workload.dtype)
-        weights.append((w, np.zeros(outputs, workload.dtype) if workload.use_bias else None))
-    return weights
-
-
-def _training_rows() -> list[Training]:
-    softmax: dict[str, Any] = {
-        "loss": "sparse_categorical_crossentropy",
-        "data": "random labels",
-    }
-    w4 = Training(
-        name="W4a",
-        title="784-128-10 ReLU, dropout .2, Adam 1e-3, batch 32, 60,000 uniform random rows",
-        sizes=(784, 128, 10),
-        activations=("relu", "softmax"),
-        optimizer="adam",
-        learning_rate=1e-3,
-        batch_size=32,
-        rows=60_000,
-        epochs=1,
-        dropout=0.2,
-        unit="epoch",
-        targets=(Target("jax", 2.8), Target("keras", 15)),
-        **softmax,
-    )
-    return [
-        Training(
-            name="W1",
-            title="2-1 sigmoid without bias, (p-t)^2, float64, one row (.1, .4) -> .7, SGD .01",
-            sizes=(2, 1),
-            activations=("sigmoid",),
-            dtype="float64",
-            use_bias=False,
-            data="neuron",
-            rows=1,
-            loss="squared_error",
-            optimizer="sgd",
-            learning_rate=0.01,
-            batch_size=1,
-            epochs=80_000,
-            shuffle=False,
-            unit="80,000 steps",
-            targets=(Target("numba", 0.85), Target("numpy", 100)),
-        ),
-        Training(
-            name="W2",
-            title="XOR 2-2-1 sigmoid, half squared error summed, full batch of 4, SGD .1",
-            sizes=(2, 2, 1),
-            activations=("sigmoid", "sigmoid"),
-            data="corners",
-            rows=4,
-            loss="half_squared_error",
-            reduction="sum",
-            optimizer="sgd",
-            learning_rate=0.1,
-            batch_size=4,
-            epochs=10_000,
-            shuffle=False,
-            unit="10,000 epochs",
-            targets=(Target("jax", 1.3), Target("numpy", 300)),
-        ),
-        Training(
-            name="W3",
-            title="1,797 digits / 16, 64-32-10 ReLU softmax, Adam 1e-3, batch 32",
-            sizes=(64, 32, 10),
-            activations=("relu", "softmax"),
-            rows=1_797,
-            optimizer="adam",
-            learning_rate=1e-3,
-            batch_size=32,
-            epochs=20,
-            unit="step",
-            targets=(Target("jax", 4), Target("scikit-learn", 25)),
-            **softmax | {"data": "digits"},
-        ),
-        w4,
-        replace(
-            w4,
-            name="W4b",
-            title=w4.title.replace("batch 32", "batch 128"),
-            batch_size=128,
-            targets=(Target("jax", 2.5),),
-        ),
-        Training(
-            name="W5",
-            title="784-512-512-10 ReLU softmax, SGD 1e-3, batch 256, 4,096 random rows",
-            sizes=(784, 512, 512, 10),
-            activations=("relu", "relu", "softmax"),
-            rows=4_096,
-            optimizer="sgd",
-            learning_rate=1e-3,
-            batch_size=256,
-            epochs=1,
-            unit="step",
-            targets=(Target("fastest", 1.4),),
-            **softmax,
-        ),
-        Training(
-            name="W6",
-            title="1024-1024-1024-1024-10 ReLU softmax, SGD 1e-3, batch 512, 4,096 random rows",
-            sizes=(1024, 1024, 1024, 1024, 10),
-            activations=("relu", "relu", "relu", "softmax"),
-            rows=4_096,
-            optimizer="sgd",
-            learning_rate=1e-3,
-            batch_size=512,
-            epochs=1,
-            unit="step",
-            targets=(Target("fastest", 1.15),),
-            **softmax,
-        ),
-        Training(
-            name="W7",
-            title="4096-4096-4096 ReLU identity, mean squared error, SGD 1e-3, 4 batches of 1,024",
-            sizes=(4096, 4096, 4096),
-            activations=("relu", "identity"),
-            data="random targets",
-            rows=4_096,
-            loss="mean_squared_error",
-            optimizer="sgd",
-            learning_rate=1e-3,
-            batch_size=1_024,
-            epochs=1,
-            unit="step",
-            targets=(Target("fastest", 1.2),),
-        ),
-    ]
-
-
-def _prediction_rows() -> list[Prediction]:
-    networks = [
-        ("a", (4, 16, 16, 2), ("relu", "relu", "identity"), Target("onnxruntime", 4), 1.5),
-        ("b", (64, 32, 10), ("relu", "softmax"), Target("fastest", 1), 1.5),
-        ("c", (784, 128, 10), ("relu", "softmax"), Target("onnxruntime", 2), 1.2),
-    ]
-    one = [
-        Prediction(
-            name=f"P1{letter}",
-            title=f"one row of {'-'.join(map(str, sizes))} from Python, {', '.join(activations)}",
-            sizes=sizes,
-            activations=activations,
-            rows=1,
-            calls=1_000,
-            unit="call",
-            targets=(target,),
-        )
-        for letter, sizes, activations, target, _ in networks
-    ]
-    many = [
-        replace(
-            row,
-            name=row.name.replace("P1", "P2"),
-            title=row.title.replace("one row", "10,000 rows"),
-            rows=10_000,
-            calls=1,
-            targets=(Target("fastest", ratio),),
-        )
-        for row, (*_, ratio) in zip(one, networks, strict=True)
-    ]
-    return one + many
-
-
-WORKLOADS: dict[str, Workload] = {
-    workload.name: workload for workload in [*_training_rows(), *_prediction_rows()]
-}
+    def short(self) -> Self:
+        """Return the same with a fifth of the calls."""
+        return replace(self, calls=max(1, self.calls // SHORT))

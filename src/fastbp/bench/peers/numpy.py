@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from benchmarks.peers import textbook
+from fastbp.bench.data import initial_weights
 from fastbp.bench.networks import split
-from fastbp.bench.workloads import initial_weights
+from fastbp.bench.peers import textbook
 
 VERSIONS = {"numpy": np.__version__}
 DEVIATIONS: dict[str, str] = {}
@@ -19,7 +19,7 @@ def train(workload, x, y, weights, threads):
     weights = weights or initial_weights(workload)
     if len(workload.sizes) == 2:
         return _neuron(workload, x, y, weights)
-    if workload.rows <= workload.batch_size:
+    if workload.data == "corners":
         return _xor(workload, x, y, weights)
     program = Backpropagation(workload, x, y, weights)
     return program.run, lambda: split(workload, program.parameters)
@@ -46,7 +46,7 @@ def _xor(workload, x, y, weights):
 
 
 class Backpropagation:
-    """Forward, backward and update of ReLU networks, in arrays allocated once."""
+    """Forward, backward and update of ReLU or tanh networks, in arrays allocated once."""
 
     def __init__(self, workload, x, y, weights):
         self.workload, self.x, self.y = workload, x, y
@@ -117,7 +117,7 @@ class Backpropagation:
             np.add.reduce(delta, axis=0, out=self.biases_gradient[layer])
             if layer:
                 delta = np.dot(delta, self.weights[layer].T, out=self.deltas[layer - 1][:rows])
-                delta *= below > 0
+                delta *= SLOPE[self.workload.activations[layer - 1]](below)
                 if self.workload.dropout:
                     delta *= 1 / (1 - self.workload.dropout)
 
@@ -159,7 +159,13 @@ def _keep(z):
     pass
 
 
-ACTIVATE = {"relu": _relu, "softmax": _softmax, "identity": _keep}
+def _tanh(z):
+    np.tanh(z, out=z)
+
+
+ACTIVATE = {"relu": _relu, "softmax": _softmax, "identity": _keep, "tanh": _tanh}
+SLOPE = {"relu": lambda a: a > 0, "tanh": lambda a: 1 - a * a}
+"""Derivative of each hidden activation, by its value; dropout leaves its sign."""
 
 
 def _cross_entropy_delta(output, labels, delta):

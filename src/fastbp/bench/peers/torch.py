@@ -12,7 +12,7 @@ from torch.nn import functional
 
 VERSIONS = {"torch": torch.__version__}
 DEVIATIONS: dict[str, str] = {}
-ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 def _limit(threads):
@@ -49,17 +49,18 @@ LOSSES = {
 """Loss of a batch; the two sums are of the rows too, which W1 and W2 want."""
 
 
-def _optimizer(workload, parameters):
+def fused_optimizer(workload, parameters):
+    """Return the optimizer whose step is one kernel."""
     if workload.optimizer == "adam":
         return torch.optim.Adam(parameters, workload.learning_rate, eps=1e-7, fused=True)
     return torch.optim.SGD(parameters, workload.learning_rate, fused=True)
 
 
-def train(workload, x, y, weights, threads):
-    """Train in the usual loop."""
+def train(workload, x, y, weights, threads, optimizer=fused_optimizer):
+    """Train in the usual loop, with what `optimizer` makes of workload and parameters."""
     _limit(threads)
     model, linear = _model(workload, weights, workload.dropout)
-    optimizer, loss = _optimizer(workload, model.parameters()), LOSSES[workload.loss]
+    optimizer, loss = optimizer(workload, model.parameters()), LOSSES[workload.loss]
     x = torch.from_numpy(x)
     y = torch.from_numpy(y).long() if y.ndim == 1 else torch.from_numpy(y)
 

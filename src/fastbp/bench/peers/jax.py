@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastbp.bench.workloads import initial_weights
+from fastbp.bench.data import initial_weights
 
 VERSIONS = {"jax": jax.__version__}
 DEVIATIONS: dict[str, str] = {}
@@ -45,6 +45,7 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
     "sigmoid": jax.nn.sigmoid,
     "softmax": jax.nn.softmax,
+    "tanh": jnp.tanh,
 }
 
 

@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-from fastbp.bench.workloads import initial_weights
+from fastbp.bench.data import initial_weights
 
 VERSIONS = {"numba": numba.__version__}
 DEVIATIONS: dict[str, str] = {}

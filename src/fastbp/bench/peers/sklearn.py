@@ -1,4 +1,4 @@
-"""The workloads in scikit-learn's multilayer perceptrons, float32, without regularisation."""
+"""The workloads in scikit-learn's multilayer perceptrons, without regularisation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ DEVIATIONS = {
     "W2": "sigmoid output only with binary cross-entropy",
     "W4a": "without dropout",
     "W4b": "without dropout",
+    "M4a": "without dropout",
+    "M4b": "without dropout",
 }
-HIDDEN = {"relu": "relu", "sigmoid": "logistic"}
+HIDDEN = {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh"}
 
 
 def train(workload, x, y, weights, threads):

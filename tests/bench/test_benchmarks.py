@@ -1,0 +1,165 @@
+"""The programs that make the report: targets and verdicts, grid of threads, scaling, documents."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastbp.bench.contest import Entry
+from fastbp.bench.record import Record, Row
+from fastbp.bench.rows import ROWS
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "benchmarks" / "compare.py").exists(), reason="not in a source tree"
+)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Import a module of benchmarks."""
+    monkeypatch.syspath_prepend(ROOT)
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+
+
+def timed(program, *seconds):
+    return Entry(program, 1, seconds=list(seconds))
+
+
+OWN, JAX = timed("fastbp", 1e-6, 2e-6, 9e-6), timed("jax", 7e-6, 6e-6, 5e-6)
+SKLEARN, TORCH_ADAM = timed("scikit-learn", 60e-6), timed("torch Adam", 90e-6)
+MISSING = Entry("keras", 1, "missing", "No module named 'keras'")
+FAILED = Entry("numpy", 1, "failed", "ended with 1")
+UNABLE = Entry("onnxruntime", 1, "lacks", "does not train")
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "said"),
+    [
+        ("W4b", [OWN, JAX], "met"),
+        ("W4b", [OWN, JAX, UNABLE], "met"),
+        ("W3", [OWN, JAX, SKLEARN], "not met: 4 x jax, torch Adam not run"),
+        ("W3", [OWN, JAX, SKLEARN, TORCH_ADAM], "not met: 4 x jax"),
+        ("W4b", [OWN, JAX, MISSING], "not met: keras missing"),
+        ("W4b", [OWN, JAX, FAILED], "not met: numpy failed"),
+        ("W5", [OWN], "not met: 1.4 x fastest"),
+        ("W5", [OWN, JAX, SKLEARN], "met"),
+        ("P1a", [OWN, timed("onnxruntime", 1e-5)], "not met: under 0.7 us"),
+        ("P1a", [timed("fastbp", 6e-7), timed("onnxruntime", 1e-5)], "met"),
+        ("W4b", [Entry("fastbp", None, "failed"), JAX], "not met: fastbp failed, 2.5 x jax"),
+    ],
+)
+def test_a_row_is_met_only_with_every_peer_present_and_every_target_reached(
+    module, name, entries, said
+):
+    assert module("targets").verdict(Row(ROWS[name], entries)) == said
+
+
+def test_targets_and_published_times_are_of_rows_and_peers_that_exist(module):
+    from fastbp.bench.peers import PEERS
+
+    targets = module("targets")
+    assert {*targets.RATIOS, *targets.PUBLISHED, *targets.SHARES, *targets.MOST_SECONDS} <= {*ROWS}
+    named = {target.peer for row in targets.RATIOS.values() for target in row}
+    named |= {peer for row in targets.PUBLISHED.values() for peer in row}
+    assert named <= {"fastest"} | {peer.name for peer in PEERS}
+
+
+def test_a_cell_of_the_grid_allows_the_spread_of_like_and_like(module):
+    threads = module("threads")
+    even = {1: ([10.0], [10.0]), 2: ([10.1], [10.1]), None: ([10.8], [10.8])}
+    assert threads.Cell("W3", 1, even).verdict == "two threads, the choice slower"
+    uneven = even | {1: ([10.0], [9.7])}
+    cell = threads.Cell("W3", 1, uneven)
+    assert cell.spread == pytest.approx(10 / 9.7 - 1)
+    assert cell.verdict == "the choice slower"
+    assert threads.Cell("W3", 1, even | {2: ([9.0], [9.0]), None: ([9.4], [9.4])}).verdict == "ok"
+
+
+def test_the_grid_measures_prints_and_saves_its_cells(module, core, tmp_path, capsys):
+    path = tmp_path / "threads.json"
+    module("threads").main(
+        ["--rows", "W1,W3", "--batches", "1,8", "--budget", "0.2", "--json", str(path)]
+    )
+    assert capsys.readouterr().out.count("W3") == 2
+    saved = json.loads(path.read_text())
+    assert [(cell["row"], cell["batch"]) for cell in saved["cells"]] == [
+        ("W1", 1), ("W1", 8), ("W3", 1), ("W3", 8)
+    ]  # fmt: skip
+    assert [len(half) for pair in saved["cells"][0]["times"] for half in pair] == [7] * 6
+    assert "of 4 cells" in saved["table"]
+
+
+@pytest.mark.parametrize("batch", [1, 8, 512])
+def test_rows_of_the_grid_grow_with_the_batch(module, batch):
+    steps = module("steps")
+    for name in module("threads").NAMES:
+        row = steps.on_random_rows(ROWS[name], batch)
+        assert row.rows == batch * row.steps
+        assert row.rows * row.sizes[0] * 8 <= max(steps.MOST_BYTES, batch * row.sizes[0] * 8)
+
+
+def test_scaling_sets_each_step_beside_its_floors(module, core, tmp_path):
+    scaling, figure = module("scaling"), pytest.importorskip("matplotlib.figure")
+    assert figure
+    point = scaling.Point("batch, 2-2", 4, 1, seconds=3.0, arithmetic=1.0, memory=2.0)
+    assert point.line() == ["batch, 2-2", 4, 1, "3 s", "2 s", "1.50", "bytes"]
+    assert scaling.near_the_floor([point]).endswith("within 1.5 of its floor at 4.")
+    assert scaling.measure(scaling.network(4, 2, 8), 1, 0.001) > 0
+    far = scaling.Point("threads, W3", 1, 1, 9.0, 2.0, 1.0)
+    scaling.picture([point, far], tmp_path / "scaling.png")
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
+
+
+def test_limits_are_between_a_tenth_and_a_thousand_gigaflops(module, core):
+    limits = module("limits")
+    try:
+        found = limits.Limits()
+    except NotImplementedError as reason:
+        pytest.skip(str(reason))
+    assert 1e10 < found.peak(repeats=1) < 1e12
+    assert 1e9 < found.bandwidth(1 << 14) < 1e12
+
+
+def record():
+    rows = [Row(ROWS["W3"], [OWN, JAX, SKLEARN]), Row(ROWS["W5"], [OWN, timed("jax", 1e-6)])]
+    machine = {"processor": "P", "cores": 2, "instruction set": "scalar", "fastbp": "1"}
+    peak = {"row": "W6", "threads": 2, "peak": 2e11, "speed": 1.7e11, "share": 0.85}
+    claims = {
+        "imports": {"numpy": 0.05, "fastbp": 0.01},
+        "accuracy": {"skipped": "no folder of images was named"},
+        "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak]},
+    }
+    return Record(machine | {"date": "today"}, {"budget": 1, "threads": [1]}, rows, claims)
+
+
+def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    results = module("results")
+    for name in ("RESULTS", "README", "CHART"):
+        original = getattr(results, name)
+        monkeypatch.setattr(results, name, tmp_path / original.name)
+        if original.suffix == ".md":
+            (tmp_path / original.name).write_text(original.read_text())
+    record().save(tmp_path / "run.json")
+    (tmp_path / "grid.json").write_text(json.dumps({"part": "threads", "table": "GRID"}))
+    for _ in range(2):
+        results.main([str(tmp_path / "run.json"), str(tmp_path / "grid.json")])
+        text, readme = (tmp_path / "RESULTS.md").read_text(), (tmp_path / "README.md").read_text()
+    for part in ("GRID", "not met: 4 x jax", "| W1 |", "not run", "85%", "1.0 ms", "no folder of"):
+        assert part.replace("1.0 ms", "10.0 ms") in text
+    assert "### What stands in the way" in text
+    assert text.count("explain") >= 2
+    assert "Rows that fastbp loses: W5." in readme
+    assert "Measured on P, 2 cores" in readme
+    assert readme.startswith("# fastbp")
+    assert (tmp_path / "ratios.png").exists()
+
+
+def test_a_part_without_its_mark_is_an_error(module):
+    with pytest.raises(ValueError, match="measured: speed"):
+        module("results").fill("no marks", "speed", "fast")

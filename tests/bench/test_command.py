@@ -1,0 +1,125 @@
+"""`fastbp bench`: options, the table on paper and in a file, and the picture."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fastbp import cli
+from fastbp.bench import chart, command, machine
+from fastbp.bench.contest import Entry, Program
+from fastbp.bench.record import Record, Row
+from fastbp.bench.rows import QUICK, ROWS
+
+
+def parsed(*arguments):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_rows_and_peers_are_chosen_by_name_and_rows_by_how_names_begin():
+    assert parsed("--rows", "P1,W2").rows == ["W2", "P1a", "P1b", "P1c"]
+    assert parsed("--rows", "W3").rows == ["W3", "W3d"]
+    assert parsed("--peers", "torch,jax").peers == ["jax", "torch"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--rows", "W8"],
+        ["--peers", "abacus"],
+        ["--peers", "tor"],
+        ["--threads", "0"],
+        ["--threads", "many"],
+        ["--budget", "-1"],
+        ["--images", "no/such/folder"],
+    ],
+)
+def test_what_can_not_be_is_refused_with_a_usage_line(arguments, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        cli.main(["bench", *arguments])
+    assert refusal.value.code == 2
+    assert "usage: fastbp bench" in capsys.readouterr().err
+
+
+def test_rows_on_images_run_only_with_images():
+    names = [row.name for row in command._workloads(parsed())]
+    assert names == [name for name in ROWS if not name.startswith("M")]
+    assert [row.name for row in command._workloads(parsed("--quick"))] == [*QUICK]
+
+
+@pytest.mark.parametrize(("quick", "counts"), [(False, [1, 2, 4, 6]), (True, [1, 6])])
+def test_a_quick_contest_tries_one_thread_and_all(monkeypatch, quick, counts):
+    monkeypatch.setattr(machine, "cores", lambda: 6)
+    assert command._thread_counts(quick) == counts
+
+
+def test_the_command_prints_rows_saves_them_and_draws(core, tmp_path, capsys, monkeypatch):
+    absent = Program("jax", "fastbp.bench.peers.of_nobody")
+    monkeypatch.setattr(command, "PEERS", [command.PEERS[0], absent])
+    pytest.importorskip("matplotlib")
+    json_file, picture = tmp_path / "run.json", tmp_path / "run.png"
+    files = ("--json", str(json_file), "--chart", str(picture))
+    cli.main(["bench", "--quick", "--rows", "P1a,P1b", "--threads", "1", "--budget", "0.1", *files])
+    said = capsys.readouterr()
+    for part in ("processor", "instruction set", "fastbp threads", "versions:", "fastest"):
+        assert part in said.out
+    assert "not installed, and left out: jax" in said.out
+    assert [line.split()[0] for line in said.out.splitlines() if " call " in line] == ["P1a", "P1b"]
+    first, second = json.loads(json_file.read_text())["rows"]
+    assert [first["name"], second["name"]] == ["P1a", "P1b"]
+    statuses = {entry["program"]: entry["status"] for entry in first["entries"]}
+    assert statuses == {"fastbp": "ready", "numpy": "ready", "jax": "missing"}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_parent_imports_no_peer():
+    asked = "import sys, fastbp.cli, fastbp.bench.peers as p; "
+    asked += "print(*{peer.name for peer in p.PEERS} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["numpy"]  # fastbp's own need
+
+
+MACHINE = {
+    "processor": "P", "cores": 2, "instruction set": "scalar", "fastbp": "1", "date": "today"
+}  # fmt: skip
+
+
+def entries(**seconds):
+    return [Entry(name, 1, seconds=[time]) for name, time in seconds.items()]
+
+
+def test_the_picture_has_a_bar_for_each_row_on_the_side_of_the_faster(tmp_path):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    won, lost = entries(fastbp=1.0, jax=4.0, numpy=9.0), entries(fastbp=1.0, jax=0.5, numpy=3.0)
+    rows = [Row(ROWS["W3"], won), Row(ROWS["W5"], lost), Row(ROWS["W6"], entries(jax=1.0))]
+    assert chart.compared(rows) == rows[:2]
+    axes = figure.add_subplot()
+    chart.draw(axes, rows[:2])
+    ahead, behind = (bar.get_bbox() for bar in axes.patches)
+    assert (ahead.x0, ahead.x1) == (1, 4)
+    assert (behind.x0, behind.x1) == (1, 0.5)
+    assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
+    assert axes.get_xscale() == "log"
+    said = " ".join(text.get_text() for text in axes.texts)
+    assert "4× jax" in said  # noqa: RUF001
+    assert "0.5× jax" in said  # noqa: RUF001
+    chart.save(Record(MACHINE, {}, rows), tmp_path / "ratios.png")
+    assert (tmp_path / "ratios.png").stat().st_size > 1000
+
+
+def test_a_contest_without_a_ratio_is_not_drawn(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    command._draw(Record(MACHINE, {}, [Row(ROWS["W3"], entries(fastbp=1.0))]), tmp_path / "no.png")
+    assert not (tmp_path / "no.png").exists()
+    assert "No picture" in capsys.readouterr().out
+
+
+def test_facts_are_those_of_this_machine(core):
+    facts = machine.facts()
+    assert facts["cores"] >= 1
+    assert facts["instruction set"] in facts["available sets"]
+    json.dumps(facts)
