@@ -83,6 +83,16 @@ const fbp_kernels *fbp_kernels_for(size_t itemsize)
     return itemsize == 4 ? chosen->of_4_bytes : chosen->of_8_bytes;
 }
 
+/* In one lane nothing is spent on the others, and sums over lanes are there at once. */
+const fbp_kernels *fbp_kernels_for_one_row(const fbp_kernels *kernels)
+{
+#ifdef FBP_HAVE_SCALAR_FMA
+    if (strncmp(kernels->isa, "avx", 3) == 0)
+        return kernels->itemsize == 4 ? &fbp_kernels_scalar_fma_32 : &fbp_kernels_scalar_fma_64;
+#endif
+    return kernels;
+}
+
 size_t fbp_n_isas(void) { return N_TABLES; }
 const char *fbp_isa_name(size_t index) { return tables[index].name; }
 bool fbp_isa_available(size_t index) { return tables[index].available(); }

@@ -65,6 +65,16 @@ typedef struct fbp_kernels {
      * into lane 0, over `count` elements `stride` apart between lanes. */
     void (*narrow_sum)(size_t count, size_t stride, void *lanes /* IN OUT */);
 
+    /* `steps` epochs of one batch, the same each time, with plain gradient descent, in a plan of
+     * one or two dense narrow layers with one output and a loss of single elements: forward, loss,
+     * gradients and update as the other entries do them. 0 < rows <= row_lanes, in one slot.
+     * `scale` is what a row counts in the gradient; `parameters` are the arena's.
+     * losses[s] is the loss of epoch s. Returns the epochs run: fewer if the loss of one is not
+     * finite, or at most `stop_at_loss`; that one is then the last. */
+    size_t (*repeat)(const fbp_plan *plan, size_t rows, const void *x_bi /* IN */,
+                     const void *t_b /* IN */, double scale, double rate, size_t steps,
+                     double stop_at_loss, void *parameters /* IN OUT */, double *losses /* OUT */);
+
     /* a += b over a span. */
     void (*add)(size_t n, const void *b /* IN */, void *a /* IN OUT */);
 
@@ -126,6 +136,9 @@ typedef struct fbp_kernels {
 
 /* The table that dispatch chose, for elements of 4 or 8 bytes (dispatch.c). */
 const fbp_kernels *fbp_kernels_for(size_t itemsize);
+
+/* The table that runs a chain of single rows soonest: `kernels`, or one of fewer lanes. */
+const fbp_kernels *fbp_kernels_for_one_row(const fbp_kernels *kernels);
 
 /* Choose a table by name; NULL takes FASTBP_ISA, or the best this CPU has. Returns false, leaving
  * the choice as it was, if the name is unknown or the CPU lacks it. */

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
+import operator
 import pickle
 import sys
+from array import array
 
 import numpy as np
 import pytest
@@ -53,3 +58,52 @@ def test_plot_without_matplotlib_says_how_to_get_it(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'fastbp\[plot\]'"):
         history.plot()
+
+
+READERS = {
+    "getitem": lambda h: h["loss"] == [3, 2],
+    "get": lambda h: h.get("val_loss") == [4, 3],
+    "items": lambda h: list(h.items()) == list(CURVES.items()),
+    "values": lambda h: list(h.values()) == list(CURVES.values()),
+    "equality": lambda h: h == CURVES,
+    "inequality": lambda h: (h != CURVES) is False,
+    "equality of two": lambda h: h == another(h),
+    "equality from the other side": lambda h: operator.eq(CURVES, h),
+    "repr": lambda h: repr(h) == repr(CURVES),
+    "dict": lambda h: dict(h) == CURVES,
+    "unpacking": lambda h: {**h} == CURVES,
+    "update of a dict": lambda h: updated({}, h) == CURVES,
+    "union": lambda h: h | {"more": []} == CURVES | {"more": []},
+    "union from the other side": lambda h: {"loss": []} | h == CURVES,
+    "copy": lambda h: copy.copy(h) == h.copy() == copy.deepcopy(h) == CURVES,
+    "pickle": lambda h: pickle.loads(pickle.dumps(h)) == CURVES,
+    "json": lambda h: json.loads(json.dumps(h)) == CURVES,
+    "pop": lambda h: h.pop("loss") == [3, 2] and "loss" not in h and len(h) == 2,
+    "popitem": lambda h: h.popitem() == ("val_loss", [4, 3]),
+    "setdefault": lambda h: h.setdefault("loss", 0) == [3, 2],
+    "names": lambda h: list(h) == list(h.keys()) == list(reversed(list(reversed(h)))) == [*CURVES],
+    "setitem": lambda h: (h.__setitem__("loss", 1), h["loss"])[1] == 1 and len(h["accuracy"]) == 2,
+    "update": lambda h: updated(h, {"loss": 1})["loss"] == 1,
+    "union in place": lambda h: h.__ior__({"loss": 1})["loss"] == 1,
+    "delitem": lambda h: (h.__delitem__("loss"), "loss" in h)[1] is False and len(h) == 2,
+    "clear": lambda h: (h.clear(), len(h), h == {})[1:] == (0, True),
+}
+
+
+def another(history):
+    return History(Record(2, dict(history._unread) or dict(CURVES)), (1,))
+
+
+def updated(a, b):
+    a.update(b)
+    return a
+
+
+@pytest.mark.parametrize("curve", [list, tuple, functools.partial(array, "d")])
+@pytest.mark.parametrize("reader", READERS)
+def test_whatever_reads_the_curves_first_finds_lists_of_floats(reader, curve):
+    curves = {name: curve(values) for name, values in CURVES.items()}
+    history = History(Record(2, curves), (1,))
+    assert READERS[reader](history)
+    for values in history.values():
+        assert values == 1 or (type(values) is list and all(type(v) is float for v in values))

@@ -22,6 +22,7 @@ INLINE vec softplus_of(vec z, vec b, vec c)
 }
 
 /* da f'(z): f(a or z, da, parameter) */
+INLINE vec identity_slope(vec a, vec da, vec c) { return (void)a, (void)c, da; }
 INLINE vec sigmoid_slope(vec a, vec da, vec c)
 {
     return (void)c, v_mul(da, v_mul(a, v_sub(v_set(1), a)));

@@ -131,7 +131,7 @@ static inline vec m_expm1(vec x)
 
 /* 1 / (1 + e^-x). Ranges are cut at the end, off the critical path: tiny networks wait for it.
  * 1 + 2^n is a tie at n = MANTISSA_BITS + 1 and loses the 1; the numerator makes up for it. */
-static inline vec m_sigmoid(vec x)
+static inline __attribute__((always_inline)) vec m_sigmoid(vec x)
 {
     vec power;
     const vec r = exp_nearest(v_neg(x), 0, &power);

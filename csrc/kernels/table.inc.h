@@ -12,6 +12,8 @@
 #include "activation.inc.h"
 #include "softmax.inc.h"
 #include "loss.inc.h"
+#include "rows_in_lanes.inc.h"
+#include "repeat.inc.h"
 #include "update.inc.h"
 #include "dropout.inc.h"
 #include "convert.inc.h"
@@ -32,6 +34,7 @@ const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
     .transpose = transpose,
     .narrow_gradient = narrow_gradient,
     .narrow_sum = narrow_sum,
+    .repeat = repeat,
     .add = add,
     .add_bias = add_bias,
     .scale = scale,

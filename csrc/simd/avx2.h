@@ -126,6 +126,23 @@ static inline vec v_copysign(vec magnitude, vec sign)
 static inline vec v_max(vec a, vec b) { return OP(max)(a, b); }
 static inline vec v_min(vec a, vec b) { return OP(min)(a, b); }
 
+#if FBP_REAL_BITS == 32
+static inline real v_sum(vec a, size_t n)
+{
+    __m128 sum = _mm256_castps256_ps128(a);
+    if (n > 4) sum = _mm_add_ps(sum, _mm256_extractf128_ps(a, 1));
+    if (n > 2) sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+#else
+static inline real v_sum(vec a, size_t n)
+{
+    __m128d sum = _mm256_castpd256_pd128(a);
+    if (n > 2) sum = _mm_add_pd(sum, _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(sum, _mm_unpackhi_pd(sum, sum)));
+}
+#endif
+
 /* --- masks --- */
 
 static inline mask v_gt(vec a, vec b) { return OP(cmp)(a, b, _CMP_GT_OQ); }

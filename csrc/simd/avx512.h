@@ -113,6 +113,28 @@ static inline vec v_copysign(vec magnitude, vec sign)
 static inline vec v_max(vec a, vec b) { return OP(max)(a, b); }
 static inline vec v_min(vec a, vec b) { return OP(min)(a, b); }
 
+#if FBP_REAL_BITS == 32
+static inline real v_sum(vec a, size_t n)
+{
+    const __m512d halves = _mm512_castps_pd(a);
+    __m256 eight = _mm512_castps512_ps256(a);
+    if (n > 8) eight = _mm256_add_ps(eight, _mm256_castpd_ps(_mm512_extractf64x4_pd(halves, 1)));
+    __m128 sum = _mm256_castps256_ps128(eight);
+    if (n > 4) sum = _mm_add_ps(sum, _mm256_extractf128_ps(eight, 1));
+    if (n > 2) sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+#else
+static inline real v_sum(vec a, size_t n)
+{
+    __m256d four = _mm512_castpd512_pd256(a);
+    if (n > 4) four = _mm256_add_pd(four, _mm512_extractf64x4_pd(a, 1));
+    __m128d sum = _mm256_castpd256_pd128(four);
+    if (n > 2) sum = _mm_add_pd(sum, _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(sum, _mm_unpackhi_pd(sum, sum)));
+}
+#endif
+
 /* --- masks --- */
 
 static inline mask v_gt(vec a, vec b) { return COMPARE(a, b, _CMP_GT_OQ); }

@@ -91,6 +91,19 @@ static inline vec v_copysign(vec magnitude, vec sign)
     return OP(bsl)(SET_BITS(SIGN_BIT), sign, magnitude);
 }
 
+#if FBP_REAL_BITS == 32
+static inline real v_sum(vec a, size_t n)
+{
+    float32x2_t sum = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return (void)n, vget_lane_f32(sum, 0) + vget_lane_f32(sum, 1);
+}
+#else
+static inline real v_sum(vec a, size_t n)
+{
+    return (void)n, vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
+}
+#endif
+
 /* --- masks --- */
 
 static inline mask v_gt(vec a, vec b) { return OP(cgt)(a, b); }

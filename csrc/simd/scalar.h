@@ -57,6 +57,10 @@ static inline vec v_neg(vec a) { return -a; }
 static inline vec v_max(vec a, vec b) { return a > b ? a : b; }
 static inline vec v_min(vec a, vec b) { return a < b ? a : b; }
 
+/* Lanes added by halves: lane l += lane l + LANES / 2, ..., + 1. Lanes from n on are +0, and none
+ * is -0 if they are half of all or more: then they may be left out. */
+static inline real v_sum(vec a, size_t n) { return (void)n, a; }
+
 /* --- masks: comparisons with NaN are false --- */
 
 static inline mask v_gt(vec a, vec b) { return a > b; }

@@ -7,7 +7,7 @@ checked by `fastbp.data`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -137,7 +137,7 @@ class Record:
     ----------
     epochs : int
         Epochs completed.
-    curves : dict of str to list of float
+    curves : dict of str to sequence of float
         "loss", each metric's name, and with "val_" before them the same on validation data.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
@@ -147,7 +147,7 @@ class Record:
     """
 
     epochs: int = 0
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, MutableSequence[float]] = field(default_factory=dict)
     outputs: Array | None = None
     diverged: bool = False
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastbp.engine import Array, Record
 from fastbp.plan import Shape
@@ -26,13 +28,22 @@ class History(dict[str, list[float]]):
 
     epochs: int
     outputs: Array | None
+    _unread: Mapping[str, Sequence[float]] = {}
 
     def __init__(self, record: Record, output_shape: Shape) -> None:
-        super().__init__(record.curves)
+        # A million Python floats take longer than a tiny network takes to train for them, so lists
+        # are made when the first of them is asked for.
+        super().__init__({name: [] for name in record.curves})
+        self._unread = record.curves
         self.epochs = record.epochs
         self.outputs = record.outputs
         if record.outputs is not None:
             self.outputs = record.outputs.reshape(*record.outputs.shape[:2], *output_shape)
+
+    def _read(self) -> None:
+        """Make the lists, unless that has been done."""
+        curves, self._unread = self._unread, {}
+        dict.update(self, {name: list(curve) for name, curve in curves.items()})
 
     def plot(self) -> list[Axes]:
         """Draw the loss and each metric against the epoch, validation dashed beside training.
@@ -61,3 +72,27 @@ class History(dict[str, list[float]]):
         for axes, name in zip(grid[0], names, strict=True):
             plotting.curve(axes, self, name)
         return list(figure.axes)
+
+
+def _reading(name: str) -> Callable[..., Any]:
+    """Return a method of dict that finds the lists made."""
+    method: Callable[..., Any] = getattr(dict, name)
+
+    @functools.wraps(method)
+    def after_reading(*args: Any, **keywords: Any) -> Any:
+        for argument in args:
+            if isinstance(argument, History):
+                argument._read()
+        return method(*args, **keywords)
+
+    return after_reading
+
+
+# All of dict but what speaks of names alone. That `__iter__` is among them makes dict(history) ask
+# it for items, where it would copy those of a plain dict.
+_READING = """
+    __getitem__ __setitem__ __delitem__ __iter__ __reversed__ __eq__ __ne__ __or__ __ror__ __ior__
+    __repr__ clear copy get items pop popitem setdefault update values
+"""
+for _name in _READING.split():
+    setattr(History, _name, _reading(_name))

@@ -135,6 +135,58 @@ static void narrow(void)
     report("narrow_gradient");
 }
 
+/* Ten steps of a network of one output, without or with a hidden layer of three units. */
+static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows)
+{
+    const size_t hidden = deep ? 3 : 0, weights = deep ? 8 : 2, last = deep ? 6 : 0;
+    const fbp_op below = {.activation = f,
+                          .parameter = 0.3,
+                          .saved = 1,
+                          .n_in = 2,
+                          .n_out = 3,
+                          .biases = weights,
+                          .trains_weights = true,
+                          .trains_biases = true};
+    const fbp_op output = {.activation = f,
+                           .parameter = 0.3,
+                           .saved = 1,
+                           .n_in = deep ? hidden : 2,
+                           .n_out = 1,
+                           .weights = last,
+                           .biases = weights + hidden,
+                           .trains_weights = true,
+                           .trains_biases = true,
+                           .propagates = true};
+    fbp_op ops[2] = {deep ? below : output, output};
+    const bool reads_z =
+        f == FBP_ACTIVATION_gelu || f == FBP_ACTIVATION_silu || f == FBP_ACTIVATION_softplus;
+    if (!reads_z) ops[0].saved = ops[1].saved = FBP_NONE;
+    const fbp_plan plan = {.kernels = &TABLE,
+                           .itemsize = TABLE.itemsize,
+                           .n_ops = deep ? 2 : 1,
+                           .ops = ops,
+                           .loss = loss,
+                           .loss_parameter = 0.2};
+    const size_t n_parameters = weights + hidden + 1;
+    void *x = filled(0, 2 * rows, -2, 2), *t = filled(1, rows, 0, 1);
+    void *p = filled(2, n_parameters + 8, -1, 1);
+    double losses[10];
+    TABLE.repeat(&plan, rows, x, t, 1.0 / (double)rows, 0.01, 10, -1, p, losses);
+    take_reals(p, n_parameters + 8);
+    take(losses, sizeof losses);
+}
+
+static void repeats(void)
+{
+    begin(11);
+    for (int f = 0; f < FBP_ACTIVATION_softmax; f++)
+        for (int loss = 0; loss < FBP_LOSS_categorical_crossentropy; loss++)
+            for (size_t rows = 1; rows <= TABLE.row_lanes; rows++)
+                for (int deep = 0; deep < 2; deep++)
+                    repeat_with((fbp_activation)f, (fbp_loss)loss, deep, rows);
+    report("repeat");
+}
+
 static void spans(void)
 {
     begin(4);
@@ -242,6 +294,7 @@ int main(void)
     products();
     transposes();
     narrow();
+    repeats();
     spans();
     activations();
     losses();

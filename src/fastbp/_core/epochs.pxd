@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._core.batch cimport Score, Team, Worker
+from fastbp._core.layout cimport fbp_kernels
 from fastbp._core.rows cimport Data
 from fastbp._core.update cimport Rule
 
@@ -24,8 +25,7 @@ cdef struct Snapshot:
     size_t epoch
 
 cdef struct Curves:
-    # One value an epoch, for `room` epochs from `first` on.
-    size_t first
+    # One value an epoch, for `room` epochs.
     size_t room
     double *loss
     double *right
@@ -43,6 +43,8 @@ cdef struct Training:
     size_t epochs
     size_t batch_size
     double stop_at_loss        # -infinity: never
+    bint repeats               # epochs are alike, and many run in one kernel (repeat.pyx)
+    const fbp_kernels *one_row_kernels
     uint64_t seed
     Counters counters
     int64_t *order             # rows in the order of the running epoch; then scratch to sort them

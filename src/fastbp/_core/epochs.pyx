@@ -20,6 +20,7 @@ from fastbp._core.batch cimport (
 )
 from fastbp._core.layout cimport fbp_clock
 from fastbp._core.order cimport row_order
+from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport Data, Pass
 
 cdef uint64_t SNAPSHOT_BATCHES = 1024
@@ -77,7 +78,7 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
     run.keeps = t.team.plan.wide
     run.scale = gradient_scale(&run)
     if t.recorded != NULL:
-        run.outputs = t.recorded + (t.epoch - t.curves.first) * t.data.n * outputs
+        run.outputs = t.recorded + t.epoch * t.data.n * outputs
         run.outputs_by_row = True
     return run
 
@@ -94,10 +95,13 @@ cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
     sync(worker)
 
 
-cdef void look_at_clock(Training *t) noexcept nogil:
-    """Ask for a pause when it is due; a look costs more than a step of a tiny network, so few."""
+cdef void look_at_clock(Training *t, uint64_t batches) noexcept nogil:
+    """Ask for a pause when it is due; a look costs more than a step of a tiny network, so few.
+
+    `batches` have passed since the last time, at most `until_check`.
+    """
     cdef double now
-    t.until_check -= 1
+    t.until_check -= batches
     if t.until_check > 0:
         return
     now = fbp_clock()
@@ -123,7 +127,7 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
     if not isfinite(loss):
         t.outcome = DIVERGED
     else:
-        look_at_clock(t)
+        look_at_clock(t, 1)
 
 
 cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
@@ -145,10 +149,23 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     return True
 
 
+cdef void decide(Training *t, double loss) noexcept nogil:
+    """Whether training goes on after an epoch of this loss."""
+    if t.epoch == t.curves.room:
+        t.outcome = PAUSED
+    if t.epoch == t.epochs or loss <= t.stop_at_loss:
+        t.outcome = DONE
+    if t.outcome == DONE or t.counters.batches - t.snapshot.counters.batches >= SNAPSHOT_BATCHES:
+        if not parameters_finite(t):
+            t.outcome = DIVERGED
+        elif t.outcome != DONE:
+            take_snapshot(t)
+
+
 cdef void close_epoch(Training *t) noexcept nogil:
-    """Record the epoch; decide whether training goes on."""
+    """Record the epoch."""
     cdef double n = <double>t.data.n
-    cdef size_t at = t.epoch - t.curves.first
+    cdef size_t at = t.epoch
     t.curves.loss[at] = t.loss_sum / n
     t.curves.right[at] = t.right_sum / n
     if t.validates:
@@ -156,15 +173,7 @@ cdef void close_epoch(Training *t) noexcept nogil:
         t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
     t.epoch += 1
     t.place = 0
-    if t.epoch - t.curves.first == t.curves.room:
-        t.outcome = PAUSED
-    if t.epoch == t.epochs or t.loss_sum / n <= t.stop_at_loss:
-        t.outcome = DONE
-    if t.outcome == DONE or t.counters.batches - t.snapshot.counters.batches >= SNAPSHOT_BATCHES:
-        if not parameters_finite(t):
-            t.outcome = DIVERGED
-        elif t.outcome != DONE:
-            take_snapshot(t)
+    decide(t, t.loss_sum / n)
 
 
 cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
@@ -194,8 +203,30 @@ cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
     sync(worker)
 
 
+cdef void train_repeating(Training *t) noexcept nogil:
+    """Epochs that are all alike, up to where the books have to be looked at."""
+    cdef uint64_t since_snapshot = t.counters.batches - t.snapshot.counters.batches
+    cdef size_t epochs = min(t.until_check, SNAPSHOT_BATCHES - since_snapshot)
+    cdef size_t at = t.epoch
+    cdef double loss
+    epochs = min(epochs, min(t.epochs - t.epoch, t.curves.room - at))
+    epochs = repeat_epochs(t, epochs, t.curves.loss + at)
+    loss = t.curves.loss[at + epochs - 1]
+    t.counters.epochs += epochs
+    t.counters.steps += epochs
+    t.counters.batches += epochs
+    if not isfinite(loss):
+        t.outcome = DIVERGED
+        return
+    t.epoch += epochs
+    look_at_clock(t, epochs)
+    decide(t, loss)
+
+
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
+    while t.outcome == RUNNING and t.repeats:
+        train_repeating(t)
     while t.outcome == RUNNING:
         if t.place == 0:
             begin_epoch(t, worker)

@@ -13,7 +13,8 @@ cdef extern from "fastbp.h" nogil:
         FBP_ACTIVATION_relu
         FBP_ACTIVATION_softmax
     ctypedef enum fbp_loss:
-        pass
+        FBP_LOSS_categorical_crossentropy
+        FBP_LOSS_sparse_categorical_crossentropy
     ctypedef enum fbp_optimizer:
         FBP_OPTIMIZER_sgd
         FBP_OPTIMIZER_adam
@@ -144,6 +145,9 @@ cdef extern from "kernels.h" nogil:
         void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
                                 const void *x_bi, const void *delta_bo, void *lanes) noexcept nogil
         void (*narrow_sum)(size_t count, size_t stride, void *lanes) noexcept nogil
+        size_t (*repeat)(const fbp_plan *plan, size_t rows, const void *x_bi, const void *t_b,
+                         double scale, double rate, size_t steps, double stop_at_loss,
+                         void *parameters, double *losses) noexcept nogil
         void (*add)(size_t n, const void *b, void *a) noexcept nogil
         void (*add_bias)(size_t rows, size_t n, const void *bias_o, void *y_bo) noexcept nogil
         void (*scale)(size_t n, double factor, const void *x, void *out) noexcept nogil
@@ -169,6 +173,7 @@ cdef extern from "kernels.h" nogil:
         bint (*all_finite)(size_t n, const void *x) noexcept nogil
 
     const fbp_kernels *fbp_kernels_for(size_t itemsize)
+    const fbp_kernels *fbp_kernels_for_one_row(const fbp_kernels *kernels)
     bint fbp_choose_isa(const char *name)
     size_t fbp_n_isas()
     const char *fbp_isa_name(size_t index)

@@ -1,4 +1,4 @@
-"""What a fit reports: curves and outputs of some epochs at a time, handed to the record."""
+"""What a fit reports: curves, and outputs, one value or row an epoch, in memory that grows."""
 import numpy as np
 
 from fastbp._core.epochs cimport DIVERGED, Training
@@ -6,58 +6,59 @@ from fastbp._core.native cimport address
 
 from fastbp.engine import Progress
 
-# Epochs recorded between two visits to Python, at most.
-MOST_EPOCHS = 4096
+# Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
+# is never touched.
+FIRST_BYTES = 1 << 22
 
 
 cdef class Recorder:
-    """The memory that a training writes its curves to, and their way into a `Record`."""
+    """The memory that a training writes its curves to, and what of it a `Record` shows."""
 
     def __init__(self, job, record):
         names = ["loss", *(metric.name for metric in job.metrics)]
         sets = ("",) if job.validation is None else ("", "val_")
         record.curves = {prefix + name: [] for prefix in sets for name in names}
         self.job, self.record = job, record
-        self.room = min(job.epochs, MOST_EPOCHS)
-        self.curves = np.zeros((2, 2, self.room))
-        self.outputs = None
-        self.kept_outputs = []
 
     cdef int start(self, Training *t, object dtype, size_t n_outputs) except -1:
         """Point the training to the memory."""
-        t.curves.first, t.curves.room = 0, self.room
+        width = t.data.n * n_outputs if self.job.record_outputs else 0
+        bytes_per_epoch = 4 * 8 + width * np.dtype(dtype).itemsize
+        room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
+        self.curves = np.empty((2, 2, room))
+        if self.job.record_outputs:
+            self.outputs = np.empty((room, t.data.n, n_outputs), dtype)
+        self.point(t)
+        return 0
+
+    cdef int point(self, Training *t) except -1:
+        t.curves.room = self.curves.shape[2]
         t.curves.loss = <double *>address(self.curves[0, 0])
         t.curves.right = <double *>address(self.curves[0, 1])
         t.curves.validation_loss = <double *>address(self.curves[1, 0])
         t.curves.validation_right = <double *>address(self.curves[1, 1])
-        if self.job.record_outputs:
-            self.outputs = np.empty((self.room, t.data.n, n_outputs), dtype)
-            t.recorded = address(self.outputs)
-            self.kept_outputs.append(self.outputs[:0].copy())
+        t.recorded = address(self.outputs) if self.job.record_outputs else NULL
         return 0
 
-    cdef int drain(self, Training *t) except -1:
-        """Hand over the epochs completed since the last time."""
-        count = t.epoch - t.curves.first
-        for name, values in self.record.curves.items():
-            which = int(name.startswith("val_")), int(not name.endswith("loss"))
-            values.extend(self.curves[which][:count].tolist())
-        if self.job.record_outputs:
-            self.kept_outputs.append(self.outputs[:count].copy())
-            if t.place:
-                self.outputs[0] = self.outputs[count]  # what the running epoch has written so far
-        t.curves.first = t.epoch
+    cdef int show(self, Training *t) except -1:
+        """Let the record show the epochs that are completed; make room for more."""
         self.record.epochs = t.epoch
+        for name in self.record.curves:
+            which = int(name.startswith("val_")), int(not name.endswith("loss"))
+            self.record.curves[name] = self.curves[which].data[:t.epoch]
+        if t.curves.room == t.epoch < t.epochs:
+            self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=2)
+            if self.job.record_outputs:
+                self.outputs = np.concatenate([self.outputs, np.empty_like(self.outputs)])
+            self.point(t)
         return 0
 
     cdef int finish(self, Training *t) except -1:
         """Cut the record back to where the training stands now, and complete it."""
-        record = self.record
-        record.epochs, record.diverged = t.epoch, t.outcome == DIVERGED
-        for values in record.curves.values():
-            del values[record.epochs:]
+        self.show(t)
+        self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
-            record.outputs = np.concatenate(self.kept_outputs)[:record.epochs]
+            self.record.outputs = self.outputs[:t.epoch]
         return 0
 
     cdef object progress(self, const Training *t):

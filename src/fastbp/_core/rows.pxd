@@ -57,6 +57,8 @@ cdef struct Slot:
     size_t first
     size_t stop
 
+cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
+                 char *to) noexcept nogil
 cdef double row_weight(const Pass *run, size_t row) noexcept nogil
 cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *slot,
                    size_t first, size_t stop) noexcept nogil

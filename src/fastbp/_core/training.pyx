@@ -46,6 +46,7 @@ from fastbp._core.layout cimport (
     fbp_isa_available,
     fbp_isa_name,
     fbp_kernels_for,
+    fbp_kernels_for_one_row,
     fbp_n_isas,
     fbp_slots,
     fbp_team_rank,
@@ -63,6 +64,7 @@ from fastbp._core.native cimport (
 )
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
+from fastbp._core.repeat cimport repeats
 from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
 from fastbp._core.state cimport EngineState
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
@@ -364,13 +366,14 @@ cdef class Engine(EngineState):
         recorder = Recorder(job, record)
         recorder.start(&t, self.plan.dtype, self.native.sizes[self.native.output])
         self.place_training(&t, workspace, threads)
+        t.repeats, t.one_row_kernels = repeats(&t), fbp_kernels_for_one_row(self.native.kernels)
         take_snapshot(&t)
         t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
         try:
             while t.outcome == RUNNING:
                 with nogil:
                     train_team(&t, threads)
-                recorder.drain(&t)
+                recorder.show(&t)
                 if t.outcome != PAUSED:
                     continue
                 t.outcome = RUNNING

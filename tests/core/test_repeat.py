@@ -1,0 +1,192 @@
+"""Fits of the smallest networks, which run many epochs in one kernel: no bit differs.
+
+A fit that records outputs takes the general path, one batch at a time; so do the instruction sets
+of test_digests.py with theirs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
+from fastbp.engine import Progress
+from fastbp.layers import Dense, Layer
+from fastbp.losses import LOSSES, BinaryCrossentropy, CrossEntropy, Huber, Loss
+from fastbp.optimizers import SGD, Adam
+
+pytestmark = pytest.mark.usefixtures("core")
+
+ROW_LANES = {"float32": 16, "float64": 8}
+FUNCTIONS = [f for f in ACTIVATIONS if f != "softmax"] + [LeakyReLU(0.1), ELU(0.3)]
+ELEMENTWISE = [kind for kind in LOSSES.values() if "categorical" not in kind.name]
+
+
+def data(rows: int, inputs: int, loss: Loss) -> tuple[Any, Any]:
+    rng = np.random.default_rng(rows)
+    x, y = rng.normal(size=(rows, inputs)), rng.normal(size=rows)
+    return x, y > 0 if loss.probability else y
+
+
+def fits(layers: list[Layer], rows: int, inputs: int, **fields: Any) -> list[Any]:
+    """Return what two fits leave, by many epochs at a time and by the general path."""
+    loss = fields.setdefault("loss", Huber(delta=0.4))
+    fit = {"epochs": 9, "batch_size": rows, "shuffle": False, "verbose": 0} | fields.pop("fit", {})
+    fields.setdefault("optimizer", SGD(0.1))
+    x, y = data(rows, inputs, loss)
+    found = []
+    for record_outputs in (False, True):
+        net = fastbp.Network(layers, input_shape=inputs, seed=1, **fields)
+        net.parameters[:] = net.parameters * 1.5 - 0.1  # biases too
+        history = net.fit(x, y, record_outputs=record_outputs, **fit)
+        found.append(
+            (dict(history), history.epochs, net.parameters.tobytes(), net._engine.position)
+        )
+    return found
+
+
+def check(*args: Any, **fields: Any) -> None:
+    repeated, general = fits(*args, **fields)
+    assert repeated == general
+
+
+def networks() -> list[list[Layer]]:
+    """One unit, and a hidden layer before it, with every activation in either place."""
+    units: list[list[Layer]] = [[Dense(1, f)] for f in FUNCTIONS]
+    units += [[Dense(3, f), Dense(1, "sigmoid")] for f in FUNCTIONS]
+    return units + [[Dense(3, "sigmoid"), Dense(1, f)] for f in FUNCTIONS]
+
+
+@pytest.mark.parametrize("rows", ["1", "half", "most", "all"])
+def test_every_activation_has_the_bits_of_the_general_path(rows: str, dtype: str, isa: str) -> None:
+    lanes = ROW_LANES[dtype]
+    n = {"1": 1, "half": lanes // 2 - 1, "most": lanes - 1, "all": lanes}[rows]
+    for layers in networks():
+        check(layers, n, 3, dtype=dtype)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_every_loss_has_the_bits_of_the_general_path(
+    kind: type[Loss], reduction: str, dtype: str, isa: str
+) -> None:
+    losses = [kind(reduction)]
+    if issubclass(kind, CrossEntropy):
+        losses.append(kind(reduction, from_logits=True))
+    for loss, rows in itertools.product(losses, (1, 2, 3, 5, 8)):
+        last = "identity" if getattr(loss, "from_logits", False) else "sigmoid"
+        for hidden in ([], [Dense(2, "tanh")]):
+            check([*hidden, Dense(1, last)], rows, 2, dtype=dtype, loss=loss)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_every_size_has_the_bits_of_the_general_path(use_bias: bool, dtype: str, isa: str) -> None:
+    lanes = ROW_LANES[dtype]
+    for rows, inputs, units in itertools.product(
+        range(1, lanes + 1), (1, 2, lanes - 1), (0, 1, lanes - 1)
+    ):
+        hidden = [Dense(units, "tanh", use_bias=use_bias)] if units else []
+        check([*hidden, Dense(1, "tanh", use_bias=use_bias)], rows, inputs, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(2, "tanh", trainable=False), Dense(1)],
+        [Dense(2, "tanh", bias_trainable=False), Dense(1, trainable=False)],
+        [Dense(2, "gelu"), Dense(1, bias_trainable=False)],
+        [Dense(1, "silu", bias_trainable=False)],
+    ],
+)
+def test_frozen_parameters_stay(layers: list[Layer], dtype: str, isa: str) -> None:
+    check(layers, 4, 2, dtype=dtype)
+
+
+def test_zeros_of_either_sign_have_the_bits_of_the_general_path(dtype: str, isa: str) -> None:
+    """A product that underflows is -0, which the sum over rows turns into +0, or does not."""
+    tiny = float(np.finfo(dtype).tiny)
+    x = np.array([tiny, -tiny, 0, -0.0] * 4)[: ROW_LANES[dtype], None] * 0.9
+    for rows, start in itertools.product(range(1, len(x) + 1), (0.0, -0.0, tiny)):
+        found = []
+        for record_outputs in (False, True):
+            net = fastbp.Network(
+                [Dense(1)], input_shape=1, dtype=dtype, seed=0, loss="squared_error",
+                optimizer=SGD(0.5),
+            )  # fmt: skip
+            net.parameters[:] = start
+            net.fit(
+                x[:rows], np.full(rows, 0.3), epochs=2, batch_size=rows, shuffle=False, verbose=0,
+                record_outputs=record_outputs,
+            )  # fmt: skip
+            found.append(net.parameters.tobytes())
+        assert found[0] == found[1]
+
+
+LONG = [Dense(2, "sigmoid"), Dense(1, "sigmoid")]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 1023, 1024, 1025, 2500])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_fits_of_any_length_have_the_bits_of_the_general_path(rows: int, epochs: int) -> None:
+    check(LONG, rows, 2, fit={"epochs": epochs})
+
+
+def test_a_loss_to_stop_at_ends_the_fit_at_the_same_epoch(dtype: str) -> None:
+    losses = fits(LONG, 4, 2, dtype=dtype, fit={"epochs": 200})[0][0]["loss"]
+    for goal in (losses[0], losses[57], np.nextafter(losses[57], 1), losses[-1]):
+        check(LONG, 4, 2, dtype=dtype, fit={"epochs": 200, "stop_at_loss": goal})
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.DivergenceWarning")
+@pytest.mark.parametrize("learning_rate", [3.0, 1e3, 1e30])
+def test_divergence_goes_back_to_the_same_snapshot(learning_rate: float, dtype: str) -> None:
+    fields = {"loss": LOSSES["squared_error"](), "optimizer": SGD(learning_rate), "dtype": dtype}
+    for rows in (1, 4):
+        check([Dense(2, "relu"), Dense(1)], rows, 2, fit={"epochs": 3000}, **fields)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adam(0.01)])
+def test_other_fits_have_the_bits_of_the_general_path(
+    optimizer: Any, shuffle: bool, dtype: str
+) -> None:
+    for rows, batch_size in itertools.product((1, 2, 4, 17), (1, 3, 64)):
+        fit = {"shuffle": shuffle, "batch_size": batch_size}
+        check(LONG, rows, 2, dtype=dtype, optimizer=optimizer, fit=fit)
+    check([Dense(2, "tanh"), Dense(2), Dense(1)], 4, 2, dtype=dtype, optimizer=optimizer)
+    check([Dense(1)], 4, ROW_LANES[dtype], dtype=dtype, optimizer=optimizer)
+
+
+def test_epochs_go_on_where_an_interrupt_left_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice some epochs are once as many, with a pause wherever it falls."""
+    x, y = data(4, 2, BinaryCrossentropy())
+    reports: list[Progress] = []
+
+    class Display:
+        def __init__(self, epochs: int) -> None: ...
+
+        def __call__(self, report: Progress) -> None:
+            reports.append(report)
+            if len(reports) == 2:
+                raise KeyboardInterrupt
+
+        def close(self, record: Any) -> None:
+            self.record = record
+
+    monkeypatch.setattr(fastbp.network.progress, "ProgressDisplay", Display)
+    nets = [fastbp.Network(LONG, input_shape=2, loss="huber", optimizer="sgd", seed=3)] * 1
+    nets.append(fastbp.Network(LONG, input_shape=2, loss="huber", optimizer="sgd", seed=3))
+    fit = {"batch_size": 4, "shuffle": False}
+    with pytest.raises(KeyboardInterrupt):
+        nets[0].fit(x, y, epochs=10**9, verbose=1, **fit)
+    done = nets[0]._engine.position.epochs
+    assert done == nets[0]._engine.position.steps == reports[-1].epoch > reports[0].epoch > 0
+    history = nets[1].fit(x, y, epochs=done, verbose=0, **fit)
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
+    assert [report.loss for report in reports] == [
+        history["loss"][report.epoch - 1] for report in reports
+    ]
