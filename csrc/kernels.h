@@ -36,8 +36,11 @@ typedef struct fbp_product {
     void *c; /* OUT */
     ptrdiff_t c_m;
     const void *bias; /* IN, (n,), or NULL */
-    void *panel;      /* scratch of FBP_BLOCK * tile_columns elements, where a strip of B is kept
-                       * close together for the tiles that read it; may be NULL if b_n is 1 */
+    void *block;      /* scratch where A is kept close together for the strips of columns behind
+                       * the first: (tile_rows * k + row_lanes) elements for each tile_rows rows;
+                       * or NULL. If a_m is 1 it asks for a_k >= row_lanes. */
+    void *panel;      /* scratch where a strip of B is kept close together for the tiles that read
+                       * it: tile_columns * k elements; or NULL if b_n is 1 */
 } fbp_product;
 
 typedef struct fbp_kernels {

@@ -18,7 +18,8 @@ typedef struct place {
     ptrdiff_t a_m, a_k;
     const real *b;
     ptrdiff_t b_k;
-    real *panel; /* takes a copy of B, unless NULL */
+    real *block; /* takes a copy of A, unless NULL: TILE_ROWS elements a term */
+    real *panel; /* takes a copy of B, unless NULL: TILE_COLUMNS elements a term */
     real *c;
     const real *bias; /* or NULL */
     size_t n;
@@ -53,12 +54,24 @@ INLINE void store_tile(const int rows, const int vectors, sums c, real *to, ptrd
     }
 }
 
+/* `rows` elements, filled up to whole vectors: from what stands behind them, or with zeros if
+ * these are the last. */
+INLINE void copy_over(const int rows, const real *from, bool last, real *to)
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i += LANES) {
+        size_t n = last && rows - i < LANES ? (size_t)(rows - i) : (size_t)LANES;
+        v_store(to + i, v_load_part(from + i, n));
+    }
+}
+
 /* The chains of a tile, k terms of each. */
 INLINE void chain_tile(const int rows, const int vectors, const place *at, size_t k, sums c)
 {
     const real *a = at->a, *b = at->b;
     const ptrdiff_t a_m = at->a_m, a_k = at->a_k, b_k = at->b_k;
-    real *panel = at->panel;
+    real *block = at->block, *panel = at->panel;
+#pragma GCC unroll 2
     for (; k > 0; k--, a += a_k, b += b_k) {
         vec row[MOST_VECTORS];
 #pragma GCC unroll 16
@@ -68,6 +81,10 @@ INLINE void chain_tile(const int rows, const int vectors, const place *at, size_
             for (int j = 0; j < vectors; j++) v_store(panel + j * LANES, row[j]);
             panel += TILE_COLUMNS;
             __builtin_prefetch(b + TILE_COLUMNS); /* for the next strip */
+        }
+        if (block) {
+            copy_over(rows, a, k == 1, block);
+            block += TILE_ROWS;
         }
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
@@ -127,8 +144,8 @@ INLINE void tile(const int rows, const int vectors, const fbp_product *product, 
 TILE_SIZES(AS_FUNCTION)
 
 #define AS_ENTRY(rows, vectors) [rows][vectors] = tile_##rows##_##vectors,
-static void (*const tiles[][MOST_VECTORS + 1])(const fbp_product *product,
-                                               const place *at) = {TILE_SIZES(AS_ENTRY)};
+static void (*const tile_functions[][MOST_VECTORS + 1])(const fbp_product *product,
+                                                        const place *at) = {TILE_SIZES(AS_ENTRY)};
 
 /* to(j, i) = from(i, j) for one block of at most LANES x LANES. */
 INLINE void transpose_block(size_t m, size_t n, const real *from, ptrdiff_t from_m, real *to,
@@ -157,27 +174,56 @@ static void transpose(size_t m, size_t n, const void *from, ptrdiff_t from_m, vo
         }
 }
 
-/* `n` columns from j on, of at most so many vectors: tile under tile, nearly equal in rows. */
-static void strip(const fbp_product *product, size_t j, size_t n, int vectors)
+/* A is cut into as few tiles of rows as can be, nearly equal. */
+INLINE size_t tiles_of(size_t m) { return (m + TILE_ROWS - 1) / TILE_ROWS; }
+INLINE size_t rows_of_next(size_t m, size_t tiles) { return (m + tiles - 1) / tiles; }
+
+/* Elements from one tile of rows in a block to the next: copies may run over its end. */
+INLINE ptrdiff_t block_pitch(size_t k) { return (ptrdiff_t)k * TILE_ROWS + ROW_LANES; }
+
+/* A in the product's block, from rows of contiguous terms. */
+static void fill_block(const fbp_product *product)
+{
+    const real *a = product->a;
+    real *block = product->block;
+    for (size_t m = product->m, tiles = tiles_of(m), rows; tiles > 0; tiles--, m -= rows) {
+        rows = rows_of_next(m, tiles);
+        transpose(rows, product->k, a, product->a_m, block, TILE_ROWS);
+        a += (ptrdiff_t)rows * product->a_m;
+        block += block_pitch(product->k);
+    }
+}
+
+/* `n` columns from j on, of at most so many vectors: tile under tile. `filled`: A is in its block;
+ * if not it comes there, if there is one. */
+static void strip(const fbp_product *product, bool filled, size_t j, size_t n, int vectors)
 {
     const real *b = (const real *)product->b + (ptrdiff_t)j * product->b_n, *bias = product->bias;
     place at = {.a = product->a, .a_m = product->a_m, .a_k = product->a_k, .b = b, .n = n};
-    size_t under = (product->m + TILE_ROWS - 1) / TILE_ROWS;
+    size_t m = product->m, tiles = tiles_of(m), rows;
     at.b_k = product->b_k;
     at.c = (real *)product->c + j;
     if (bias) at.bias = bias + j;
+    if (filled) {
+        at.a = product->block;
+        at.a_m = 1;
+        at.a_k = TILE_ROWS;
+    } else {
+        at.block = product->block;
+    }
     if (product->b_n != 1) {
         transpose(n, product->k, b, product->b_n, product->panel, TILE_COLUMNS);
         at.b = product->panel;
         at.b_k = TILE_COLUMNS;
-    } else if (under > 1) {
+    } else if (tiles > 1) {
         at.panel = product->panel;
     }
-    for (size_t m = product->m, rows; under > 0; under--, m -= rows) {
-        rows = (m + under - 1) / under;
-        tiles[rows][vectors](product, &at);
-        at.a += (ptrdiff_t)rows * product->a_m;
+    for (; tiles > 0; tiles--, m -= rows) {
+        rows = rows_of_next(m, tiles);
+        tile_functions[rows][vectors](product, &at);
+        at.a += filled ? block_pitch(product->k) : (ptrdiff_t)rows * product->a_m;
         at.c += (ptrdiff_t)rows * product->c_m;
+        if (at.block) at.block += block_pitch(product->k);
         if (at.panel) {
             at.b = at.panel;
             at.b_k = TILE_COLUMNS;
@@ -189,13 +235,16 @@ static void strip(const fbp_product *product, size_t j, size_t n, int vectors)
 static void matmul(const fbp_product *product)
 {
     size_t rows = product->m < TILE_ROWS ? product->m : TILE_ROWS, n;
+    bool filled = product->block && product->a_m != 1;
     int vectors = MOST_VECTORS;
+    if (filled) fill_block(product);
     if (product->b_n != 1) rows = TILE_ROWS; /* the panel is as wide as a whole tile */
     while (rows * (size_t)vectors > TILE_SIZE) vectors /= 2;
     for (size_t j = 0; j < product->n; j += n) {
         size_t left = product->n - j;
         while (left <= (size_t)(vectors - 1) * LANES) vectors /= 2;
         n = left < (size_t)vectors * LANES ? left : (size_t)vectors * LANES;
-        strip(product, j, n, vectors);
+        strip(product, filled, j, n, vectors);
+        filled = product->block;
     }
 }

@@ -11,7 +11,7 @@
 extern const fbp_kernels TABLE;
 
 #define ROOM 70000 /* elements of a buffer */
-static double memory[9][ROOM + 16];
+static double memory[10][ROOM + 16];
 static uint64_t state, digest;
 
 /* Pseudo-random words (splitmix64), the same on every machine. */
@@ -55,19 +55,17 @@ static void report(const char *name) { printf("%s %016" PRIx64 "\n", name, diges
 static void *product_by_ways(fbp_product p, const void *c, size_t n_c)
 {
     const size_t size = TABLE.itemsize;
-    for (int way = 0; way < 6; way++) {
+    const ptrdiff_t apart = (ptrdiff_t)(p.m + TABLE.row_lanes);
+    TABLE.transpose(p.m, p.k, p.a, p.a_m, memory[4], apart);
+    TABLE.transpose(p.k, p.n, p.b, p.b_k, memory[5], (ptrdiff_t)p.k);
+    for (int way = 0; way < 12; way++) {
         fbp_product other = p;
         memcpy(memory[3], c, n_c * size);
         other.c = memory[3];
-        if (way % 2) { /* A by columns */
-            TABLE.transpose(p.m, p.k, p.a, p.a_m, memory[4], (ptrdiff_t)p.m);
-            other.a = memory[4], other.a_m = 1, other.a_k = (ptrdiff_t)p.m;
-        }
-        if (way / 2 > 0) other.panel = memory[6];
-        if (way / 2 > 1) { /* B by columns */
-            TABLE.transpose(p.k, p.n, p.b, p.b_k, memory[5], (ptrdiff_t)p.k);
-            other.b = memory[5], other.b_k = 1, other.b_n = (ptrdiff_t)p.k;
-        }
+        if (way & 1) other.a = memory[4], other.a_m = 1, other.a_k = apart;
+        if (way & 2) other.block = memory[9];
+        if (way >= 4) other.panel = memory[6];
+        if (way >= 8) other.b = memory[5], other.b_k = 1, other.b_n = (ptrdiff_t)p.k;
         TABLE.matmul(&other);
         if (way == 0) memcpy(p.c, memory[3], n_c * size);
         if (memcmp(p.c, memory[3], n_c * size)) abort();
@@ -81,8 +79,8 @@ static void product(fbp_chain chain, fbp_activation activation, bool biased, siz
     const void *a = filled(0, m * k, -2, 2), *b = filled(1, k * n + 64, -2, 2);
     void *c = filled(2, m * n + 64, -2, 2);
     const void *bias = biased ? filled(7, n, -2, 2) : NULL;
-    fbp_product p = {chain, activation,   m,    n,   k, a, (ptrdiff_t)k, 1, b, (ptrdiff_t)n, 1,
-                     c,     (ptrdiff_t)n, bias, NULL};
+    fbp_product p = {chain, activation,   m,    n,    k,   a, (ptrdiff_t)k, 1, b, (ptrdiff_t)n, 1,
+                     c,     (ptrdiff_t)n, bias, NULL, NULL};
     memcpy(memory[8], c, (m * n + 64) * TABLE.itemsize);
     take_reals(product_by_ways(p, memory[8], m * n + 64), m * n + 64); /* what is behind stays */
 }

@@ -131,6 +131,7 @@ cdef extern from "kernels.h" nogil:
         void *c
         ptrdiff_t c_m
         const void *bias
+        void *block
         void *panel
 
     ctypedef struct fbp_kernels:

@@ -7,16 +7,14 @@
 All are one loop: terms in blocks of 256, each a chain of fused multiply-adds, block sums added in
 order (the arithmetic contract). The kernel takes a strip of tile_columns columns of the right
 operand after the other, and runs down the left one for each: so a block of the left operand has to
-stay in the second cache, and a strip in the first. An operand that is read often and whose rows are
-far apart is brought together first: the right one by the kernel, the left one by `copy_left`. Rows
-that are a power of two apart share few places in a cache.
+stay in the second cache, and a strip of the right one in the first. Rows that are a power of two
+apart share few places in a cache. So the kernel is given scratch, in which it keeps an operand close
+together, where that operand is large and read often.
 """
 from libc.stddef cimport ptrdiff_t
-from libc.string cimport memcpy
 
 from fastbp._core.layout cimport (
     FBP_ACTIVATION_identity,
-    FBP_ALIGNMENT,
     FBP_BLOCK,
     FBP_CHAIN_ADD,
     FBP_CHAIN_START,
@@ -34,21 +32,16 @@ cdef double ONE_64 = 1.0
 cdef float ONE_32 = 1.0
 # A block of the left operand: half of the second cache.
 cdef size_t LEFT_BYTES = 256 * 1024
-# An operand that spans no more stays in the caches where it is.
+# An operand that spans no more is read well where it is; half of it, if terms are apart.
 cdef size_t NEAR_BYTES = 64 * 1024
-# So many columns repay a copy of the left operand: if its terms stand side by side, or its rows do.
-cdef size_t COLUMNS_PER_COPY = 512
-cdef size_t COLUMNS_PER_STRIDED_COPY = 64
+# So many columns repay the filling of a block, which costs more if rows have to be transposed.
+cdef size_t LEAST_COLUMNS = 64
+cdef size_t LEAST_COLUMNS_TRANSPOSED = 512
 
 
 cdef size_t left_rows(const fbp_kernels *kernels) noexcept nogil:
     """Rows of a block of the left operand."""
     return LEFT_BYTES // (FBP_BLOCK * kernels.itemsize)
-
-
-cdef size_t spread(size_t size) noexcept nogil:
-    """At least `size` bytes, an odd number of cache lines: rows so far apart don't collide."""
-    return ((size + FBP_ALIGNMENT - 1) // FBP_ALIGNMENT | 1) * FBP_ALIGNMENT
 
 
 cdef size_t strip_bytes(const fbp_kernels *kernels) noexcept nogil:
@@ -58,28 +51,24 @@ cdef size_t strip_bytes(const fbp_kernels *kernels) noexcept nogil:
 
 cdef size_t panel_bytes(const fbp_plan *plan) noexcept nogil:
     """Bytes of the scratch `panel` that the products take: two strips and a block."""
-    cdef size_t rows = left_rows(plan.kernels), row = spread(FBP_BLOCK * plan.itemsize)
-    cdef size_t column = spread(rows * plan.itemsize)
-    return 2 * strip_bytes(plan.kernels) + fbp_aligned(max(rows * row, FBP_BLOCK * column))
+    cdef const fbp_kernels *kernels = plan.kernels
+    cdef size_t tiles = left_rows(kernels) // kernels.tile_rows + 1
+    cdef size_t tile = kernels.tile_rows * FBP_BLOCK + kernels.row_lanes
+    return 2 * strip_bytes(kernels) + fbp_aligned(tiles * tile * kernels.itemsize)
 
 
-cdef void copy_left(fbp_product *product, size_t itemsize, char *to) noexcept nogil:
-    """Bring the left operand together if that pays: its rows, or its columns if those are."""
-    cdef bint by_rows = product.a_k == 1
-    cdef ptrdiff_t stride = product.a_m if by_rows else product.a_k
-    cdef size_t lines = product.m if by_rows else product.k, i
-    cdef size_t length = (product.k if by_rows else product.m) * itemsize, step = spread(length)
-    if product.n < (COLUMNS_PER_COPY if by_rows else COLUMNS_PER_STRIDED_COPY):
-        return
-    if lines * <size_t>stride * itemsize <= NEAR_BYTES:
-        return
-    for i in range(lines):
-        memcpy(to + i * step, <const char *>product.a + i * <size_t>stride * itemsize, length)
-    product.a = to
-    if by_rows:
-        product.a_m = step // itemsize
-    else:
-        product.a_k = step // itemsize
+cdef bint repays_block(const fbp_product *product, size_t itemsize) noexcept nogil:
+    """Whether the left operand is worth keeping close together."""
+    if product.a_k == 1:
+        return (product.n >= LEAST_COLUMNS_TRANSPOSED
+                and product.m * <size_t>product.a_m * itemsize > NEAR_BYTES)
+    return (product.n >= LEAST_COLUMNS
+            and product.k * <size_t>product.a_k * itemsize > NEAR_BYTES // 2)
+
+
+cdef bint repays_panel(const fbp_product *product, size_t itemsize) noexcept nogil:
+    """Whether a strip of the right operand is worth keeping close together, or has to be."""
+    return product.b_n != 1 or product.k * <size_t>product.b_k * itemsize > NEAR_BYTES
 
 
 cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) noexcept nogil:
@@ -97,9 +86,10 @@ cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) n
                 block.chain = FBP_CHAIN_ADD
             if p + block.k < whole.k:
                 block.bias, block.activation = NULL, FBP_ACTIVATION_identity
-            if whole.b_n != 1 or block.k * <size_t>whole.b_k * size > NEAR_BYTES:
+            if repays_panel(&block, size):
                 block.panel = panel
-            copy_left(&block, size, panel + 2 * strip_bytes(kernels))
+            if repays_block(&block, size):
+                block.block = panel + 2 * strip_bytes(kernels)
             kernels.matmul(&block)
 
 
@@ -112,7 +102,8 @@ cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *para
         biases = parameters + op.biases * plan.itemsize
     multiply(plan.kernels, fbp_product(
         FBP_CHAIN_START, activation, rows, op.n_out, op.n_in, x, x_row, 1,
-        parameters + op.weights * plan.itemsize, op.n_out, 1, z, op.n_out, biases, NULL), panel)
+        parameters + op.weights * plan.itemsize, op.n_out, 1, z, op.n_out, biases, NULL, NULL),
+        panel)
 
 
 cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, const char *weights,
@@ -129,7 +120,7 @@ cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, cons
             multiply(plan.kernels, fbp_product(
                 FBP_CHAIN_START, FBP_ACTIVATION_identity, m, n, op.n_out,
                 weights + i * op.n_out * size, op.n_out, 1, delta + b * op.n_out * size, 1,
-                op.n_out, dx_ib, width, NULL, NULL), panel)
+                op.n_out, dx_ib, width, NULL, NULL, NULL), panel)
             plan.kernels.transpose(m, n, dx_ib, width, dx + (b * op.n_in + i) * size, op.n_in)
 
 
@@ -142,7 +133,7 @@ cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *par
         return
     multiply(plan.kernels, fbp_product(
         FBP_CHAIN_START, FBP_ACTIVATION_identity, rows, op.n_in, op.n_out, delta, op.n_out, 1,
-        weights, 1, op.n_out, dx, op.n_in, NULL, NULL), panel)
+        weights, 1, op.n_out, dx, op.n_in, NULL, NULL, NULL), panel)
 
 
 cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x, size_t x_row,
@@ -154,7 +145,7 @@ cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x
     """
     multiply(plan.kernels, fbp_product(
         chain, FBP_ACTIVATION_identity, inputs, op.n_out, rows, x + first_input * plan.itemsize,
-        1, x_row, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL), panel)
+        1, x_row, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL, NULL), panel)
 
 
 cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *delta,
@@ -164,4 +155,4 @@ cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *de
     cdef const char *one = <const char *>&ONE_32 if plan.itemsize == 4 else <const char *>&ONE_64
     multiply(plan.kernels, fbp_product(
         chain, FBP_ACTIVATION_identity, 1, op.n_out, rows, one, 0, 0, delta, op.n_out, 1,
-        gradient, op.n_out, NULL, NULL), panel)
+        gradient, op.n_out, NULL, NULL, NULL), panel)
