@@ -177,4 +177,26 @@ static inline vec v_split(vec x, vec *exponent)
     return AS_REALS(BITS_OP(add)(_mm256_and_si256(bits, fraction), sqrt_half));
 }
 
+/* --- words: 64-bit lanes of which the low halves count, for random numbers --- */
+
+#define WORD_LANES 4
+
+typedef __m256i words;
+static inline words w_set(uint32_t x) { return _mm256_set1_epi64x(x); }
+static inline words w_load(const uint64_t *x) { return _mm256_loadu_si256((const __m256i *)x); }
+static inline words w_add(words a, words b) { return _mm256_add_epi64(a, b); }
+static inline words w_xor(words a, words b) { return _mm256_xor_si256(a, b); }
+static inline words w_multiply(words a, words b) { return _mm256_mul_epu32(a, b); }
+static inline words w_high(words a) { return _mm256_srli_epi64(a, 32); }
+static inline words w_pair(words a, words b)
+{
+    return _mm256_blend_epi32(a, _mm256_slli_epi64(b, 32), 0xAA);
+}
+static inline void w_store_both(uint64_t *x, words a, words b)
+{
+    const __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b);
+    _mm256_storeu_si256((__m256i *)x, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)x + 1, _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
 #endif

@@ -170,4 +170,27 @@ static inline vec v_split(vec x, vec *exponent)
     return AS_REALS(BITS_OP(add)(BITS_OP (and)(bits, fraction), sqrt_half));
 }
 
+/* --- words: 64-bit lanes of which the low halves count, for random numbers --- */
+
+#define WORD_LANES 8
+
+typedef __m512i words;
+static inline words w_set(uint32_t x) { return _mm512_set1_epi64(x); }
+static inline words w_load(const uint64_t *x) { return _mm512_loadu_si512(x); }
+static inline words w_add(words a, words b) { return _mm512_add_epi64(a, b); }
+static inline words w_xor(words a, words b) { return _mm512_xor_si512(a, b); }
+static inline words w_multiply(words a, words b) { return _mm512_mul_epu32(a, b); }
+static inline words w_high(words a) { return _mm512_srli_epi64(a, 32); }
+static inline words w_pair(words a, words b)
+{
+    return _mm512_mask_blend_epi32(0xAAAA, a, _mm512_slli_epi64(b, 32));
+}
+static inline void w_store_both(uint64_t *x, words a, words b)
+{
+    const __m512i low = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0);
+    const __m512i high = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    _mm512_storeu_si512(x, _mm512_permutex2var_epi64(a, low, b));
+    _mm512_storeu_si512(x + WORD_LANES, _mm512_permutex2var_epi64(a, high, b));
+}
+
 #endif

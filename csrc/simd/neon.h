@@ -156,4 +156,21 @@ static inline vec v_split(vec x, vec *exponent)
     return AS_REALS(BITS_OP(add)(BITS_OP (and)(bits, fraction), sqrt_half));
 }
 
+/* --- words: 64-bit lanes of which the low halves count, for random numbers --- */
+
+#define WORD_LANES 2
+
+typedef uint64x2_t words;
+static inline words w_set(uint32_t x) { return vdupq_n_u64(x); }
+static inline words w_load(const uint64_t *x) { return vld1q_u64(x); }
+static inline words w_add(words a, words b) { return vaddq_u64(a, b); }
+static inline words w_xor(words a, words b) { return veorq_u64(a, b); }
+static inline words w_multiply(words a, words b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
+static inline words w_high(words a) { return vshrq_n_u64(a, 32); }
+static inline words w_pair(words a, words b) { return vsliq_n_u64(a, b, 32); }
+static inline void w_store_both(uint64_t *x, words a, words b)
+{
+    vst2q_u64(x, (uint64x2x2_t){{a, b}});
+}
+
 #endif

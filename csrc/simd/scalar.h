@@ -108,4 +108,27 @@ static inline vec v_split(vec x, vec *exponent)
     return real_of((bits & fraction) + SQRT_HALF_BITS);
 }
 
+/* --- words: 64-bit lanes of which the low halves count, for random numbers --- */
+
+#define WORD_LANES 1
+
+typedef uint64_t words;
+static inline words w_set(uint32_t x) { return x; }
+static inline words w_load(const uint64_t *x) { return *x; }
+static inline words w_add(words a, words b) { return a + b; }
+static inline words w_xor(words a, words b) { return a ^ b; }
+static inline words w_multiply(words a, words b) { return (a & UINT32_MAX) * (b & UINT32_MAX); }
+static inline words w_high(words a) { return a >> 32; }
+static inline words w_pair(words a, words b) /* as they stand in memory, a before b */
+{
+    const uint32_t pair[2] = {(uint32_t)a, (uint32_t)b};
+    memcpy(&a, pair, sizeof pair);
+    return a;
+}
+static inline void w_store_both(uint64_t *x, words a, words b) /* lanes of a and b by turns */
+{
+    x[0] = a;
+    x[1] = b;
+}
+
 #endif
