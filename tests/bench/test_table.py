@@ -6,7 +6,7 @@ import pytest
 from fastbp.bench.contest import Entry
 from fastbp.bench.record import Record, Row, load, missing, programs, versions
 from fastbp.bench.rows import ROWS
-from fastbp.bench.table import Table, cell, duration, notes
+from fastbp.bench.table import Table, cell, duration, factor, notes
 
 
 def row(*entries):
@@ -66,6 +66,13 @@ def test_notes_say_what_a_row_is_and_why_a_peer_is_not_there():
     assert said[0].startswith("W3: 1,797 digits")
     assert "    jax t2: ready; 3 of 9 rounds" in said
     assert "    keras t1: missing; No module named 'keras'" in said
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.8712, "0.871"), (4.2, "4.2"), (999.4, "999"), (1219.6, "1,220")]
+)
+def test_ratios_have_three_digits_and_no_exponent(ratio, text):
+    assert factor(ratio) == text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastbp.bench.record import OWN, Record, Row, programs
+from fastbp.bench.record import Record, Row
+from fastbp.bench.table import factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     """
     for place, row in enumerate(rows):
         _bar(axes, place, row)
-    for peer in programs(rows):
+    for peer in MARKS:
         _marks(axes, rows, peer)
     axes.axvline(1, color="black", linewidth=1, zorder=3)
     axes.set_xscale("log")
@@ -73,7 +74,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_yticks(range(len(rows)), [f"{r.workload.label}  [{r.workload.name}]" for r in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("the other's time / fastbp's time  (right of 1: fastbp is faster)")
-    axes.grid(axis="x", which="major", color="#e3e5e8", zorder=0)
+    axes.grid(color="#e3e5e8", linewidth=0.8, zorder=0)
+    axes.text(1.01, -0.75, "fastest other", color=GREY, fontsize=8, transform=_beside(axes))
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=8, frameon=False, fontsize=8)
@@ -84,15 +86,19 @@ def _bar(axes: Axes, place: int, row: Row) -> None:
     assert ratio is not None
     colour = AHEAD if ratio >= 1 else BEHIND
     axes.barh(place, ratio - 1, left=1, height=0.62, color=colour, zorder=2)
-    said = f"{ratio:.2g}× {row.fastest}"  # noqa: RUF001  (the sign of multiplication)
-    beside = axes.get_yaxis_transform()  # x in parts of the axes' width
-    axes.text(1.01, place, said, color=colour, fontsize=9, va="center", transform=beside)
+    said = f"{factor(ratio)}× {row.fastest}"  # noqa: RUF001  (the sign of multiplication)
+    axes.text(1.01, place, said, color=colour, fontsize=9, va="center", transform=_beside(axes))
+
+
+def _beside(axes: Axes) -> Any:
+    """Return the coordinates of what stands beside the rows: x in parts of the axes' width."""
+    return axes.get_yaxis_transform()
 
 
 def _marks(axes: Axes, rows: list[Row], peer: str) -> None:
     ratios = {place: row.ratio(peer) for place, row in enumerate(rows)}
     points = [(ratio, place) for place, ratio in ratios.items() if ratio is not None]
-    if peer == OWN or not points:
+    if not points:
         return
     mark, size, colour = MARKS[peer]
     x, y = zip(*points, strict=True)

@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> Record:
         os.environ[data.IMAGES] = str(options.images.resolve())  # for the processes of all programs
     threads = options.threads or _thread_counts(options.quick)
     budget = options.budget or (QUICK_BUDGET if options.quick else BUDGET)
-    settings = {"threads": threads, "budget": budget, "quick": options.quick}
+    images = options.images is not None
+    settings = {"threads": threads, "budget": budget, "quick": options.quick, "images": images}
     record = Record(machine.facts(), settings)
     print(preface(record))
     _contest(options, workloads, record)
@@ -143,6 +144,7 @@ def preface(record: Record) -> str:
         **record.machine,
         "threads tried": f"{settings['threads']}; fastbp chooses its own",
         "budget": f"{settings['budget']:g} s of measuring for each row",
+        "images": "given" if settings["images"] else "none, so M rows are left out (--images)",
     }
     width = max(map(len, facts))
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in facts.items()) + "\n"

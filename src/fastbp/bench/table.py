@@ -30,7 +30,7 @@ class Table:
         workloads = list(workloads)
         names = max((len(w.name) for w in workloads), default=0)
         units = max((len(w.unit) for w in workloads), default=0)
-        cells = [max(len(peer), len("0.123 t64*")) for peer in peers]
+        cells = [max(len(peer), len("0.123 t128*")) for peer in peers]
         self._widths = [max(names, len("row")), len("12.3 ms"), units, *cells, len("0.123")]
 
     def _line(self, cells: Sequence[str]) -> str:
@@ -47,7 +47,7 @@ class Table:
         own, ratio = row.best(OWN), row.ratio(row.fastest)
         time = duration(own.median) if own else row.status(OWN)
         cells = [cell(row, peer) for peer in self._peers]
-        least = "" if ratio is None else f"{ratio:.3g}"
+        least = "" if ratio is None else factor(ratio)
         return self._line([row.workload.name, time, row.workload.unit, *cells, least])
 
 
@@ -59,9 +59,14 @@ def cell(row: Row, program: str) -> str:
     ratio, entry = row.ratio(program), row.best(program)
     if entry is None:
         return "-" if row.status(program) in ("lacks", "not run") else row.status(program)
-    figure = duration(entry.median) if ratio is None else f"{ratio:.3g}"
+    figure = duration(entry.median) if ratio is None else factor(ratio)
     threads = "" if entry.threads is None else f" t{entry.threads}"
     return f"{figure}{threads}{'*' if len(entry.seconds) < FEWEST_ROUNDS else ''}"
+
+
+def factor(ratio: float) -> str:
+    """Return a ratio with three digits, as "0.87", "4.2", "1,220"."""
+    return f"{ratio:,.0f}" if ratio >= 999.5 else f"{ratio:.3g}"
 
 
 def duration(seconds: float) -> str:

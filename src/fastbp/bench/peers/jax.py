@@ -14,7 +14,7 @@ from fastbp.bench.data import initial_weights
 VERSIONS = {"jax": jax.__version__}
 DEVIATIONS: dict[str, str] = {}
 SMALL = 16
-"""Layers up to this many inputs are summed elementwise, so that XLA fuses a step into one loop."""
+"""Layers of so few inputs and rows are summed elementwise, so that XLA fuses a step into a loop."""
 
 
 def _limit(workload, threads):
@@ -24,7 +24,7 @@ def _limit(workload, threads):
 
 
 def _dense(x, w, b):
-    z = (x[:, :, None] * w[None]).sum(axis=1) if len(w) <= SMALL else x @ w
+    z = (x[:, :, None] * w[None]).sum(axis=1) if max(len(w), len(x)) <= SMALL else x @ w
     return z if b is None else z + b
 
 

@@ -58,8 +58,11 @@ def train(workload, x, y, weights, threads):
 
 
 def _rate(workload):
-    """Return the rate that gives the row's steps: gradients here are of half the summed error."""
-    if workload.loss == "mean_squared_error":
+    """Return the rate that gives the row's steps: gradients here are of half the summed error.
+
+    Steps of Adam do not depend on the scale of gradients.
+    """
+    if workload.loss == "mean_squared_error" and workload.optimizer == "sgd":
         return workload.learning_rate * 2 / workload.sizes[-1]
     return workload.learning_rate
 
