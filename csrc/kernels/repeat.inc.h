@@ -45,7 +45,7 @@ INLINE real stepped(const form k, const repeated *r, size_t at, const real *x, c
     vec sum[ROW_VECTORS];
     for (int j = 0; j < k.vectors; j++) {
         sum[j] = v_fma(x ? v_load(x + j * LANES) : v_set(1), delta[j], v_set(0));
-        if (k.rows > 1) sum[j] = v_select(r->holds[j], sum[j], v_set(0));
+        if (k.vectors * LANES > 1) sum[j] = v_select(r->holds[j], sum[j], v_set(0));
     }
     return r->p[at] = real_fma(-r->rate, rows_sum(k.vectors, k.rows, sum), r->p[at]);
 }
@@ -102,7 +102,7 @@ INLINE void output_delta(const form k, const repeated *r, const vec z[], vec del
         const vec t = v_load(r->t + j * LANES);
         const compared c = compare(plan->loss, (real)plan->loss_parameter, y, t);
         v_store(errors + j * LANES,
-                k.rows == 1 ? c.error : v_select(r->holds[j], c.error, v_set(0)));
+                k.vectors * LANES == 1 ? c.error : v_select(r->holds[j], c.error, v_set(0)));
         delta[j] = r->factor == 1 ? c.slope : v_mul(c.slope, v_set(r->factor));
         if (!plan->fused)
             delta[j] = activated_backward(&r->output_activation, k.sigmoids, z[j], y, delta[j]);
