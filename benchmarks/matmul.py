@@ -121,10 +121,11 @@ def best_times(ways: dict[str, Callable[[int], float]]) -> dict[str, float]:
 def print_head(build: dict[str, Any], peak: float) -> None:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    versions = f"fastbp {fastbp.__version__}, numpy {np.__version__}"
-    versions += f", torch {torch.__version__}" if torch is not None else ""
-    print(f"{(names or [platform.processor()])[0]}; {build['isa']}; {build['compiler']}; {versions}")
-    print(f"one thread; float32 FMA peak {peak / 1e9:.1f} GFLOP/s; figures are shares of the peak\n")
+    parts = [(names or [platform.processor()])[0], build["isa"], build["compiler"]]
+    parts += [f"fastbp {fastbp.__version__}", f"numpy {np.__version__}"]
+    parts += [f"torch {torch.__version__}"] if torch is not None else []
+    print(", ".join(parts))
+    print(f"one thread; shares of the FMA peak, {peak / 1e9:.1f} GFLOP/s in float32\n")
 
 
 def main() -> None:

@@ -8,11 +8,9 @@ All are one loop: terms in blocks of 256, each a chain of fused multiply-adds, b
 order (the arithmetic contract). The kernel takes a strip of tile_columns columns of the right
 operand after the other, and runs down the left one for each: so a block of the left operand has to
 stay in the second cache, and a strip of the right one in the first. Rows that are a power of two
-apart share few places in a cache. So the kernel is given scratch, in which it keeps an operand close
-together, where that operand is large and read often.
+apart share few places in a cache. So where an operand is large and read often, the kernel is given
+scratch in which it keeps the operand close together.
 """
-from libc.stddef cimport ptrdiff_t
-
 from fastbp._core.layout cimport (
     FBP_ACTIVATION_identity,
     FBP_BLOCK,
