@@ -115,14 +115,15 @@ def test_scaling_sets_each_step_beside_its_floors(module, core, tmp_path):
     assert (tmp_path / "scaling.png").stat().st_size > 1000
 
 
-def test_limits_are_between_a_tenth_and_a_thousand_gigaflops(module, core):
+def test_limits_are_those_of_a_processor(module, core):
     limits = module("limits")
     try:
         found = limits.Limits()
     except NotImplementedError as reason:
         pytest.skip(str(reason))
-    assert 1e10 < found.peak(repeats=1) < 1e12
-    assert 1e9 < found.bandwidth(1 << 14) < 1e12
+    # Wide enough for a core that others use, too narrow for a loop that was optimised away.
+    assert 1e8 < found.peak(repeats=1) < 1e12
+    assert 1e8 < found.bandwidth(1 << 14) < 1e12
 
 
 def record():
