@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import functools
 import statistics
-import subprocess
-import sys
 import time
 
 import fastbp
+from benchmarks import import_time
 from benchmarks.limits import Limits
 from benchmarks.targets import SHARES
 from fastbp.bench import data, networks
@@ -19,15 +18,6 @@ from fastbp.bench.rows import ROWS
 
 PAIRS = 7
 SEEDS = (0, 1, 2)
-IMPORTS = 15
-IMPORT = """
-import time
-a = time.perf_counter()
-import numpy
-b = time.perf_counter()
-import fastbp
-print(b - a, time.perf_counter() - b)
-"""
 
 
 def skipping(measure):
@@ -96,14 +86,7 @@ def accuracy(show):
 
 
 def imports(show):
-    """Return the medians of the time to import NumPy, and fastbp after it, in new processes."""
+    """Return the medians of the seconds to import NumPy, and fastbp after it, in new processes."""
     show("time to import")
-    taken = [_import() for _ in range(IMPORTS)]
-    numpy, own = (statistics.median(times) for times in zip(*taken, strict=True))
-    return {"numpy": numpy, "fastbp": own}
-
-
-def _import():
-    command = [sys.executable, "-c", IMPORT]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [float(word) for word in done.stdout.split()]
+    numpy, own = import_time.medians()
+    return {"numpy": numpy / 1000, "fastbp": own / 1000}

@@ -29,11 +29,16 @@ def milliseconds():
     return [1000 * float(seconds) for seconds in done.stdout.split()]
 
 
-def main():
-    """Print the medians."""
+def medians():
+    """Return the medians of both."""
     milliseconds()  # fills the caches
     times = [milliseconds() for _ in range(PROCESSES)]
-    numpy, fastbp = map(statistics.median, zip(*times, strict=True))
+    return tuple(map(statistics.median, zip(*times, strict=True)))
+
+
+def main():
+    """Print the medians."""
+    numpy, fastbp = medians()
     print(f"import numpy {numpy:.1f} ms, import fastbp {fastbp:.1f} ms more")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastbp.bench.contest import Entry
+from fastbp.bench.peers import PEERS
 from fastbp.bench.record import Record, Row
 from fastbp.bench.rows import ROWS
 
@@ -34,15 +35,13 @@ OWN, JAX = timed("fastbp", 1e-6, 2e-6, 9e-6), timed("jax", 7e-6, 6e-6, 5e-6)
 SKLEARN, TORCH_ADAM = timed("scikit-learn", 60e-6), timed("torch Adam", 90e-6)
 MISSING = Entry("keras", 1, "missing", "No module named 'keras'")
 FAILED = Entry("numpy", 1, "failed", "ended with 1")
-UNABLE = Entry("onnxruntime", 1, "lacks", "does not train")
 
 
 @pytest.mark.parametrize(
     ("name", "entries", "said"),
     [
         ("W4b", [OWN, JAX], "met"),
-        ("W4b", [OWN, JAX, UNABLE], "met"),
-        ("W3", [OWN, JAX, SKLEARN], "not met: 4 x jax, torch Adam not run"),
+        ("W3", [OWN, JAX, SKLEARN], "not met: 4 x jax, 40 x torch Adam"),
         ("W3", [OWN, JAX, SKLEARN, TORCH_ADAM], "not met: 4 x jax"),
         ("W4b", [OWN, JAX, MISSING], "not met: keras missing"),
         ("W4b", [OWN, JAX, FAILED], "not met: numpy failed"),
@@ -56,12 +55,18 @@ UNABLE = Entry("onnxruntime", 1, "lacks", "does not train")
 def test_a_row_is_met_only_with_every_peer_present_and_every_target_reached(
     module, name, entries, said
 ):
-    assert module("targets").verdict(Row(ROWS[name], entries)) == said
+    taken = {entry.program for entry in entries}
+    others = [Entry(peer.name, 1, "lacks") for peer in PEERS if peer.name not in taken]
+    assert module("targets").verdict(Row(ROWS[name], entries + others)) == said
+
+
+def test_a_row_is_not_met_without_a_peer_that_was_left_out(module):
+    taken = [Entry(peer.name, 1, "lacks") for peer in PEERS if peer.name not in ("jax", "torch")]
+    said = module("targets").verdict(Row(ROWS["W4b"], [OWN, JAX, *taken]))
+    assert said == "not met: torch not run"
 
 
 def test_targets_and_published_times_are_of_rows_and_peers_that_exist(module):
-    from fastbp.bench.peers import PEERS
-
     targets = module("targets")
     assert {*targets.RATIOS, *targets.PUBLISHED, *targets.SHARES, *targets.MOST_SECONDS} <= {*ROWS}
     named = {target.peer for row in targets.RATIOS.values() for target in row}
@@ -115,14 +120,15 @@ def test_scaling_sets_each_step_beside_its_floors(module, core, tmp_path):
     assert (tmp_path / "scaling.png").stat().st_size > 1000
 
 
-def test_limits_are_between_a_tenth_and_a_thousand_gigaflops(module, core):
+def test_limits_are_those_of_a_processor(module, core):
     limits = module("limits")
     try:
         found = limits.Limits()
     except NotImplementedError as reason:
         pytest.skip(str(reason))
-    assert 1e10 < found.peak(repeats=1) < 1e12
-    assert 1e9 < found.bandwidth(1 << 14) < 1e12
+    # Wide enough for a core that others use, too narrow for a loop that was optimised away.
+    assert 1e8 < found.peak(repeats=1) < 1e12
+    assert 1e8 < found.bandwidth(1 << 14) < 1e12
 
 
 def record():
@@ -150,7 +156,15 @@ def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path,
     for _ in range(2):
         results.main([str(tmp_path / "run.json"), str(tmp_path / "grid.json")])
         text, readme = (tmp_path / "RESULTS.md").read_text(), (tmp_path / "README.md").read_text()
-    for part in ("GRID", "not met: 4 x jax", "| W1 |", "not run", "85%", "1.0 ms", "no folder of"):
+    for part in (
+        "GRID",
+        "4 x jax, 40 x torch Adam |",
+        "| W1 |",
+        "not run",
+        "85%",
+        "1.0 ms",
+        "no folder of",
+    ):
         assert part.replace("1.0 ms", "10.0 ms") in text
     assert "### What stands in the way" in text
     assert text.count("explain") >= 2

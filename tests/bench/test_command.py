@@ -51,19 +51,13 @@ def test_rows_on_images_run_only_with_images():
     assert [row.name for row in command._workloads(parsed("--quick"))] == [*QUICK]
 
 
-@pytest.mark.parametrize(("quick", "counts"), [(False, [1, 2, 4, 6]), (True, [1, 6])])
-def test_a_quick_contest_tries_one_thread_and_all(monkeypatch, quick, counts):
-    monkeypatch.setattr(machine, "cores", lambda: 6)
-    assert command._thread_counts(quick) == counts
-
-
 def test_the_command_prints_rows_saves_them_and_draws(core, tmp_path, capsys, monkeypatch):
     absent = Program("jax", "fastbp.bench.peers.of_nobody")
     monkeypatch.setattr(command, "PEERS", [command.PEERS[0], absent])
     pytest.importorskip("matplotlib")
     json_file, picture = tmp_path / "run.json", tmp_path / "run.png"
     files = ("--json", str(json_file), "--chart", str(picture))
-    cli.main(["bench", "--quick", "--rows", "P1a,P1b", "--threads", "1", "--budget", "0.1", *files])
+    cli.main(["bench", "--quick", "--rows", "P1a,P1b", "--budget", "0.1", *files])
     said = capsys.readouterr()
     for part in ("processor", "instruction set", "fastbp threads", "versions:", "fastest"):
         assert part in said.out
@@ -71,6 +65,7 @@ def test_the_command_prints_rows_saves_them_and_draws(core, tmp_path, capsys, mo
     assert [line.split()[0] for line in said.out.splitlines() if " call " in line] == ["P1a", "P1b"]
     first, second = json.loads(json_file.read_text())["rows"]
     assert [first["name"], second["name"]] == ["P1a", "P1b"]
+    assert {entry["threads"] for entry in first["entries"]} == {1}  # fastbp too
     statuses = {entry["program"]: entry["status"] for entry in first["entries"]}
     assert statuses == {"fastbp": "ready", "numpy": "ready", "jax": "missing"}
     assert picture.read_bytes().startswith(b"\x89PNG")

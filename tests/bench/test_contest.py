@@ -68,7 +68,7 @@ def program(tmp_path, monkeypatch):
 
 
 def run(row, *programs, budget=0.01):
-    with Contest(programs, [1], budget, True, lambda stage, done: None) as race:
+    with Contest(programs, [1], None, budget, True, lambda stage, done: None) as race:
         return race.run(ROWS[row])
 
 
@@ -157,7 +157,7 @@ def test_serving_a_training_compares_it_with_the_expected_fall(program):
 
 
 def test_who_fails_in_one_row_is_there_for_the_next(program):
-    with Contest([program(BREAKING, "b")], [1], 0.01, True, lambda *_: None) as race:
+    with Contest([program(BREAKING, "b")], [1], None, 0.01, True, lambda *_: None) as race:
         outcomes = [race.run(ROWS[row])[0] for row in ("P1b", "W3", "P1b")]
     assert [entry.status for entry in outcomes] == ["failed", "ready", "failed"]
 
@@ -191,7 +191,7 @@ def test_peers_try_every_number_of_threads_and_fastbp_chooses(program):
         Program("serial", module, threaded=False),
         Program("parallel", module),
     ]
-    with Contest(programs, [1, 2], 0.01, True, lambda *_: None) as race:
+    with Contest(programs, [1, 2], None, 0.01, True, lambda *_: None) as race:
         tried = [(entry.program, entry.threads) for entry in race.run(ROWS["P1a"])]
     assert tried == [("fastbp", None), ("serial", 1), ("parallel", 1), ("parallel", 2)]
 
@@ -199,7 +199,7 @@ def test_peers_try_every_number_of_threads_and_fastbp_chooses(program):
 def test_the_display_hears_of_a_growing_share_of_the_row(program):
     shown = []
     show = lambda *stage: shown.append(stage)  # noqa: E731
-    with Contest([program(HONEST, "shown")], [1], 0.01, True, show) as race:
+    with Contest([program(HONEST, "shown")], [1], None, 0.01, True, show) as race:
         race.run(ROWS["P1b"])
     stages, shares = zip(*shown, strict=True)
     assert stages[0] == "shown t1 prepares"

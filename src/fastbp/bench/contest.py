@@ -205,6 +205,8 @@ class Contest:
         What takes part.
     threads : list of int
         Numbers of threads that each peer is tried with.
+    own_threads : int or None
+        Threads that fastbp is given; None where it chooses.
     budget : float
         Seconds of measuring for each row, shared alike; preparing is not counted.
     short : bool
@@ -217,6 +219,7 @@ class Contest:
         self,
         programs: Iterable[Program],
         threads: list[int],
+        own_threads: int | None,
         budget: float,
         short: bool,
         show: Callable[[str, float], None],
@@ -225,8 +228,8 @@ class Contest:
         self._competitors: list[Competitor] = []
         try:
             for program in programs:
-                counts: list[int | None] = [*threads] if program.threaded else [1]
-                for count in counts if program.peer else [None]:
+                counts = threads if program.threaded else [1]
+                for count in counts if program.peer else [own_threads]:
                     self._competitors.append(Competitor(program, count))
         except BaseException:
             self.close()
