@@ -65,6 +65,18 @@ INLINE void copy_over(const int rows, const real *from, bool last, real *to)
     }
 }
 
+/* The chains of one row, which uses each number of B once: it needs no register of its own, and
+ * there are none left beside MOST_VECTORS accumulators. */
+INLINE void chain_row(const int vectors, const place *at, size_t k, vec c[])
+{
+    const real *a = at->a, *b = at->b;
+    for (; k > 0; k--, a += at->a_k, b += at->b_k) {
+        vec a_k = v_set(*a);
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++) c[j] = v_fma(a_k, v_load(b + j * LANES), c[j]);
+    }
+}
+
 /* The chains of a tile, k terms of each. */
 INLINE void chain_tile(const int rows, const int vectors, const place *at, size_t k, sums c)
 {
@@ -121,7 +133,10 @@ INLINE void tile(const int rows, const int vectors, const fbp_product *product, 
         load_tile(rows, vectors, at->c, product->c_m, last, c);
     else
         EACH_VECTOR c[i][j] = v_set(0);
-    chain_tile(rows, vectors, at, product->k, c);
+    if (rows == 1 && !at->block)
+        chain_row(vectors, at, product->k, c[0]);
+    else
+        chain_tile(rows, vectors, at, product->k, c);
     if (last == LANES) /* without masks */
         finish_tile(rows, vectors, product, at, LANES, c);
     else
