@@ -131,7 +131,7 @@ STREAMS(moments, 4, 3, 1)
     K(crossentropy, combine, 13, 1, 0, LOSS(categorical_crossentropy, T)) \
     K(binary_crossentropy, combine, 31, 2, 0, LOSS(binary_crossentropy, T)) \
     K(squared_error, combine, 2, 0, 0, LOSS(mean_squared_error, T)) \
-    K(accuracy_of_labels, load, 0, 0, 0, \
+    K(accuracy, load, 0, 0, 0, \
       TABLE.accuracy(FBP_ACCURACY_LABEL, 0.5, ROWS, CLASSES, labels, X, row)) \
     K(sgd, combine_in_place, 1, 0, 0, TABLE.update[FBP_OPTIMIZER_sgd](sgd[0], n, X, Y, NULL, NULL)) \
     K(sgd_momentum, momentum, 2, 0, 0, TABLE.update[FBP_OPTIMIZER_sgd](sgd[1], n, X, Y, T, NULL)) \
