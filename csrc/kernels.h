@@ -125,8 +125,8 @@ typedef struct fbp_kernels {
                                      void *p /* IN OUT */, void *s0 /* IN OUT */,
                                      void *s1 /* IN OUT */);
 
-    /* mask_bn = scale where the element is kept, else 0: kept if its random word >= threshold < 2^32.
-     * Rows [first, first + rows) of batch `index`. */
+    /* mask_bn = scale where the element is kept, else 0: kept if its random word >= threshold,
+     * which is below 2^32. Rows [first, first + rows) of batch `index`. */
     void (*dropout_mask)(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,
                          double scale, size_t first, size_t rows, size_t n, void *mask /* OUT */);
 

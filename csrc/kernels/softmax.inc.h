@@ -1,5 +1,11 @@
 /* Softmax by row. Element o of a row is summed in lane o % ROW_LANES (lanes.inc.h).
  *
+ * Error of p_o = e_o / s, where it and e_o are normal numbers, with d = max z - z_o, L = ROW_LANES:
+ * at most d + log n + ceil(n / L) + 12 units in the last place. In relative errors of half a unit:
+ * d for the rounding of z_o - max z, which e^x multiplies; 4 for exp (2 units); the same two for
+ * the sum, where d is weighted with p: sum p_j d_j <= log n; ceil(n / L) + 3 for its additions; 1
+ * for the division. Half a unit relative to the result is at most one unit of it.
+ *
  * Rows go through each step in blocks, so that a processor finds work of other rows to do while it
  * waits for the maximum or sum of one. */
 
