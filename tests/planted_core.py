@@ -23,8 +23,8 @@ VARIABLE = "FASTBP_PLANTED"
 SCALE = "plan.kernels.scale"
 PLACES = {
     "forward": (
-        "matmul",
-        "if op.biases != FBP_NONE:",
+        "activation",
+        "dense_forward(",
         f'{SCALE}(rows * op.n_out, wrong(b"forward"), z, z)',
     ),
     "delta": (
