@@ -62,6 +62,11 @@ PLACES = {
         "for s from ",
         f'{SCALE}(n, wrong(b"sum over slots"), others, others)',
     ),
+    "fit in one kernel": (
+        "repeat",
+        "gather(&run, &t.data.x",
+        f'{SCALE}(run.rows * plan.sizes[0], wrong(b"fit in one kernel"), x, x)',
+    ),
     "update": (
         "update",
         "constants[i] =",
