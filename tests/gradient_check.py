@@ -135,9 +135,14 @@ OPTIMIZERS = {
     "nesterov": fastbp.SGD(0.5, momentum=0.9, nesterov=True),
     "adam": fastbp.Adam(0.1),
 }
-# Inputs, units of two layers, rows: layers narrower than a vector; products by tiles; more weights
-# than are summed over slots of rows. 70 rows are two slots.
-SIZES = {"narrow": (4, 3, 2, 70), "tiled": (9, 12, 3, 70), "wide": (130, 130, 3, 20)}
+# Inputs, units of two layers, rows: fits in one kernel; layers narrower than a vector; products by
+# tiles; more weights than are summed over slots of rows. 70 rows are two slots.
+SIZES = {
+    "small": (3, 3, 1, 4),
+    "narrow": (4, 3, 2, 70),
+    "tiled": (9, 12, 3, 70),
+    "wide": (130, 130, 3, 20),
+}
 
 
 def networks(Network: type[fastbp.Network]) -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:

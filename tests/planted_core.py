@@ -23,8 +23,8 @@ VARIABLE = "FASTBP_PLANTED"
 SCALE = "plan.kernels.scale"
 PLACES = {
     "forward": (
-        "matmul",
-        "if op.biases != FBP_NONE:",
+        "activation",
+        "dense_forward(",
         f'{SCALE}(rows * op.n_out, wrong(b"forward"), z, z)',
     ),
     "delta": (
@@ -61,6 +61,11 @@ PLACES = {
         "update",
         "for s from ",
         f'{SCALE}(n, wrong(b"sum over slots"), others, others)',
+    ),
+    "fit in one kernel": (
+        "repeat",
+        "gather(&run, &t.data.x",
+        f'{SCALE}(run.rows * plan.sizes[0], wrong(b"fit in one kernel"), x, x)',
     ),
     "update": (
         "update",

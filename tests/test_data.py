@@ -235,7 +235,7 @@ def test_values_are_copied():
         data.values("parameters", [[0, 1e39, 0]], (1, 3), "float32")
 
 
-@pytest.mark.parametrize("n", [1, data.FEW - 1, data.FEW, data.FEW + 1, data.CHUNK + 1])
+@pytest.mark.parametrize("n", [1, data.FEW - 1, data.FEW, data.FEW + 1, data.CHUNK, data.CHUNK + 1])
 @pytest.mark.parametrize("code", ["f4", "f8"])
 def test_numbers_are_finite_up_to_the_largest_of_the_dtype(code, n):
     largest = float(np.finfo("f4").max)

@@ -17,7 +17,8 @@ SOURCE = ROOT / "src"
 
 # From the ground up. A module imports from its own floor and those below it.
 FLOORS = (
-    "_version exceptions validate activations initializers layers losses metrics optimizers",
+    "_version exceptions validate description "
+    "activations initializers layers losses metrics optimizers",
     "plan lowering engine random arena",
     "_core reference.*",
     "data arguments parameters bound occupancy summary state history progress network",

@@ -11,13 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import planted_core
 import pytest
-from gradient_check import failures
+from gradient_check import SIZES, failures
 
 import fastbp
 from fastbp import reference
@@ -25,17 +26,19 @@ from fastbp.reference import optimizers, propagation
 from fastbp.reference.activations import ACTIVATIONS
 
 WRONG = 1 + 1e-6
-GRADIENTS = {
-    f"{check} ({size})"
-    for check in ("gradients", "backward")
-    for size in ("narrow", "tiled", "wide")
-}
-TILED = {check for check in GRADIENTS if "narrow" not in check}
-NARROW = GRADIENTS - TILED
 
 
-def updates(*rules: str) -> set[str]:
-    return {f"{rule} ({size})" for rule in rules for size in ("narrow", "tiled", "wide")}
+def checks(*names: str, sizes: Iterable[str] = SIZES) -> set[str]:
+    return {f"{name} ({size})" for name in names for size in sizes}
+
+
+def gradients(*sizes: str) -> set[str]:
+    return checks("gradients", "backward", sizes=sizes)
+
+
+GRADIENTS = gradients(*SIZES)
+# A fit in one kernel, where it is wrong or where what its steps are held against is.
+IN_ONE_KERNEL = checks("sgd", sizes=["small"])
 
 
 def test_nothing_fails_without_a_planted_error(Network: type[fastbp.Network]) -> None:
@@ -64,7 +67,7 @@ def test_an_error_in_an_activation_of_the_reference_is_found(
 
 
 @pytest.mark.parametrize(
-    ("rule", "red"), [("sgd", updates("sgd", "momentum", "nesterov")), ("adam", updates("adam"))]
+    ("rule", "red"), [("sgd", checks("sgd", "momentum", "nesterov")), ("adam", checks("adam"))]
 )
 def test_an_error_in_an_update_of_the_reference_is_found(
     rule: str, red: set[str], monkeypatch: pytest.MonkeyPatch
@@ -104,16 +107,17 @@ def test_the_core_with_sleeping_errors_is_right(with_errors: dict[str, set[str]]
 @pytest.mark.parametrize(
     ("place", "red"),
     [
-        ("forward", GRADIENTS),
-        ("delta", GRADIENTS),
-        ("activation's derivative", GRADIENTS),
-        ("weight gradient", TILED),
-        ("bias gradient", TILED),
-        ("narrow weight gradient", NARROW),
-        ("narrow bias gradient", NARROW),
-        ("sum over slots", GRADIENTS - {"gradients (wide)", "backward (wide)"}),
-        ("update", updates("sgd", "momentum", "nesterov")),
-        ("update by Adam", updates("adam")),
+        ("forward", GRADIENTS | IN_ONE_KERNEL),
+        ("delta", GRADIENTS | IN_ONE_KERNEL),
+        ("activation's derivative", GRADIENTS | IN_ONE_KERNEL),
+        ("weight gradient", gradients("tiled", "wide")),
+        ("bias gradient", gradients("tiled", "wide")),
+        ("narrow weight gradient", gradients("small", "narrow") | IN_ONE_KERNEL),
+        ("narrow bias gradient", gradients("small", "narrow") | IN_ONE_KERNEL),
+        ("sum over slots", gradients("narrow", "tiled")),
+        ("fit in one kernel", IN_ONE_KERNEL),
+        ("update", checks("sgd", "momentum", "nesterov")),
+        ("update by Adam", checks("adam")),
     ],
 )
 def test_an_error_in_the_compiled_core_is_found(

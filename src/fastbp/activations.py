@@ -5,14 +5,13 @@ In every formula z is the net input of a unit, a = f(z) its activation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp import validate
+from fastbp.description import Description
 
 
-@dataclass(frozen=True)
-class ActivationFunction:
+class ActivationFunction(Description):
     """Base of the activation descriptions.
 
     Attributes
@@ -63,7 +62,6 @@ class ReLU(ActivationFunction):
     formula = "f(z) = max(z, 0); f'(z) = 1 if z > 0 else 0"
 
 
-@dataclass(frozen=True)
 class LeakyReLU(ActivationFunction):
     """The rectifier with a slope for negative inputs.
 
@@ -90,7 +88,6 @@ class LeakyReLU(ActivationFunction):
         return float(self.negative_slope)
 
 
-@dataclass(frozen=True)
 class ELU(ActivationFunction):
     """The exponential linear unit.
 

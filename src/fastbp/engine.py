@@ -48,8 +48,7 @@ class Rows(NamedTuple):
     unchecked: bool = False
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """Where training stands, counted from the last reset.
 
     Attributes

@@ -6,16 +6,15 @@ vector both are its length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastbp import validate
+from fastbp.description import Description
 
 
-@dataclass(frozen=True)
-class Initializer:
+class Initializer(Description):
     """Base of the initializer descriptions."""
 
     name: ClassVar[str]
@@ -29,7 +28,6 @@ class Zeros(Initializer):
     formula = "0"
 
 
-@dataclass(frozen=True)
 class Constant(Initializer):
     """One value everywhere.
 
@@ -47,7 +45,6 @@ class Constant(Initializer):
         validate.real("value", self.value)
 
 
-@dataclass(frozen=True)
 class Uniform(Initializer):
     """Evenly distributed in [low, high).
 
@@ -73,7 +70,6 @@ class Uniform(Initializer):
             raise ValueError(f"low: expected at most high = {self.high!r}, got {self.low!r}")
 
 
-@dataclass(frozen=True)
 class Normal(Initializer):
     """Normally distributed.
 
@@ -148,7 +144,6 @@ class HeNormal(Initializer):
     formula = "N(0, 2 / fan_in)"
 
 
-@dataclass(frozen=True)
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, whichever are fewer, times a gain.
 
@@ -175,7 +170,6 @@ class Orthogonal(Initializer):
         validate.positive("gain", self.gain)
 
 
-@dataclass(frozen=True, eq=False)
 class Values(Initializer):
     """Given values, as when an array is passed for an initializer.
 
@@ -188,6 +182,10 @@ class Values(Initializer):
     name = "values"
     formula = "the given array"
     values: Any = None
+
+    # Whether two arrays are equal has no one answer: these are equal if they are the same object.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __post_init__(self) -> None:
         values = np.array(self.values)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp import activations, initializers, validate
+from fastbp.description import Description
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Description):
     """Base of the layer descriptions."""
 
     name: ClassVar[str]
 
 
-@dataclass(frozen=True)
 class Dense(Layer):
     """Every output unit sees every input: a = f(x W + b), with W of shape (inputs, units).
 
@@ -66,7 +64,6 @@ class Dense(Layer):
             object.__setattr__(self, name, value)
 
 
-@dataclass(frozen=True)
 class Activation(Layer):
     """An activation function as a layer of its own.
 
@@ -89,7 +86,6 @@ class Flatten(Layer):
     name = "flatten"
 
 
-@dataclass(frozen=True)
 class Rescale(Layer):
     """Every element times a constant: 1/255 turns bytes into numbers from 0 to 1.
 
@@ -106,7 +102,6 @@ class Rescale(Layer):
         validate.real("factor", self.factor)
 
 
-@dataclass(frozen=True)
 class Dropout(Layer):
     """In training, each element is dropped with probability `rate`, the others grow by 1/(1-rate).
 

@@ -8,16 +8,15 @@ rows, weighted by the sample weights where there are any (sum of w L over sum of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from fastbp import validate
+from fastbp.description import Description
 
 REDUCTIONS = ("mean", "sum")
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(Description):
     """Base of the loss descriptions.
 
     Parameters
@@ -86,7 +85,6 @@ class MeanAbsoluteError(Loss):
     formula = "L = 1/n sum |y - t|"
 
 
-@dataclass(frozen=True)
 class Huber(Loss):
     """Squared near the target, absolute far from it, averaged over the outputs.
 
@@ -120,7 +118,6 @@ class Huber(Loss):
         return float(self.delta)
 
 
-@dataclass(frozen=True)
 class CrossEntropy(Loss):
     """Base of the three cross-entropies.
 

@@ -91,7 +91,7 @@ class _Graph:
         """Append the operations of `layer`."""
         raise TypeError(f"layers: no lowering for {type(layer).__name__}")
 
-    @lower.register
+    @lower.register(Dense)
     def _dense(self, layer: Dense) -> None:
         shape = self.shape
         if len(shape) != 1:
@@ -117,21 +117,21 @@ class _Graph:
             biases=biases if layer.use_bias else None,
         )
 
-    @lower.register
+    @lower.register(Activation)
     def _activation(self, layer: Activation) -> None:
         # Its net input is its input, which stays, so nothing is saved.
         self._append("activation", self.shape, activation=layer.activation)
 
-    @lower.register
+    @lower.register(Flatten)
     def _flatten(self, layer: Flatten) -> None:
         # Rows are contiguous: only the shape changes.
         self.shape = (math.prod(self.shape),)
 
-    @lower.register
+    @lower.register(Rescale)
     def _rescale(self, layer: Rescale) -> None:
         self._append("rescale", self.shape, value=float(layer.factor))
 
-    @lower.register
+    @lower.register(Dropout)
     def _dropout(self, layer: Dropout) -> None:
         self._append("dropout", self.shape, value=float(layer.rate), saves=True)
 

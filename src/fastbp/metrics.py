@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp import validate
+from fastbp.description import Description
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(Description):
     """Base of the metric descriptions: a mean over rows, sample weights left aside."""
 
     name: ClassVar[str]

@@ -6,14 +6,13 @@ taken, this one included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp import validate
+from fastbp.description import Description
 
 
-@dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Description):
     """Base of the optimizer descriptions.
 
     Parameters
@@ -48,7 +47,6 @@ class Optimizer:
         return 0
 
 
-@dataclass(frozen=True)
 class SGD(Optimizer):
     """Gradient descent, with momentum where asked for.
 
@@ -89,7 +87,6 @@ class SGD(Optimizer):
         return 1 if self.momentum else 0
 
 
-@dataclass(frozen=True)
 class Adam(Optimizer):
     """Adaptive moment estimation.
 

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,7 +183,7 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
                 expected = standing(stands[engine.position.batches])
                 begun = engine.position.epochs - expected["position"].epochs
                 assert begun in (0, 1)  # an epoch may have begun without a batch
-                engine.position = replace(engine.position, epochs=expected["position"].epochs)
+                engine.position = engine.position._replace(epochs=expected["position"].epochs)
                 assert standing(net) == expected
                 net.predict(x)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from threading import Lock
 
 import numpy as np
@@ -74,7 +73,7 @@ class Engine(EngineProtocol):
     def _set_optimizer(self, optimizer: Optimizer) -> None:
         shape = optimizer.n_states, self.plan.n_parameters
         self.state = aligned_zeros(shape[0] * shape[1], self.plan.dtype).reshape(shape)
-        self.position = replace(self.position, steps=0)
+        self.position = self.position._replace(steps=0)
         self._optimizer = optimizer
 
     def call(self, x: object, out: object, changing: Lock) -> Array | None:
@@ -169,7 +168,7 @@ class Engine(EngineProtocol):
             parameters[span], state[:, span] = rule(
                 self._optimizer, parameters[span], gradients[span], state[:, span], t
             )
-        position = replace(self.position, steps=t, batches=self.position.batches + 1)
+        position = self.position._replace(steps=t, batches=self.position.batches + 1)
         self.commit(parameters, state, position)
 
     def commit(self, parameters: Array, state: Array, position: Position) -> None:

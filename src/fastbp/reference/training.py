@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -100,7 +99,7 @@ class Training:
         """Begin an epoch and return the order of its rows."""
         engine, n = self.engine, len(self.job.data.x)
         epoch = engine.position.epochs
-        engine.position = replace(engine.position, epochs=epoch + 1)
+        engine.position = engine.position._replace(epochs=epoch + 1)
         return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
 
     def run_batch(self, rows: Array) -> dict[str, float]:
