@@ -57,16 +57,16 @@ typedef struct fbp_kernels {
                       void *to /* OUT */, ptrdiff_t to_n);
 
     /* Narrow layers (inputs and outputs < row_lanes): row b of a slot goes to lane b % row_lanes;
-     * lane l keeps (n_in + 1, n_out) chains over its ascending rows, x with a 1 behind it times
+     * each lane keeps (n_in + 1, n_out) chains over its ascending rows, x with a 1 behind it times
      * delta. `first` is the place in the slot of row 0 here.
-     * lanes: (row_lanes, (n_in + 1) * n_out), zeroed by the caller at each FBP_BLOCK rows. */
+     * lanes: (n_in + 1, n_out, row_lanes), zeroed by the caller at each FBP_BLOCK rows. */
     void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
                             const void *x_bi /* IN */, const void *delta_bo /* IN */,
                             void *lanes /* IN OUT */);
 
-    /* lanes summed in a halving tree (lane l += lane l + 8, + 4, + 2, + 1; from + 4 in float64)
-     * into lane 0, over `count` elements `stride` apart between lanes. */
-    void (*narrow_sum)(size_t count, size_t stride, void *lanes /* IN OUT */);
+    /* lanes: (count, row_lanes). The lanes of each element are summed in a halving tree (lane l +=
+     * lane l + 8, + 4, + 2, + 1; from + 4 in float64); the sums stand at `lanes` then. */
+    void (*narrow_sum)(size_t count, void *lanes /* IN OUT */);
 
     /* `steps` epochs of one batch, the same each time, with plain gradient descent, in a plan of
      * one or two dense narrow layers with one output and a loss of single elements: forward, loss,

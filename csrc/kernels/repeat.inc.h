@@ -39,14 +39,13 @@ INLINE void bias(const form k, const fbp_op *op, const real *p, size_t o, vec z[
     for (int j = 0; j < k.vectors; j++) z[j] = v_add(z[j], v_set(p[op->biases + o]));
 }
 
-/* One parameter's step, from its input (NULL: 1) and its unit's delta; returns what it is then. */
+/* One parameter's step, from its input (NULL: 1) and its unit's delta, which is 0 in lanes without
+ * a row; returns what it is then. */
 INLINE real stepped(const form k, const repeated *r, size_t at, const real *x, const vec delta[])
 {
     vec sum[ROW_VECTORS];
-    for (int j = 0; j < k.vectors; j++) {
-        sum[j] = v_fma(x ? v_load(x + j * LANES) : v_set(1), delta[j], v_set(0));
-        if (k.vectors * LANES > 1) sum[j] = v_select(r->holds[j], sum[j], v_set(0));
-    }
+    for (int j = 0; j < k.vectors; j++)
+        sum[j] = x ? v_fma(v_load(x + j * LANES), delta[j], v_set(0)) : v_add(delta[j], v_set(0));
     return r->p[at] = real_fma(-r->rate, rows_sum(k.vectors, k.rows, sum), r->p[at]);
 }
 
@@ -61,7 +60,7 @@ INLINE void unit_forward(const form k, const repeated *r, size_t o)
     for (size_t i = op->n_in; i > 0; i--, w += op->n_out, x += ROW_LANES) weigh(k, x, *w, z);
     bias(k, op, r->p, o, z);
     for (int j = 0; j < k.vectors; j++) {
-        v_store(h_net + j * LANES, z[j]);
+        if (!k.sigmoids) v_store(h_net + j * LANES, z[j]);
         v_store(h + j * LANES, activated(&r->hidden_activation, k.sigmoids, z[j]));
     }
 }
@@ -93,6 +92,12 @@ INLINE void output_net(const form k, const repeated *r, vec z[])
     }
 }
 
+/* 0 in lanes without a row. */
+INLINE vec where_rows(const form k, const repeated *r, int j, vec a)
+{
+    return k.vectors * LANES == 1 ? a : v_select(r->holds[j], a, v_set(0));
+}
+
 /* From the output's z to dL/dz; errors go to where the loss is computed. */
 INLINE void output_delta(const form k, const repeated *r, const vec z[], vec delta[], real errors[])
 {
@@ -101,11 +106,11 @@ INLINE void output_delta(const form k, const repeated *r, const vec z[], vec del
         const vec y = plan->fused ? z[j] : activated(&r->output_activation, k.sigmoids, z[j]);
         const vec t = v_load(r->t + j * LANES);
         const compared c = compare(plan->loss, (real)plan->loss_parameter, y, t);
-        v_store(errors + j * LANES,
-                k.vectors * LANES == 1 ? c.error : v_select(r->holds[j], c.error, v_set(0)));
         delta[j] = r->factor == 1 ? c.slope : v_mul(c.slope, v_set(r->factor));
         if (!plan->fused)
             delta[j] = activated_backward(&r->output_activation, k.sigmoids, z[j], y, delta[j]);
+        delta[j] = where_rows(k, r, j, delta[j]);
+        v_store(errors + j * LANES, where_rows(k, r, j, c.error));
     }
 }
 
@@ -174,12 +179,12 @@ static size_t repeat_in_form(bool deep, bool sigmoids, const repeated *r, size_t
 #undef REPEAT
 #undef STEPS
 
-/* to(n, ROW_LANES) = from(rows, n), with zeros behind the rows. */
+/* to(n, ROW_LANES) = from(rows, n). Lanes without a row repeat the first one, so that they hold
+ * nothing but finite numbers as long as that does. */
 static void to_lanes(size_t rows, size_t n, const real *from, real *to)
 {
-    memset(to, 0, n * ROW_LANES * sizeof(real));
-    for (size_t b = 0; b < rows; b++)
-        for (size_t i = 0; i < n; i++) to[i * ROW_LANES + b] = from[b * n + i];
+    for (size_t b = 0; b < ROW_LANES; b++)
+        for (size_t i = 0; i < n; i++) to[i * ROW_LANES + b] = from[(b < rows ? b : 0) * n + i];
 }
 
 static size_t repeat(const fbp_plan *plan, size_t rows, const void *x_bi, const void *t_b,

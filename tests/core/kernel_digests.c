@@ -127,7 +127,7 @@ static void narrow(void)
             const void *x = filled(0, 50 * n_in, -2, 2), *delta = filled(1, 50 * n_out, -2, 2);
             memset(memory[2], 0, sizeof memory[2]);
             TABLE.narrow_gradient(5, 50, n_in, n_out, x, delta, memory[2]);
-            TABLE.narrow_sum(count, count, memory[2]);
+            TABLE.narrow_sum(count, memory[2]);
             take_reals(memory[2], count);
         }
     report("narrow_gradient");

@@ -115,7 +115,7 @@ def changed(folder: Path, table: str, csrc: Path) -> set[str]:
 
 
 def test_digests_show_a_product_that_is_not_fused(tmp_path: Path) -> None:
-    right, wrong = "real_fma(x_i, delta[o], *sum)", "x_i * delta[o] + *sum"
+    right, wrong = "v_fma(x_b[j], delta, chain)", "v_add(v_mul(x_b[j], delta), chain)"
     csrc = mutant(tmp_path, "kernels/narrow.inc.h", right, wrong)
     assert changed(tmp_path, "scalar", csrc) == {"narrow_gradient"}
 

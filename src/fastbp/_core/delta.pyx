@@ -86,7 +86,7 @@ cdef void add_narrow_rows(const fbp_plan *plan, const fbp_op *op, Target sums, c
         memset(lanes, 0, plan.kernels.row_lanes * count * plan.itemsize)
     plan.kernels.narrow_gradient(run.place, run.rows, op.n_in, op.n_out, x, delta, lanes)
     if run.last or (run.place + run.rows) % FBP_BLOCK == 0:
-        plan.kernels.narrow_sum(count, count, lanes)
+        plan.kernels.narrow_sum(count, lanes)
         fold(plan, lanes, weights, sums.weights, adds)
         fold(plan, lanes + weights * plan.itemsize, op.n_out, sums.biases, adds)
 

@@ -145,7 +145,7 @@ cdef extern from "kernels.h" nogil:
                           ptrdiff_t to_n) noexcept nogil
         void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
                                 const void *x_bi, const void *delta_bo, void *lanes) noexcept nogil
-        void (*narrow_sum)(size_t count, size_t stride, void *lanes) noexcept nogil
+        void (*narrow_sum)(size_t count, void *lanes) noexcept nogil
         size_t (*repeat)(const fbp_plan *plan, size_t rows, const void *x_bi, const void *t_b,
                          double scale, double rate, size_t steps, double stop_at_loss,
                          void *parameters, double *losses) noexcept nogil
