@@ -108,9 +108,10 @@ def test_frozen_parameters_stay(layers: list[Layer], dtype: str, isa: str) -> No
 
 def test_zeros_of_either_sign_have_the_bits_of_the_general_path(dtype: str, isa: str) -> None:
     """A product that underflows is -0, which the sum over rows turns into +0, or does not."""
-    tiny = float(np.finfo(dtype).tiny)
-    x = np.array([tiny, -tiny, 0, -0.0] * 4)[: ROW_LANES[dtype], None] * 0.9
-    for rows, start in itertools.product(range(1, len(x) + 1), (0.0, -0.0, tiny)):
+    tiny = 1.2 * float(np.finfo(dtype).tiny)
+    signs = [1.0], [-1.0], [1.0, -1.0], [0.0, 1.0, -0.0]
+    for rows, sign, start in itertools.product(range(1, 9), signs, (0.0, -0.0, tiny)):
+        x = tiny * np.resize(sign, (rows, 1))
         found = []
         for record_outputs in (False, True):
             net = fastbp.Network(
@@ -119,7 +120,7 @@ def test_zeros_of_either_sign_have_the_bits_of_the_general_path(dtype: str, isa:
             )  # fmt: skip
             net.parameters[:] = start
             net.fit(
-                x[:rows], np.full(rows, 0.3), epochs=2, batch_size=rows, shuffle=False, verbose=0,
+                x, np.full(rows, 0.3), epochs=2, batch_size=rows, shuffle=False, verbose=0,
                 record_outputs=record_outputs,
             )  # fmt: skip
             found.append(net.parameters.tobytes())
@@ -147,6 +148,20 @@ def test_divergence_goes_back_to_the_same_snapshot(learning_rate: float, dtype: 
     fields = {"loss": LOSSES["squared_error"](), "optimizer": SGD(learning_rate), "dtype": dtype}
     for rows in (1, 4):
         check([Dense(2, "relu"), Dense(1)], rows, 2, fit={"epochs": 3000}, **fields)
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.DivergenceWarning")
+def test_divergence_goes_back_to_the_last_epoch_of_1024_batches(dtype: str) -> None:
+    """The weight grows by a constant factor, past all bounds after some 1,800 steps."""
+    learning_rate = {"float32": 1.025, "float64": 1.11}[dtype]
+    for record_outputs in (False, True):
+        net = fastbp.Network(
+            [Dense(1, use_bias=False)], input_shape=1, loss="squared_error", dtype=dtype, seed=0,
+            optimizer=SGD(learning_rate),
+        )  # fmt: skip
+        fit = {"epochs": 5000, "batch_size": 1, "verbose": 0, "record_outputs": record_outputs}
+        assert net.fit([[1.0]], [0.0], **fit).epochs == 1024
+        assert net._engine.position.steps == 1024
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
