@@ -17,7 +17,9 @@ from pathlib import Path
 
 import fastbp
 from fastbp.bench import networks
-from fastbp.bench.workloads import WORKLOADS, Training, initial_weights, training_data
+from fastbp.bench.data import initial_weights, training_data
+from fastbp.bench.rows import ROWS
+from fastbp.bench.workloads import Training
 
 HERE = Path(__file__).parent
 FLAGS = "-std=gnu11 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -mavx2 -mfma"
@@ -36,7 +38,7 @@ def in_c() -> float:
 
 def in_fastbp() -> float:
     """Return the same of a fit."""
-    workload = WORKLOADS["W1"]
+    workload = ROWS["W1"]
     assert isinstance(workload, Training)
     x, y = training_data(workload)
     run, _ = networks.train(fastbp.Network, workload, x, y, initial_weights(workload))
