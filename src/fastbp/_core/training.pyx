@@ -82,8 +82,12 @@ cdef extern from *:
 
 cdef object empty = np.empty
 
-# A further thread must have so many operations a batch to be worth its barriers.
+# A further thread must have so many operations to be worth opening a region for one call; and so
+# many a batch to be worth the barriers of a fit, whose region stays open.
 cdef double FLOPS_PER_THREAD = 400e3
+cdef double FLOPS_PER_THREAD_OF_FIT = 120e3
+# What a row costs beside its products: to be gathered, activated and met with its target.
+cdef double FLOPS_PER_ROW = 2000.0
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 cdef double SECONDS_BETWEEN_VISITS = 0.05
@@ -222,7 +226,7 @@ cdef class Engine(EngineState):
         cdef Team team
         cdef Data data = native_inputs(x)
         cdef Pass run = self.new_pass(&data)
-        cdef int threads = self.team_size(n_threads, data.n, 1)
+        cdef int threads = self.team_size(n_threads, data.n, 1, FLOPS_PER_THREAD)
         cdef size_t rows = self.rows_of_first_visit(threads)
         cdef double began
         run.outputs = address(out)
@@ -266,7 +270,8 @@ cdef class Engine(EngineState):
         cdef Data native = native_data(data, self.native)
         cdef Pass run = self.new_pass(&native)
         cdef Evaluation e
-        cdef int threads = self.team_size(n_threads, min(native.n, FBP_CHUNK), 1)
+        cdef int threads = self.team_size(
+            n_threads, min(native.n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
         self.ask_for_loss(&run, &team, metrics)
         memset(&e, 0, sizeof(Evaluation))
@@ -284,7 +289,8 @@ cdef class Engine(EngineState):
         cdef Workspace workspace = self.take_workspace()
         cdef Pass run = self.new_pass(&data)
         cdef Team team
-        cdef int threads = self.team_size(n_threads, data.n, PASSES_OF_TRAINING)
+        cdef int threads = self.team_size(
+            n_threads, data.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
         out = np.empty((len(x), self.plan.tensors[self.plan.output]), self.plan.dtype)
         run.outputs = address(out)
         run.training, run.keeps = training, True
@@ -325,7 +331,8 @@ cdef class Engine(EngineState):
         cdef Data native = native_data(data, self.native)
         cdef Pass run = self.new_pass(&native)
         cdef Score score
-        cdef int threads = self.team_size(n_threads, native.n, PASSES_OF_TRAINING)
+        cdef int threads = self.team_size(
+            n_threads, native.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
         old = self.gradients.copy() if accumulate else None
         run.training = run.wants_deltas = True
         run.keeps = self.native.wide
@@ -362,7 +369,8 @@ cdef class Engine(EngineState):
         cdef int threads
         memset(&t, 0, sizeof(Training))
         self.fill_training(&t, job)
-        threads = self.team_size(job.n_threads, t.batch_size, PASSES_OF_TRAINING)
+        threads = self.team_size(
+            job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
         recorder = Recorder(job, record)
         recorder.start(&t, self.plan.dtype, self.native.sizes[self.native.output])
         self.place_training(&t, workspace, threads)
@@ -430,12 +438,14 @@ cdef class Engine(EngineState):
         cdef double work = self.program.flops_forward + 10.0 * <double>self.native.row_elements
         return max(threads * self.native.row_block, <size_t>(FLOPS_OF_FIRST_VISIT / work))
 
-    cdef int team_size(self, object n_threads, size_t rows, double passes) except -1:
+    cdef int team_size(self, object n_threads, size_t rows, double passes,
+                       double flops_per_thread) except -1:
         """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
         cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
         if n_threads is not None:
             return min(<size_t>min(n_threads, MOST_THREADS), max(slots, 1))
-        cdef double worth = self.program.flops_forward * passes * <double>rows / FLOPS_PER_THREAD
+        cdef double flops_per_row = self.program.flops_forward * passes + FLOPS_PER_ROW
+        cdef double worth = flops_per_row * <double>rows / flops_per_thread
         if worth < 2.0:
             return 1
         return <int>min(<double>fbp_useful_threads(), min(worth, <double>slots))
