@@ -54,7 +54,7 @@ def _peak_share(workload, x, y, threads, limits):
     net.n_threads = threads
     fit = functools.partial(networks.fit, net, workload, x, y)
     fit()
-    pairs = [(limits.peak(threads, 1), seconds(fit)) for _ in range(PAIRS)]
+    pairs = [(limits.peak(threads), seconds(fit)) for _ in range(PAIRS)]
     peak = statistics.median(peak for peak, _ in pairs)
     speeds = [workload.operations * workload.epochs / taken for _, taken in pairs]
     share = statistics.median(speed / peak for speed, (peak, _) in zip(speeds, pairs, strict=True))

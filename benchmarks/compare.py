@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import claims
 from benchmarks.targets import RATIOS, verdict
 from fastbp.bench import command, machine
+from fastbp.bench.contest import thread_counts
 from fastbp.progress import StatusLine
 
 IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist10k"
@@ -25,6 +26,12 @@ def arguments(argv=None):
     command.add_arguments(parser)
     parser.set_defaults(images=IMAGES if IMAGES.is_dir() else None)
     return parser.parse_args(argv)
+
+
+def is_whole(record):
+    """Whether the run was made as the targets ask: whole rows, every number of threads tried."""
+    every = thread_counts(record.machine["cores"])
+    return not record.settings["quick"] and record.settings["threads"] == every
 
 
 def further(record, path):
@@ -50,6 +57,9 @@ def main(argv=None):
         further(record, options.json)
         for name, figures in record.claims.items():
             print(f"{name}: {figures}")
+    if not is_whole(record):
+        print("No verdicts: rows in short form, or not with every number of threads.")
+        return
     for row in record.rows:
         targets = ", ".join(map(str, RATIOS.get(row.workload.name, [])))
         print(f"{row.workload.name:5} {targets:40} {verdict(row)}")

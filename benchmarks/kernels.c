@@ -91,7 +91,6 @@ CHAINS_OF(roots, v_sqrt(a[j]))
 STREAMS(load, 1, 0, 0)
 STREAMS(store, 0, 1, 3)
 STREAMS(copy, 1, 1, 3)
-STREAMS(in_place, 1, 1, 0)
 STREAMS(combine, 2, 1, 3)
 STREAMS(combine_in_place, 2, 1, 1)
 STREAMS(momentum, 3, 2, 1)
@@ -113,7 +112,6 @@ STREAMS(moments, 4, 3, 1)
 /* clang-format off */
 #define KERNELS(K) \
     K(add, combine_in_place, 0, 0, 0, TABLE.add(n, X, Y)) \
-    K(add_bias, in_place, 0, 0, 0, TABLE.add_bias(ROWS, CLASSES, Y, X)) \
     K(scale, copy, 1, 0, 0, TABLE.scale(n, 0.5, X, Z)) \
     K(multiply, combine, 1, 0, 0, TABLE.multiply(n, X, Y, Z)) \
     K(relu, copy, 0, 0, 0, FORWARD(relu)) \

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import fastbp
-from benchmarks.compare import machine
+from fastbp.bench.machine import facts
 
 ROOT = Path(__file__).parents[1]
 FLAGS = {
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__)
     parser.add_argument("--isa", default=tables[-1], choices=tables, help="a table (the best)")
     options = parser.parse_args()
-    for name, value in machine().items():
+    for name, value in facts().items():
         print(f"{name}: {value}")
     with tempfile.TemporaryDirectory() as folder:
         for bits in (32, 64):

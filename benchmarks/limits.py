@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,10 +70,14 @@ class Limits:
     def peak(self, threads=1, repeats=REPEATS):
         """Return operations a second (two for each multiply-add) of so many threads together."""
         operations = 2 * CHAINS * self.width // np.dtype(self.dtype).itemsize * self._times
+        together = threading.Barrier(threads)
+
+        def work(_):
+            together.wait()
+            return _seconds(self._multiply_add, self._times)
+
         with ThreadPoolExecutor(threads) as pool:
-            every = [self._times] * threads
-            taken = [_seconds(lambda: list(pool.map(self._multiply_add, every)))
-                     for _ in range(repeats)]  # fmt: skip
+            taken = [max(pool.map(work, range(threads))) for _ in range(repeats)]
         return threads * operations / min(taken)
 
     def bandwidth(self, size):

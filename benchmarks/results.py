@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from benchmarks import targets
+from benchmarks.compare import is_whole
 from fastbp.bench import chart, record
 from fastbp.bench.record import OWN
 from fastbp.bench.table import KEY, cell, duration
@@ -164,7 +165,9 @@ def _imports(figures):
 def reference_machine(run):
     """Return the part of the README: chart, machine and the short table, lost rows included."""
     compared = chart.compared(run.rows)
-    lost = ", ".join(row.workload.name for row in compared if row.ratio(row.fastest) < 1)
+    failed = [f"{row.workload.name} (not timed)" for row in run.rows if row not in compared]
+    slower = [row.workload.name for row in compared if row.ratio(row.fastest) < 1]
+    lost = ", ".join(slower + failed)
     lines = [
         [
             row.workload.name,
@@ -192,6 +195,8 @@ CLAIMED = {"floors": floors, "shares": shares, "claims": claims}
 def contest(path, results, readme):
     """Return both documents with the parts that a file of `compare` fills, and draw the chart."""
     run = record.load(path)
+    if not is_whole(run):
+        raise ValueError(f"{path}: expected whole rows with every number of threads tried")
     for part, content in (PARTS | (CLAIMED if run.claims else {})).items():
         results = fill(results, part, content(run))
     chart.save(run, CHART)

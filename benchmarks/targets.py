@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastbp.bench.contest import label
 from fastbp.bench.peers import PEERS
 from fastbp.bench.record import OWN, Row
 
@@ -88,10 +89,12 @@ def verdict(row: Row) -> str:
     """Return "met", or "not met" with what stands in the way.
 
     A row is met only if every target is reached and every peer took part, because one that is
-    missing might have been the fastest.
+    missing might have been the fastest, and so might a number of threads with which one failed.
     """
     needed = [OWN, *(peer.name for peer in PEERS)]
     reasons = [f"{p} {s}" for p in needed if (s := row.status(p)) not in ("ready", "lacks")]
+    failed = [e for e in row.entries if e.status == "failed" and row.best(e.program)]
+    reasons += [f"{label(entry)} failed" for entry in failed]
     targets = RATIOS.get(row.workload.name, [])
     reasons += [f"{t.ratio:g} x {t.peer}" for t in targets if not reaches(row, t)]
     most = MOST_SECONDS.get(row.workload.name)

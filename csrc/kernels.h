@@ -36,9 +36,9 @@ typedef struct fbp_product {
     void *c; /* OUT */
     ptrdiff_t c_m;
     const void *bias; /* IN, (n,), or NULL */
-    void *block;      /* scratch where A is kept close together for the strips of columns behind
-                       * the first: (tile_rows * k + row_lanes) elements for each tile_rows rows;
-                       * or NULL. If a_m is 1 it asks for a_k >= row_lanes. */
+    void *block;      /* scratch where A is kept close together for the strips of columns (if a_m
+                       * is 1, from the second on, and then it asks for a_k >= row_lanes):
+                       * (tile_rows * k + row_lanes) elements for each tile_rows rows; or NULL */
     void *panel;      /* scratch where a strip of B is kept close together for the tiles that read
                        * it: tile_columns * k elements; or NULL if b_n is 1 */
 } fbp_product;
@@ -52,7 +52,7 @@ typedef struct fbp_kernels {
 
     void (*matmul)(const fbp_product *product);
 
-    /* to(n, m) = from(m, n): to[n * to_n + m] = from[m * from_m + n]. */
+    /* to(n, m) = from(m, n): to[n * to_n + m] = from[m * from_m + n]; reads these alone. */
     void (*transpose)(size_t m, size_t n, const void *from /* IN */, ptrdiff_t from_m,
                       void *to /* OUT */, ptrdiff_t to_n);
 
@@ -80,9 +80,6 @@ typedef struct fbp_kernels {
 
     /* a += b over a span. */
     void (*add)(size_t n, const void *b /* IN */, void *a /* IN OUT */);
-
-    /* y_bo += bias_o on every row. */
-    void (*add_bias)(size_t rows, size_t n, const void *bias_o /* IN */, void *y_bo /* IN OUT */);
 
     /* out = factor * x over a span; out may be x. */
     void (*scale)(size_t n, double factor, const void *x /* IN */, void *out /* OUT */);

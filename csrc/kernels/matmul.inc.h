@@ -168,7 +168,8 @@ INLINE void transpose_block(size_t m, size_t n, const real *from, ptrdiff_t from
 {
     vec block[LANES];
 #pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) block[i] = (size_t)i < m ? v_load(from + i * from_m) : v_set(0);
+    for (int i = 0; i < LANES; i++)
+        block[i] = (size_t)i < m ? v_load_part(from + i * from_m, n) : v_set(0);
     v_transpose(block);
 #pragma GCC unroll 16
     for (int j = 0; j < LANES; j++)

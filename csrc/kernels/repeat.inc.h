@@ -158,7 +158,7 @@ INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, do
         const double loss = batch_loss(k, r, errors);
         losses[s] = loss * n / n; /* the mean over an epoch of one batch */
         output_step(k, r, delta, z);
-        if (loss - loss != 0 || losses[s] <= stop_at_loss) return s + 1;
+        if (losses[s] - losses[s] != 0 || losses[s] <= stop_at_loss) return s + 1;
     }
     return steps;
 }

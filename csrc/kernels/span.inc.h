@@ -34,11 +34,6 @@ INLINE vec scaled(vec a, vec b, vec c) { return (void)b, v_mul(a, c); }
 
 static void add(size_t n, const void *b, void *a) { map(sum_of, n, a, b, b, a); }
 
-static void add_bias(size_t rows, size_t n, const void *bias_o, void *y_bo)
-{
-    for (size_t b = 0; b < rows; b++) add(n, bias_o, (real *)y_bo + b * n);
-}
-
 static void scale(size_t n, double factor, const void *x, void *out)
 {
     map_constant(scaled, n, x, x, (real)factor, out);

@@ -36,7 +36,6 @@ const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
     .narrow_sum = narrow_sum,
     .repeat = repeat,
     .add = add,
-    .add_bias = add_bias,
     .scale = scale,
     .multiply = multiply,
     .activate = activate,

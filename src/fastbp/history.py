@@ -42,8 +42,8 @@ class History(dict[str, list[float]]):
 
     def _read(self) -> None:
         """Make the lists, unless that has been done."""
-        curves, self._unread = self._unread, {}
-        dict.update(self, {name: list(curve) for name, curve in curves.items()})
+        dict.update(self, {name: list(curve) for name, curve in self._unread.items()})
+        self._unread = {}  # only now: an interrupt may have come before the lists were there
 
     def plot(self) -> list[Axes]:
         """Draw the loss and each metric against the epoch, validation dashed beside training.

@@ -2,7 +2,9 @@
  *
  * Compiled with -DTABLE=fbp_kernels_<isa>_<bits> beside that table's object; two tables agree bit
  * for bit if they print the same lines. Inputs are normal numbers, so no flush mode is needed. */
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -195,8 +197,9 @@ static void spans(void)
         TABLE.scale(n, 0.3, a, b);
         TABLE.multiply(n, a, b, b);
         take_reals(b, n + 8);
-        TABLE.add_bias(3, n, b, filled(2, 3 * n + 8, -1, 1));
-        take_reals(memory[2], 3 * n + 8);
+        char *rows = filled(2, 3 * n + 8, -1, 1);
+        for (size_t row = 0; row < 3; row++) TABLE.add(n, b, rows + row * n * TABLE.itemsize);
+        take_reals(rows, 3 * n + 8);
         digest += TABLE.all_finite(n, b);
     }
     report("spans");
@@ -287,6 +290,50 @@ static void masks_and_conversions(void)
     report("convert");
 }
 
+/* NaN, infinities and the largest number at each place. */
+static void finite(void)
+{
+    const double largest = TABLE.itemsize == 4 ? FLT_MAX : DBL_MAX;
+    const double odd[] = {NAN, -NAN, INFINITY, -INFINITY, largest, -largest};
+    begin(11);
+    for (size_t n = 1; n < 140; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int k = 0; k < 6; k++) {
+                void *a = filled(0, n, -3, 3);
+                if (TABLE.itemsize == 4)
+                    ((float *)a)[at] = (float)odd[k];
+                else
+                    ((double *)a)[at] = odd[k];
+                if (TABLE.all_finite(n, a) != (k > 3)) digest++;
+            }
+    report("all_finite");
+}
+
+/* More rows than kernels of rows take at once. */
+static void many_rows(void)
+{
+    int32_t labels[35];
+    double row_loss[35], row_right[35];
+    begin(12);
+    for (size_t rows = 15; rows < 36; rows++)
+        for (size_t n = 1; n < 24; n++) {
+            void *z = filled(0, rows * n, -9, 9), *scale = filled(1, rows, 0.1, 2);
+            for (size_t b = 0; b < rows; b++) labels[b] = (int32_t)(next_word() % n);
+            TABLE.softmax(rows, n, z, memory[2]);
+            take_reals(memory[2], rows * n);
+            TABLE.softmax_backward(rows, n, memory[2], filled(3, rows * n, -1, 1), memory[4]);
+            take_reals(memory[4], rows * n);
+            TABLE.loss(FBP_LOSS_sparse_categorical_crossentropy, 0, true, rows, n, labels, scale, z,
+                       memory[5], row_loss);
+            TABLE.accuracy(FBP_ACCURACY_LABEL, 0.5, rows, n, labels, z, row_right);
+            take_reals(z, rows * n);
+            take_reals(memory[5], rows * n);
+            take(row_loss, rows * sizeof(double));
+            take(row_right, rows * sizeof(double));
+        }
+    report("many rows");
+}
+
 int main(void)
 {
     products();
@@ -298,5 +345,7 @@ int main(void)
     losses();
     updates();
     masks_and_conversions();
+    finite();
+    many_rows();
     return 0;
 }

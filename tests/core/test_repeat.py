@@ -193,8 +193,9 @@ def test_epochs_go_on_where_an_interrupt_left_them(monkeypatch: pytest.MonkeyPat
             self.record = record
 
     monkeypatch.setattr(fastbp.network.progress, "ProgressDisplay", Display)
-    nets = [fastbp.Network(LONG, input_shape=2, loss="huber", optimizer="sgd", seed=3)] * 1
-    nets.append(fastbp.Network(LONG, input_shape=2, loss="huber", optimizer="sgd", seed=3))
+    nets = [
+        fastbp.Network(LONG, input_shape=2, loss="huber", optimizer="sgd", seed=3) for _ in range(2)
+    ]
     fit = {"batch_size": 4, "shuffle": False}
     with pytest.raises(KeyboardInterrupt):
         nets[0].fit(x, y, epochs=10**9, verbose=1, **fit)
@@ -205,3 +206,17 @@ def test_epochs_go_on_where_an_interrupt_left_them(monkeypatch: pytest.MonkeyPat
     assert [report.loss for report in reports] == [
         history["loss"][report.epoch - 1] for report in reports
     ]
+    nets[0].fit(x, y, epochs=5, verbose=0, **fit)
+    nets[1].reset()
+    nets[1].fit(x, y, epochs=done + 5, verbose=0, **fit)
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
+
+
+def test_threads_asked_for_change_nothing() -> None:
+    x, y = data(4, 2, BinaryCrossentropy())
+    bits = set()
+    for n_threads in (1, 3, None):
+        net = fastbp.Network(LONG, input_shape=2, loss="huber", seed=3, n_threads=n_threads)
+        net.fit(x, y, epochs=50, batch_size=4, shuffle=False)
+        bits.add(net.parameters.tobytes())
+    assert len(bits) == 1

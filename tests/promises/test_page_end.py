@@ -54,6 +54,13 @@ def test_nothing_is_read_or_written_behind_an_array(core, python, isa, dtype):
                 assert (net(x[-1]) == out[-1]).all()
                 net.evaluate(x, y, sample_weight=weights)
                 net.fit(x, y, sample_weight=weights, batch_size=4, epochs=2, shuffle=rows > 5)
+        # operands that products keep close together: x by rows, and by columns
+        for inputs, outputs, rows in [(100, 520, 256), (200, 80, 64)]:
+            net = Network([Dense(outputs)], input_shape=inputs, loss="mse", seed=0, n_threads=1)
+            x = at_page_end((9 * rng.random((rows, inputs))).astype(DTYPE))
+            y = at_page_end(rng.random((rows, outputs)).astype(np.float32))
+            assert (net.predict(x) == net.predict(x.copy())).all()
+            net.train_on_batch(x, y)
         print("done")
     """
     code = textwrap.dedent(code.replace("DTYPE", repr(dtype)))

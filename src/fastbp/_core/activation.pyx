@@ -53,7 +53,7 @@ cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *para
         z = value(plan, frame, op.saved, first)
     elif activates and op.activation == FBP_ACTIVATION_relu:
         fused = op.activation
-    dense_forward(plan, op, parameters, x, op.n_in, z, fused, rows, panel)
+    dense_forward(plan, op, parameters, x, z, fused, rows, panel)
     if activates and fused == FBP_ACTIVATION_identity:
         activate(plan, op, z, y, rows)
 

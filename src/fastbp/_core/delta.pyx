@@ -95,8 +95,8 @@ cdef void add_products(const fbp_plan *plan, const fbp_op *op, Target to, const 
                        const char *delta, size_t rows, size_t first_input, size_t inputs,
                        fbp_chain chain, char *panel) noexcept nogil:
     if to.weights != NULL:
-        weights_gradient(plan, op, x, op.n_in, delta, rows, first_input, inputs, chain,
-                         to.weights, panel)
+        weights_gradient(plan, op, x, delta, rows, first_input, inputs, chain, to.weights,
+                         panel)
     if to.biases != NULL:
         biases_gradient(plan, op, delta, rows, chain, to.biases, panel)
 

@@ -124,7 +124,7 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
     t.counters.steps += 1
     t.counters.batches += 1
     t.place += run.rows
-    if not isfinite(loss):
+    if not isfinite(t.loss_sum):
         t.outcome = DIVERGED
     else:
         look_at_clock(t, 1)

@@ -150,7 +150,6 @@ cdef extern from "kernels.h" nogil:
                          double scale, double rate, size_t steps, double stop_at_loss,
                          void *parameters, double *losses) noexcept nogil
         void (*add)(size_t n, const void *b, void *a) noexcept nogil
-        void (*add_bias)(size_t rows, size_t n, const void *bias_o, void *y_bo) noexcept nogil
         void (*scale)(size_t n, double factor, const void *x, void *out) noexcept nogil
         void (*multiply)(size_t n, const void *a, const void *b, void *out) noexcept nogil
         void (*activate)(fbp_activation f, double parameter, size_t n,

@@ -92,14 +92,14 @@ cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) n
 
 
 cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *parameters,
-                        const char *x, size_t x_row, char *z, fbp_activation activation,
-                        size_t rows, char *panel) noexcept nogil:
-    """z_bo = f(x_bi w_io + b_o) for some rows, f identity or relu; rows of x stand x_row apart."""
+                        const char *x, char *z, fbp_activation activation, size_t rows,
+                        char *panel) noexcept nogil:
+    """z_bo = f(x_bi w_io + b_o) for some rows, f identity or relu."""
     cdef const char *biases = NULL
     if op.biases != FBP_NONE:
         biases = parameters + op.biases * plan.itemsize
     multiply(plan.kernels, fbp_product(
-        FBP_CHAIN_START, activation, rows, op.n_out, op.n_in, x, x_row, 1,
+        FBP_CHAIN_START, activation, rows, op.n_out, op.n_in, x, op.n_in, 1,
         parameters + op.weights * plan.itemsize, op.n_out, 1, z, op.n_out, biases, NULL, NULL),
         panel)
 
@@ -134,7 +134,7 @@ cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *par
         weights, 1, op.n_out, dx, op.n_in, NULL, NULL, NULL), panel)
 
 
-cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x, size_t x_row,
+cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x,
                            const char *delta, size_t rows, size_t first_input, size_t inputs,
                            fbp_chain chain, char *gradient, char *panel) noexcept nogil:
     """dw_io (+)= x_bi^T delta_bo for `inputs` rows of w from `first_input` on, over some rows b.
@@ -143,7 +143,7 @@ cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x
     """
     multiply(plan.kernels, fbp_product(
         chain, FBP_ACTIVATION_identity, inputs, op.n_out, rows, x + first_input * plan.itemsize,
-        1, x_row, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL, NULL), panel)
+        1, op.n_in, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL, NULL), panel)
 
 
 cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *delta,

@@ -374,7 +374,8 @@ cdef class Engine(EngineState):
         recorder = Recorder(job, record)
         recorder.start(&t, self.plan.dtype, self.native.sizes[self.native.output])
         self.place_training(&t, workspace, threads)
-        t.repeats, t.one_row_kernels = repeats(&t), fbp_kernels_for_one_row(self.native.kernels)
+        t.repeats = threads == 1 and repeats(&t)
+        t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
         take_snapshot(&t)
         t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
         try:

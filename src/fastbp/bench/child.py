@@ -102,7 +102,8 @@ def _compare_training(program: Any, workload: Any, threads: int | None, expected
     """Raise ValueError unless the program's loss falls as the reference's does, within 1 %.
 
     That allows for float32 and for Adam's epsilon before bias correction, and for no step more or
-    less.
+    less. Dropout is off here, since every program draws its own masks: that a row with dropout
+    drops anything is not looked at.
     """
     from fastbp.bench import data, judge
 
@@ -110,6 +111,8 @@ def _compare_training(program: Any, workload: Any, threads: int | None, expected
     start = data.initial_weights(workload)
     run, weights = program.train(workload, x, y, start, threads)
     run()
+    if workload.dtype == "float64" and (kind := weights()[0][0].dtype) != workload.dtype:
+        raise ValueError(f"trained in {kind}, not in float64")
     fall = judge.loss(workload, start, x, y) - judge.loss(workload, weights(), x, y)
     if not judge.agree(fall, expected, 0.01):
         raise ValueError(f"loss fell by {fall:.6g}, the reference's by {expected:.6g}")

@@ -18,6 +18,8 @@ IMAGES = "FASTBP_BENCH_IMAGES"
 def training_data(workload: Training) -> tuple[Array, Array]:
     """Return inputs (rows, inputs) and targets (rows, outputs), or int32 labels (rows,)."""
     x, y = _source(workload)
+    if len(x) < workload.rows:
+        raise ValueError(f"{workload.name}: expected {workload.rows} rows of data, got {len(x)}")
     kind = np.int32 if y.ndim == 1 else workload.dtype
     rows = workload.rows
     return np.ascontiguousarray(x[:rows], workload.dtype), np.ascontiguousarray(y[:rows], kind)

@@ -91,8 +91,11 @@ class Parent:
 
 
 def _environment(threads: int | None) -> dict[str, str]:
-    """Return the environment of a child: the parent's import path, and the number of threads."""
-    environment = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
+    """Return the environment of a child: the parent's import path, and the number of threads.
+
+    Without a number it is the user's own, as for a program of his.
+    """
+    environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     if threads is not None:
         environment |= dict.fromkeys(THREAD_VARIABLES, str(threads))

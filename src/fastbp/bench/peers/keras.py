@@ -26,6 +26,10 @@ def _version(backend):
 
 
 BACKEND = keras.backend.backend()
+if BACKEND == "jax":
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # or float64 rows would be trained in float32
 VERSIONS = {"keras": keras.__version__, BACKEND: _version(BACKEND)}
 DEVIATIONS: dict[str, str] = {}
 
