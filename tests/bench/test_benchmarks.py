@@ -140,7 +140,8 @@ def record():
         "accuracy": {"skipped": "no folder of images was named"},
         "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak]},
     }
-    return Record(machine | {"date": "today"}, {"budget": 1, "threads": [1]}, rows, claims)
+    settings = {"budget": 1, "threads": [1, 2], "quick": False}
+    return Record(machine | {"date": "today"}, settings, rows, claims)
 
 
 def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path, monkeypatch):
@@ -172,6 +173,21 @@ def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path,
     assert "Measured on P, 2 cores" in readme
     assert readme.startswith("# fastbp")
     assert (tmp_path / "ratios.png").exists()
+
+
+@pytest.mark.parametrize("setting", [{"quick": True}, {"threads": [1]}])
+def test_a_run_in_short_form_is_not_written_down(module, tmp_path, setting):
+    short = record()
+    short.settings |= setting
+    short.save(tmp_path / "run.json")
+    with pytest.raises(ValueError, match="expected whole rows"):
+        module("results").main([str(tmp_path / "run.json")])
+
+
+def test_a_number_of_threads_that_failed_stands_in_the_way(module):
+    failed = Entry("jax", 2, "failed", "why")
+    row = Row(ROWS["S"], [OWN, timed("jax", 1e-2), failed])
+    assert "jax t2 failed" in module("targets").verdict(row)
 
 
 def test_a_part_without_its_mark_is_an_error(module):
