@@ -31,7 +31,8 @@ def arguments(argv=None):
 def is_whole(record):
     """Whether the run was made as the targets ask: whole rows, every number of threads tried."""
     every = thread_counts(record.machine["cores"])
-    return not record.settings["quick"] and record.settings["threads"] == every
+    settings = record.settings
+    return not settings["short"] and not settings["fastbp threads"] and settings["threads"] == every
 
 
 def further(record, path):

@@ -140,7 +140,7 @@ def record():
         "accuracy": {"skipped": "no folder of images was named"},
         "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak]},
     }
-    settings = {"budget": 1, "threads": [1, 2], "quick": False}
+    settings = {"budget": 1, "threads": [1, 2], "short": False, "fastbp threads": None}
     return Record(machine | {"date": "today"}, settings, rows, claims)
 
 
@@ -175,7 +175,7 @@ def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path,
     assert (tmp_path / "ratios.png").exists()
 
 
-@pytest.mark.parametrize("setting", [{"quick": True}, {"threads": [1]}])
+@pytest.mark.parametrize("setting", [{"short": True}, {"threads": [1]}, {"fastbp threads": 1}])
 def test_a_run_in_short_form_is_not_written_down(module, tmp_path, setting):
     short = record()
     short.settings |= setting
