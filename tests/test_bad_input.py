@@ -9,6 +9,7 @@ from fastbp import (
     SGD,
     Activation,
     Adam,
+    Callback,
     Dense,
     Dropout,
     Flatten,
@@ -17,6 +18,7 @@ from fastbp import (
     initializers,
     losses,
 )
+from fastbp.callbacks import EarlyStopping
 
 N = 8
 X = np.linspace(-1, 1, N * 3).reshape(N, 3)
@@ -110,6 +112,11 @@ FIT_OPTIONS = {
     ),
     "validation of x": ({"validation_data": (X,)}, ValueError, "validation_data: expected a tu"),
     "validation array": ({"validation_data": X}, ValueError, "validation_data: expected a tuple"),
+    "a callback alone": ({"callbacks": Callback()}, TypeError, "callbacks: expected a list, got C"),
+    "no callback": ({"callbacks": [print]}, TypeError, "callbacks: expected callbacks, got <built"),
+    "a class of callbacks": (
+        {"callbacks": [EarlyStopping]}, TypeError, r"callbacks: .* write EarlyStopping\(\)",
+    ),
 }  # fmt: skip
 
 NETWORKS = {

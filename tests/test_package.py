@@ -21,7 +21,8 @@ FLOORS = (
     "activations initializers layers losses metrics optimizers",
     "plan lowering engine random arena",
     "_core reference.*",
-    "data arguments parameters bound occupancy summary state history progress network",
+    "data arguments parameters bound occupancy summary state history progress callbacks "
+    "callbacks.* network",
     "__init__",
     "reference datasets datasets.* plotting",
     "demo bench bench.* cli __main__",
@@ -29,7 +30,7 @@ FLOORS = (
 # Forwards from a method to a room above, imported when called.
 LAZY = {("history", "plotting")}
 # What the top floor may use: public modules.
-PUBLIC = {"__init__", "reference", "datasets", "plotting", "progress", "random"}
+PUBLIC = {"__init__", "reference", "datasets", "plotting", "progress", "random", "callbacks"}
 PUBLIC |= {*FLOORS[0].split()}
 
 

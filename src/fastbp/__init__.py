@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from fastbp import activations, initializers, layers, losses, metrics, optimizers
+from fastbp import activations, callbacks, initializers, layers, losses, metrics, optimizers
 from fastbp._version import __version__
+from fastbp.callbacks import Callback, StopTraining
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Rescale
@@ -21,6 +22,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "Callback",
     "ConvergenceWarning",
     "Dense",
     "DivergenceWarning",
@@ -29,9 +31,11 @@ __all__ = [
     "History",
     "Network",
     "Rescale",
+    "StopTraining",
     "__version__",
     "activations",
     "build_info",
+    "callbacks",
     "initializers",
     "layers",
     "losses",

@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from fastbp import data, layers, metrics, validate
+from fastbp import data, layers, metrics, progress, validate
+from fastbp.callbacks import Callback, ProgressDisplay
 from fastbp.engine import Rows
 from fastbp.layers import Layer
 from fastbp.metrics import Metric
@@ -81,6 +82,61 @@ def record_outputs(value: Any, data: Rows, plan: Plan) -> bool:
             f"(rows times units) to record, got {outputs}"
         )
     return wanted
+
+
+def callback_list(value: Iterable[Any], verbose: Any) -> tuple[Callback, ...]:
+    """Return `value` as a tuple of callbacks, with a display of progress if `verbose` asks so."""
+    given = _iterable("callbacks", value)
+    for callback in given:
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise TypeError(f"callbacks: expected objects, got the class {name}; write {name}()")
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks: expected callbacks, got {callback!r}")
+    shown = progress.wanted(verbose)
+    if shown and not any(isinstance(callback, ProgressDisplay) for callback in given):
+        return *given, ProgressDisplay()
+    return given
+
+
+def validation(rows: Rows, data: Any, split: Any, plan: Plan) -> tuple[Rows, Rows | None]:
+    """Return the rows to train on, and those to validate on.
+
+    Parameters
+    ----------
+    rows : Rows
+        What `fit` was given.
+    data : tuple or None
+        Its `validation_data`.
+    split : float
+        Its `validation_split`.
+    plan : Plan
+        Gives the shapes, dtype and loss.
+    """
+    share = validate.fraction("validation_split", split)
+    if not share:
+        return rows, validation_data(data, plan)
+    if data is not None:
+        raise ValueError("validation_split: expected 0 beside validation_data, got both")
+    n = len(rows.x)
+    kept = int(n * (1 - share))
+    if not 0 < kept < n:
+        raise ValueError(
+            f"validation_split: expected at least one row on either side, got {share:g} of {n} rows"
+        )
+    parts = _part(rows, slice(kept)), _part(rows, slice(kept, n))
+    for part in parts:
+        if part.weights is not None and not part.weights.any():
+            raise ValueError(
+                "sample_weight: expected a sum above 0 on either side of validation_split, got 0"
+            )
+    return parts
+
+
+def _part(rows: Rows, part: slice) -> Rows:
+    """Return a contiguous part of the rows, in place."""
+    y, weights = (None if array is None else array[part] for array in (rows.y, rows.weights))
+    return Rows(rows.x[part], y, weights, rows.unchecked)
 
 
 def validation_data(value: Any, plan: Plan) -> Rows | None:

@@ -98,7 +98,9 @@ class Fit(NamedTuple):
     data : Rows
         Training data.
     validation : Rows or None
-        Data evaluated at the end of each epoch.
+        Data evaluated at the ends of epochs.
+    validation_freq : int
+        After how many epochs that is done, and then again.
     epochs, batch_size : int
         At least 1. The last batch of an epoch may be smaller.
     shuffle : bool
@@ -111,9 +113,20 @@ class Fit(NamedTuple):
         Whether to keep the training outputs of each epoch.
     n_threads : int or None
         Size of the team; None lets the engine choose.
+    on_epoch_begin : callable or None
+        Called with the number of an epoch, counted from 0, before it begins.
+    on_epoch_end : callable or None
+        Called with the number of an epoch and a dict of its values when it is on record.
+    on_batch_end : callable or None
+        Called after each batch with its number in the epoch and a dict of the row-weighted means of
+        loss and metrics over the epoch so far.
     on_progress : callable or None
-        Called with a `Progress` some twenty times a second and at the end of each epoch that ends
-        while it is due; what it raises ends the fit at that batch boundary.
+        Called with a `Progress` some twenty times a second.
+
+    The engine comes back to Python only where one of these is called: at a batch boundary, where
+    position, parameters and state are those of a network at rest and the constants of its optimizer
+    may be changed. An answer of True ends the fit there as at the end of its epochs; what is raised
+    ends it too and is passed on.
     """
 
     data: Rows
@@ -125,7 +138,17 @@ class Fit(NamedTuple):
     stop_at_loss: float | None = None
     record_outputs: bool = False
     n_threads: int | None = None
-    on_progress: Callable[[Progress], None] | None = None
+    validation_freq: int = 1
+    on_epoch_begin: Callable[[int], bool | None] | None = None
+    on_epoch_end: Callable[[int, dict[str, float]], bool | None] | None = None
+    on_batch_end: Callable[[int, dict[str, float]], bool | None] | None = None
+    on_progress: Callable[[Progress], bool | None] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is put on record: loss and metrics, and behind "val_" those of validation."""
+        own = ("loss", *(metric.name for metric in self.metrics))
+        return own if self.validation is None else (*own, *("val_" + name for name in own))
 
 
 @dataclass
@@ -137,7 +160,8 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's name, and with "val_" before them the same on validation data.
+        "loss", each metric's name, and with "val_" before them the same on validation data, which
+        have a value for each validation.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
@@ -227,6 +251,6 @@ class EngineProtocol(Protocol):
         """Train, and fill `record` epoch by epoch.
 
         Per batch: forward, loss, gradients, step. What is raised in between (KeyboardInterrupt, an
-        error of `on_progress`, ValueError for unchecked data) leaves the network at a batch
-        boundary.
+        error of what the job has called, ValueError for unchecked data) leaves the network at a
+        batch boundary.
         """

@@ -16,26 +16,32 @@ if TYPE_CHECKING:
 class History(dict[str, list[float]]):
     """What one call of `fit` recorded: a dict of names to one float per completed epoch.
 
-    The names are "loss" and each metric's; with validation data also the same behind "val_".
+    The names are "loss" and each metric's; with validation data also the same behind "val_", with
+    one float per validation.
 
     Attributes
     ----------
     epochs : int
-        Epochs completed, and the length of each list.
+        Epochs completed, and the length of each list but those of validation.
+    validation_freq : int
+        Epochs from one validation to the next: the list of a validation has its first value from
+        epoch `validation_freq`, counted from 1.
     outputs : ndarray or None, shape (epochs, n, *output_shape)
         Outputs for the training rows at each epoch, where `record_outputs` asked for them.
     """
 
     epochs: int
+    validation_freq: int
     outputs: Array | None
     _unread: Mapping[str, Sequence[float]] = {}
 
-    def __init__(self, record: Record, output_shape: Shape) -> None:
+    def __init__(self, record: Record, output_shape: Shape, validation_freq: int = 1) -> None:
         # A million Python floats take longer than a tiny network takes to train for them, so lists
         # are made when the first of them is asked for.
         super().__init__({name: [] for name in record.curves})
         self._unread = record.curves
         self.epochs = record.epochs
+        self.validation_freq = validation_freq
         self.outputs = record.outputs
         if record.outputs is not None:
             self.outputs = record.outputs.reshape(*record.outputs.shape[:2], *output_shape)
@@ -70,7 +76,7 @@ class History(dict[str, list[float]]):
             1, len(names), squeeze=False, figsize=(4.8 * len(names), 3.6), layout="constrained"
         )
         for axes, name in zip(grid[0], names, strict=True):
-            plotting.curve(axes, self, name)
+            plotting.curve(axes, self, name, validation_freq=self.validation_freq)
         return list(figure.axes)
 
 

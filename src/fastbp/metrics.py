@@ -9,10 +9,21 @@ from fastbp.description import Description
 
 
 class Metric(Description):
-    """Base of the metric descriptions: a mean over rows, sample weights left aside."""
+    """Base of the metric descriptions: a mean over rows, sample weights left aside.
+
+    Attributes
+    ----------
+    name : str
+        The name by which engines and users know it.
+    formula : str
+        What it is.
+    rises : bool
+        Whether more of it is better.
+    """
 
     name: ClassVar[str]
     formula: ClassVar[str]
+    rises: ClassVar[bool] = True
 
 
 class Accuracy(Metric):

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, progress, validate
+from fastbp import arguments, data, validate
+from fastbp.callbacks.hooks import Hooks
 from fastbp.engine import Array, EngineProtocol, Fit, Record
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from logging import Logger
 
     import numpy.typing as npt
+
+    from fastbp.callbacks import Callback
 
 
 def compiled_core() -> ModuleType:
@@ -86,8 +90,11 @@ class Network(NetworkState):
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        validation_freq: int = 1,
         shuffle: bool = True,
         sample_weight: npt.ArrayLike | None = None,
+        callbacks: Iterable[Callback] = (),
         verbose: Any = "auto",
         stop_at_loss: float | None = None,
         record_outputs: bool = False,
@@ -105,11 +112,19 @@ class Network(NetworkState):
         batch_size : int, default 32
             Rows for each update; the last batch of an epoch may be smaller.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
-            Data to evaluate at the end of each epoch.
+            Data to evaluate at the ends of epochs.
+        validation_split : float, default 0.0
+            In its place, the share of the rows, in [0, 1), that are kept from training and
+            evaluated: of n rows all but the first ``int(n * (1 - validation_split))``, whatever
+            `shuffle` is, with their sample weights.
+        validation_freq : int, default 1
+            Evaluate after so many epochs, and then again.
         shuffle : bool, default True
             Whether each epoch takes the rows in an order of its own.
         sample_weight : array_like, shape (n,), optional
             What each row counts; at least 0.
+        callbacks : iterable of Callback, default ()
+            Whom to call on the way, in this order; see `fastbp.callbacks`.
         verbose : {"auto", 0, 1}, default "auto"
             Whether to show progress; "auto" does so on a terminal or in a notebook.
         stop_at_loss : float, optional
@@ -120,8 +135,9 @@ class Network(NetworkState):
         Returns
         -------
         History
-            The loss and each metric, one number per epoch. An epoch's loss is the mean over rows of
-            the losses of its batches, each before its update.
+            The loss and each metric, one number per epoch, and those of validation, one number per
+            evaluation. An epoch's loss is the mean over rows of the losses of its batches, each
+            before its update.
 
         Raises
         ------
@@ -129,6 +145,8 @@ class Network(NetworkState):
             If an argument is not as described; the network is then as it was.
         RuntimeError
             If the network is being changed by another operation.
+        Exception
+            What a callback raises, `StopTraining` apart, ends the fit between two batches.
 
         Warns
         -----
@@ -141,45 +159,45 @@ class Network(NetworkState):
         with self._occupancy.taken_by("fit"):
             self._occupancy.require_unread("fit")
             plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
-            rows = data.rows(plan, x, y, sample_weight)
-            asked = validate.integer("epochs", epochs, 1)
-            display = progress.ProgressDisplay(asked) if progress.wanted(verbose) else None
+            given = data.rows(plan, x, y, sample_weight)
+            rows, held_out = arguments.validation(given, validation_data, validation_split, plan)
+            hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
             job = Fit(
                 data=rows,
-                epochs=asked,
+                epochs=validate.integer("epochs", epochs, 1),
                 batch_size=validate.integer("batch_size", batch_size, 1),
                 shuffle=validate.flag("shuffle", shuffle),
                 metrics=self._metrics,
-                validation=arguments.validation_data(validation_data, plan),
+                validation=held_out,
+                validation_freq=validate.integer("validation_freq", validation_freq, 1),
                 stop_at_loss=arguments.stop_at_loss(stop_at_loss),
                 record_outputs=arguments.record_outputs(record_outputs, rows, plan),
                 n_threads=self._n_threads,
-                on_progress=display,
+                **hooks.calls(),
             )
+            hooks.prepare(self, job)
             if self._engine is None:
                 self._engine = self._started(plan)
-            record = self._train(self._engine, job, display)
+            record = self._train(self._engine, job, hooks)
         if shortfall := _shortfall(job, record):
             warnings.warn(*shortfall, stacklevel=2)
-        return History(record, plan.output_shape)
+        return History(record, plan.output_shape, job.validation_freq)
 
-    def _train(
-        self, engine: EngineProtocol, job: Fit, display: progress.ProgressDisplay | None
-    ) -> Record:
-        """Run the engine between the records and the display of a fit."""
+    def _train(self, engine: EngineProtocol, job: Fit, hooks: Hooks) -> Record:
+        """Run the engine between the log and the callbacks of a fit."""
         logger = _logger()
         rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
         logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
         self._forwarded = 0
-        record = Record()
+        record = Record(curves={name: [] for name in job.names})
         try:
-            engine.fit(job, record)
+            if not hooks.begin():
+                engine.fit(job, record)
         finally:
-            if display is not None:
-                display.close(record)
             logger.info("fit: ended after %d epochs", record.epochs)
             if record.diverged:
                 logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
+            hooks.end(History(record, engine.plan.output_shape, job.validation_freq))
         return record
 
     def train_on_batch(
@@ -396,7 +414,7 @@ def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:
             f"learning_rate or smaller inputs often help",
             DivergenceWarning,
         )
-    loss = record.curves["loss"][-1]
+    loss = record.curves["loss"][-1] if record.epochs else math.nan
     if job.stop_at_loss is None or loss <= job.stop_at_loss:
         return None
     return (

@@ -24,6 +24,8 @@ class Occupancy:
 
     def __init__(self) -> None:
         self.writing = threading.Lock()
+        self._visiting = threading.Lock()
+        self._visitor = 0
         self._reading: list[threading.Lock] = []
         self._holder = ""
 
@@ -32,9 +34,26 @@ class Occupancy:
 
         Two threads that look at the same moment both pass, and then go one after the other.
         """
-        self.require_unchanged(operation)
+        if self.writing.locked():
+            raise _taken(operation, self._holder)
         self._holder = operation
         return self.writing
+
+    def shared_by(self, operation: str) -> threading.Lock:
+        """Return the lock for `operation`, which changes the network and is open to visitors."""
+        return threading.Lock() if self.is_visited() else self.taken_by(operation)
+
+    def visited(self) -> threading.Lock:
+        """Return the lock that the holder is to hold while it lets its thread call others.
+
+        They find the network at rest: they may look at it, and change what is open to them.
+        """
+        self._visitor = threading.get_ident()
+        return self._visiting
+
+    def is_visited(self) -> bool:
+        """Whether this thread was let in by the holder."""
+        return self._visiting.locked() and self._visitor == threading.get_ident()
 
     def reading(self) -> threading.Lock:
         """Return a lock that an operation which only reads is to hold: any number may run."""
@@ -46,7 +65,7 @@ class Occupancy:
 
     def require_unchanged(self, operation: str) -> None:
         """Let `operation` go on if nothing changes the network."""
-        if self.writing.locked():
+        if self.writing.locked() and not self.is_visited():
             raise _taken(operation, self._holder)
 
     def require_unread(self, operation: str) -> None:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 
-def curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None:
+def curve(
+    axes: Axes, history: Mapping[str, Sequence[float]], name: str, *, validation_freq: int = 1
+) -> None:
     """Draw one number of a history against the epoch, validation dashed beside training.
 
     Parameters
@@ -25,11 +27,14 @@ def curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None
         As `fit` returns it.
     name : str
         What to draw: "loss" or a metric. "val_" before it names the dashed curve, if there is one.
+    validation_freq : int, default 1
+        Epochs from one value of the dashed curve to the next.
     """
     epochs = range(1, len(history[name]) + 1)
     axes.plot(epochs, history[name], label="training")
     if f"val_{name}" in history:
-        axes.plot(epochs, history[f"val_{name}"], "--", label="validation")
+        validated = epochs[validation_freq - 1 :: validation_freq]
+        axes.plot(validated, history[f"val_{name}"], "--", label="validation")
         axes.legend(frameon=False)
     axes.set(xlabel="epoch", ylabel=name)
     axes.locator_params(axis="x", integer=True)

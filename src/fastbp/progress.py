@@ -1,4 +1,4 @@
-"""The progress of a fit or another long piece of work: one line, rewritten in place."""
+"""The progress of a long piece of work: one line, rewritten in place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import sys
 import time
 from typing import Any, TextIO
-
-from fastbp.engine import Progress, Record
 
 # Where lines can't be rewritten, in a log file say, a new one comes at most this often.
 SECONDS_BETWEEN_LINES = 1.0
@@ -76,41 +74,6 @@ class StatusLine:
             print(file=self._stream, flush=True)
 
 
-class ProgressDisplay:
-    """Shows how far a fit is: epoch, loss, metrics and the time left.
-
-    An object to be called with each `Progress`, and closed with the `Record` of the whole fit.
-
-    Parameters
-    ----------
-    epochs : int
-        Epochs asked for.
-    stream : text file, default sys.stderr
-        Where it writes.
-    """
-
-    def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
-        self._epochs = epochs
-        self._line = StatusLine(stream)
-
-    def __call__(self, progress: Progress) -> None:
-        """Show where the fit is."""
-        if not self._line.is_due():
-            return
-        done = (progress.epoch + progress.batch / progress.batches) / self._epochs
-        running = min(progress.epoch + 1, self._epochs)
-        figures = _figures({"loss": progress.loss, **progress.metrics})
-        left = self._line.left(done)
-        self._line.write(f"epoch {running}/{self._epochs}  {done:4.0%}  {figures}  {left}")
-
-    def close(self, record: Record) -> None:
-        """Write the last line: epochs completed, their last figures and the time taken."""
-        last = {name: curve[-1] for name, curve in record.curves.items() if curve}
-        took = self._line.taken()
-        self._line.write(f"epoch {record.epochs}/{self._epochs}  {_figures(last)}  {took}")
-        self._line.end()
-
-
 def wanted(verbose: Any) -> bool:
     """Whether `verbose` (0, 1 or "auto") asks for a display here."""
     if verbose == "auto":
@@ -136,10 +99,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _figures(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 def _columns(stream: TextIO) -> int:

@@ -106,14 +106,20 @@ class NetworkState:
         """How parameters follow their gradients.
 
         Another kind of optimizer starts with an empty memory; the same kind with other constants
-        goes on with what it remembers.
+        goes on with what it remembers. A callback may set the same kind during a fit.
         """
         return self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: Any) -> None:
-        new = optimizers.resolve(optimizer)
-        with self._occupancy.taken_by("optimizer"):
+        new, old = optimizers.resolve(optimizer), self._optimizer
+        with self._occupancy.shared_by("optimizer"):
+            same_memory = type(new) is type(old) and new.n_states == old.n_states
+            if self._occupancy.is_visited() and not same_memory:
+                raise ValueError(
+                    f"optimizer: expected during a fit one that remembers the same as {old}, "
+                    f"got {new}"
+                )
             if self._engine is not None:
                 self._engine.optimizer = new
             self._optimizer = new
@@ -170,7 +176,7 @@ class NetworkState:
         TypeError, ValueError
             If a name is unknown, a shape is wrong or a value is not a finite real number.
         """
-        with self._occupancy.taken_by("set_parameters"):
+        with self._occupancy.shared_by("set_parameters"):
             self._occupancy.require_unread("set_parameters")
             new = named_parts.checked(self.plan, parameters)
             views = self.named_parameters()
@@ -213,7 +219,7 @@ class NetworkState:
 
     def __getstate__(self) -> dict[str, Any]:
         left_out = ("_occupancy", "_engine", "_forwarded")
-        with self._occupancy.taken_by("copy"):
+        with self._occupancy.shared_by("copy"):
             made_of = {name: value for name, value in vars(self).items() if name not in left_out}
             engine = self._engine
             trained = engine and {

@@ -176,29 +176,23 @@ def test_other_fits_have_the_bits_of_the_general_path(
     check([Dense(1)], 4, ROW_LANES[dtype], dtype=dtype, optimizer=optimizer)
 
 
-def test_epochs_go_on_where_an_interrupt_left_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_go_on_where_an_interrupt_left_them() -> None:
     """Twice some epochs are once as many, with a pause wherever it falls."""
     x, y = data(4, 2, BinaryCrossentropy())
     reports: list[Progress] = []
 
-    class Display:
-        def __init__(self, epochs: int) -> None: ...
-
-        def __call__(self, report: Progress) -> None:
-            reports.append(report)
+    class Interrupt(fastbp.Callback):
+        def on_progress(self, progress: Progress) -> None:
+            reports.append(progress)
             if len(reports) == 2:
                 raise KeyboardInterrupt
 
-        def close(self, record: Any) -> None:
-            self.record = record
-
-    monkeypatch.setattr(fastbp.network.progress, "ProgressDisplay", Display)
     nets = [
         fastbp.Network(LONG, input_shape=2, loss="huber", optimizer="sgd", seed=3) for _ in range(2)
     ]
     fit = {"batch_size": 4, "shuffle": False}
     with pytest.raises(KeyboardInterrupt):
-        nets[0].fit(x, y, epochs=10**9, verbose=1, **fit)
+        nets[0].fit(x, y, epochs=10**9, callbacks=[Interrupt()], **fit)
     done = nets[0]._engine.position.epochs
     assert done == nets[0]._engine.position.steps == reports[-1].epoch > reports[0].epoch > 0
     history = nets[1].fit(x, y, epochs=done, verbose=0, **fit)

@@ -101,38 +101,33 @@ print(results[0], results[1])
     assert printed == "True True\n"
 
 
-@pytest.mark.parametrize(
-    "ending", ["an interrupt", "an error of the display", "bad data in a file"]
-)
+@pytest.mark.parametrize("ending", ["an interrupt", "an error of a callback", "bad data in a file"])
 def test_arithmetic_stays_as_it_is_however_a_fit_ends(python, tmp_path, ending):
-    """The display's Python runs in the middle of a fit, between two regions."""
+    """The callback's Python runs in the middle of a fit, between two regions."""
     printed = python(
         USE
         + ARITHMETIC
         + f"""
-import fastbp.progress
+import fastbp
 net, x, y = use()
 seen = []
 
-class Display:
-    def __init__(self, epochs):
-        pass
-    def __call__(self, progress):
+class Visitor(fastbp.Callback):
+    def on_progress(self, progress):
         seen.append(arithmetic() == before)
         if {ending!r} == "an interrupt":
             raise KeyboardInterrupt
         if len(seen) > 2:
             raise OSError
-    def close(self, record):
+    def on_train_end(self, history):
         seen.append(arithmetic() == before)
 
-fastbp.progress.ProgressDisplay = Display
 if {ending!r} == "bad data in a file":
     x[-1, 0] = np.inf
     np.save({str(tmp_path / "x.npy")!r}, x)
     x = np.load({str(tmp_path / "x.npy")!r}, mmap_mode="r")
 try:
-    net.fit(x, y, epochs=10**9, verbose=1)
+    net.fit(x, y, epochs=10**9, callbacks=[Visitor()])
 except (KeyboardInterrupt, OSError, ValueError) as error:
     print(type(error).__name__, all(seen), arithmetic() == before)
 """

@@ -8,6 +8,7 @@ from fastbp._core.update cimport Rule
 cdef enum Outcome:
     RUNNING
     PAUSED
+    BATCH_ENDED                # a pause that comes before all else
     DONE
     DIVERGED
     FAULTED
@@ -38,11 +39,14 @@ cdef struct Training:
     Data data
     Data validation
     bint validates
+    size_t validation_freq     # epochs from one validation to the next
     bint shuffles
     bint wants_accuracy
     size_t epochs
     size_t batch_size
     double stop_at_loss        # -infinity: never
+    bint visits_batches        # Python is to look in after each batch
+    bint visits_epochs         # or after each epoch
     bint repeats               # epochs are alike, and many run in one kernel (repeat.pyx)
     const fbp_kernels *one_row_kernels
     uint64_t seed
@@ -68,5 +72,6 @@ cdef struct Training:
 
 cdef void take_snapshot(Training *t) noexcept nogil
 cdef void restore_snapshot(Training *t) noexcept nogil
+cdef void stop(Training *t) noexcept nogil
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil
 cdef void train(Training *t, const Worker *worker) noexcept nogil

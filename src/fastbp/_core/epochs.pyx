@@ -53,6 +53,11 @@ cdef bint parameters_finite(const Training *t) noexcept nogil:
     return t.team.plan.kernels.all_finite(t.team.plan.n_parameters, t.team.memory.parameters)
 
 
+cdef void stop(Training *t) noexcept nogil:
+    """End the training between two batches."""
+    t.outcome = DONE if parameters_finite(t) else DIVERGED
+
+
 cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     cdef Pass run
     memset(&run, 0, sizeof(Pass))
@@ -126,8 +131,10 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
     t.place += run.rows
     if not isfinite(t.loss_sum):
         t.outcome = DIVERGED
-    else:
-        look_at_clock(t, 1)
+        return
+    look_at_clock(t, 1)
+    if t.visits_batches:
+        t.outcome = BATCH_ENDED
 
 
 cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
@@ -151,7 +158,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
 
 cdef void decide(Training *t, double loss) noexcept nogil:
     """Whether training goes on after an epoch of this loss."""
-    if t.epoch == t.curves.room:
+    if t.epoch == t.curves.room or t.visits_epochs:
         t.outcome = PAUSED
     if t.epoch == t.epochs or loss <= t.stop_at_loss:
         t.outcome = DONE
@@ -162,13 +169,19 @@ cdef void decide(Training *t, double loss) noexcept nogil:
             take_snapshot(t)
 
 
+cdef bint validates_now(const Training *t) noexcept nogil:
+    """Whether the running epoch is one to validate after."""
+    return t.validates and (t.epoch + 1) % t.validation_freq == 0
+
+
 cdef void close_epoch(Training *t) noexcept nogil:
     """Record the epoch."""
     cdef double n = <double>t.data.n
     cdef size_t at = t.epoch
     t.curves.loss[at] = t.loss_sum / n
     t.curves.right[at] = t.right_sum / n
-    if t.validates:
+    if validates_now(t):
+        at //= t.validation_freq
         t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
         t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
     t.epoch += 1
@@ -193,8 +206,9 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
 
 
 cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
+    cdef bint validates = validates_now(t)
     sync(worker)  # all have seen the outcome of the last batch before it may change
-    if t.validates and not validate(t, worker):
+    if validates and not validate(t, worker):
         return
     if worker.rank == 0:
         close_epoch(t)
@@ -210,6 +224,8 @@ cdef void train_repeating(Training *t) noexcept nogil:
     cdef size_t at = t.epoch
     cdef double loss
     epochs = min(epochs, min(t.epochs - t.epoch, t.curves.room - at))
+    if t.visits_epochs:
+        epochs = 1
     epochs = repeat_epochs(t, epochs, t.curves.loss + at)
     loss = t.curves.loss[at + epochs - 1]
     t.counters.epochs += epochs
@@ -232,7 +248,7 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
             begin_epoch(t, worker)
         if t.place < t.data.n and not train_batch(t, worker):
             break
-        if t.place == t.data.n and t.outcome != DIVERGED:
+        if t.place == t.data.n and t.outcome in (RUNNING, PAUSED):
             end_epoch(t, worker)
     if worker.rank == 0 and t.team.fault:
         t.outcome = FAULTED

@@ -1,7 +1,8 @@
-"""What a fit reports: curves, and outputs, one value or row an epoch, in memory that grows."""
+"""What a fit reports: curves, and outputs, one value or row an epoch, in memory that grows; and
+whom it calls on the way."""
 import numpy as np
 
-from fastbp._core.epochs cimport DIVERGED, Training
+from fastbp._core.epochs cimport BATCH_ENDED, DIVERGED, DONE, RUNNING, Training, stop
 from fastbp._core.native cimport address
 
 from fastbp.engine import Progress
@@ -12,12 +13,11 @@ FIRST_BYTES = 1 << 22
 
 
 cdef class Recorder:
-    """The memory that a training writes its curves to, and what of it a `Record` shows."""
+    """The memory that a training writes its curves to, and what of it Python sees."""
 
     def __init__(self, job, record):
-        names = ["loss", *(metric.name for metric in job.metrics)]
-        sets = ("",) if job.validation is None else ("", "val_")
-        record.curves = {prefix + name: [] for prefix in sets for name in names}
+        record.curves = {name: [] for name in job.names}
+        self.metrics = tuple(metric.name for metric in job.metrics)
         self.job, self.record = job, record
 
     cdef int start(self, Training *t, object dtype, size_t n_outputs) except -1:
@@ -40,12 +40,8 @@ cdef class Recorder:
         t.recorded = address(self.outputs) if self.job.record_outputs else NULL
         return 0
 
-    cdef int show(self, Training *t) except -1:
-        """Let the record show the epochs that are completed; make room for more."""
-        self.record.epochs = t.epoch
-        for name in self.record.curves:
-            which = int(name.startswith("val_")), int(not name.endswith("loss"))
-            self.record.curves[name] = self.curves[which].data[:t.epoch]
+    cdef int grow(self, Training *t) except -1:
+        """Make room for more epochs where there is none left."""
         if t.curves.room == t.epoch < t.epochs:
             self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=2)
             if self.job.record_outputs:
@@ -54,28 +50,65 @@ cdef class Recorder:
         return 0
 
     cdef int finish(self, Training *t) except -1:
-        """Cut the record back to where the training stands now, and complete it."""
-        self.show(t)
+        """Let the record show the epochs that are completed."""
+        self.record.epochs = t.epoch
+        for name in self.record.curves:
+            validation, metric = name.startswith("val_"), not name.endswith("loss")
+            count = t.epoch // t.validation_freq if validation else t.epoch
+            self.record.curves[name] = self.curves[int(validation), int(metric)].data[:count]
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
             self.record.outputs = self.outputs[:t.epoch]
         return 0
 
+    cdef int visit(self, Training *t, bint tells) except -1:
+        """Call whom the job names for the place where the training stands; their True ends it.
+
+        `tells` is whether it is time to tell about the progress too.
+        """
+        cdef bint stops = False
+        job = self.job
+        self.grow(t)
+        if t.outcome == BATCH_ENDED:
+            stops = job.on_batch_end((t.place - 1) // t.batch_size, self.running(t))
+        elif t.epoch > self.epochs and job.on_epoch_end is not None:
+            stops = job.on_epoch_end(t.epoch - 1, self.latest(t))
+        self.epochs = t.epoch
+        if tells and job.on_progress is not None:
+            stops = job.on_progress(self.progress(t)) or stops
+        if t.outcome == DONE:
+            return 0
+        if t.place == 0 and not stops and job.on_epoch_begin is not None:
+            stops = job.on_epoch_begin(t.epoch)
+        t.outcome = RUNNING
+        if stops:
+            stop(t)
+        return 0
+
+    cdef dict running(self, const Training *t):
+        """Means over the rows that the running epoch has taken."""
+        cdef double rows = <double>t.place
+        return {"loss": t.loss_sum / rows, **dict.fromkeys(self.metrics, t.right_sum / rows)}
+
+    cdef dict latest(self, const Training *t):
+        """What the last epoch left."""
+        cdef size_t at = t.epoch - 1
+        values = {"loss": t.curves.loss[at], **dict.fromkeys(self.metrics, t.curves.right[at])}
+        if t.validates and t.epoch % t.validation_freq == 0:
+            at = t.epoch // t.validation_freq - 1
+            values["val_loss"] = t.curves.validation_loss[at]
+            for name in self.metrics:
+                values["val_" + name] = t.curves.validation_right[at]
+        return values
+
     cdef object progress(self, const Training *t):
         """Where the training stands."""
-        cdef double rows = <double>t.place
-        names = [metric.name for metric in self.job.metrics]
-        if t.place:
-            loss, right = t.loss_sum / rows, t.right_sum / rows
-        else:
-            last = t.epoch - 1
-            loss = self.record.curves["loss"][last]
-            right = self.record.curves[names[0]][last] if names else 0.0
+        values = self.running(t) if t.place else self.latest(t)
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,
             batch=(t.place + t.batch_size - 1) // t.batch_size,
             batches=(t.data.n + t.batch_size - 1) // t.batch_size,
-            loss=loss,
-            metrics=dict.fromkeys(names, right),
+            loss=values["loss"],
+            metrics={name: values[name] for name in self.metrics},
         )

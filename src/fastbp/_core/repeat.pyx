@@ -39,7 +39,8 @@ cdef bint repeats(const Training *t) noexcept nogil:
     cdef bint in_order = not t.shuffles or t.data.n == 1
     cdef bint plain = t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
     cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
-                      and t.data.weights == NULL and not t.data.unchecked)
+                      and t.data.weights == NULL and not t.data.unchecked
+                      and not t.visits_batches)
     return one_batch and in_order and plain and bare and is_small(t.team.plan)
 
 

@@ -146,6 +146,9 @@ cdef class EngineState:
         t.rule, t.seed = self.rule, self.seed
         t.data = native_data(job.data, self.native)
         t.validates = job.validation is not None
+        t.validation_freq = min(job.validation_freq, sys.maxsize)
+        t.visits_batches = job.on_batch_end is not None
+        t.visits_epochs = job.on_epoch_begin is not None or job.on_epoch_end is not None
         if t.validates:
             t.validation = native_data(job.validation, self.native)
         t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0

@@ -25,7 +25,9 @@ from fastbp._core.batch cimport (
     sync,
 )
 from fastbp._core.epochs cimport (
+    BATCH_ENDED,
     DIVERGED,
+    FAULTED,
     PAUSED,
     RUNNING,
     Training,
@@ -379,18 +381,12 @@ cdef class Engine(EngineState):
         take_snapshot(&t)
         t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
         try:
+            self.visit(recorder, &t)
             while t.outcome == RUNNING:
                 with nogil:
                     train_team(&t, threads)
-                recorder.show(&t)
-                if t.outcome != PAUSED:
-                    continue
-                t.outcome = RUNNING
-                PyErr_CheckSignals()
-                if fbp_clock() >= t.pause_at:  # else the record was full
-                    if job.on_progress is not None:
-                        job.on_progress(recorder.progress(&t))
-                    t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
+                if t.outcome not in (DIVERGED, FAULTED):
+                    self.visit(recorder, &t)
             if t.outcome == DIVERGED:
                 restore_snapshot(&t)
         finally:
@@ -398,6 +394,18 @@ cdef class Engine(EngineState):
             recorder.finish(&t)
             self.workspaces.append(workspace)
         check_fault(t.team.fault, self.plan.dtype)
+
+    cdef int visit(self, Recorder recorder, Training *t) except -1:
+        """Let Python look at a training where it stands, which may change the optimizer."""
+        cdef bint due = t.outcome in (PAUSED, BATCH_ENDED) and fbp_clock() >= t.pause_at
+        self.counters = t.counters
+        PyErr_CheckSignals()
+        recorder.visit(t, due)
+        t.rule, t.counters = self.rule, self.counters
+        t.repeats = t.repeats and repeats(t)
+        if due:
+            t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
+        return 0
 
     # What the methods above share.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,10 @@ PROGRESS_SECONDS = 0.05
 
 class DivergedError(Exception):
     """Loss or parameters are no longer finite."""
+
+
+class StoppedError(Exception):
+    """Someone called on the way has had enough."""
 
 
 class Snapshot(NamedTuple):
@@ -56,19 +61,23 @@ class Training:
         self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
         self.outputs: list[Array] = []  # of each epoch
         self.last_progress = time.monotonic()
-        sets = ("", "val_") if job.validation is not None else ("",)
-        record.curves = {prefix + name: [] for prefix in sets for name in self.names}
+        record.curves = {name: [] for name in job.names}
         self.snapshot = self.take_snapshot()
 
     def run(self) -> None:
         """Train until the epochs are over, the loss is low enough or the training diverges."""
         try:
             while not self.is_over():
+                self.call(self.job.on_epoch_begin, self.record.epochs)
                 self.run_epoch()
-                self.close_epoch()
+                values = self.close_epoch()
+                self.call(self.job.on_epoch_end, self.record.epochs - 1, values)
                 self.report(batch=0)
         except DivergedError:
             self.return_to_snapshot()
+        except StoppedError:
+            if not np.isfinite(self.engine.parameters).all():
+                self.return_to_snapshot()
         finally:
             # An interrupt may have come when part of an epoch was on record.
             self.cut_record(self.record.epochs)
@@ -92,6 +101,7 @@ class Training:
             for name in self.names:
                 sums[name] += len(rows) * values[name]
             self.means = {name: total / (start + len(rows)) for name, total in sums.items()}
+            self.call(self.job.on_batch_end, batch - 1, dict(self.means))
             if batch < self.n_batches:
                 self.report(batch)
 
@@ -114,11 +124,11 @@ class Training:
             self.outputs[-1][rows] = outputs
         return values
 
-    def close_epoch(self) -> None:
-        """Put the epoch on record; at times look at the parameters and keep them."""
+    def close_epoch(self) -> dict[str, float]:
+        """Put the epoch on record and return its values; at times keep the parameters."""
         engine, job, record = self.engine, self.job, self.record
         values = dict(self.means)
-        if job.validation is not None:
+        if job.validation is not None and (record.epochs + 1) % job.validation_freq == 0:
             validation = engine.evaluate(job.validation, job.metrics, job.n_threads)
             values |= {"val_" + name: value for name, value in validation.items()}
         for name, value in values.items():
@@ -129,6 +139,7 @@ class Training:
             if not np.isfinite(engine.parameters).all():
                 raise DivergedError
             self.snapshot = self.take_snapshot()
+        return values
 
     def take_snapshot(self) -> Snapshot:
         """Copy the state of the training."""
@@ -145,12 +156,17 @@ class Training:
 
     def cut_record(self, epochs: int) -> None:
         """Leave what belongs to the first `epochs` epochs on record."""
-        for curve in self.record.curves.values():
-            del curve[epochs:]
+        for name, curve in self.record.curves.items():
+            del curve[epochs // (self.job.validation_freq if name.startswith("val_") else 1) :]
         if self.job.record_outputs:
             shape = epochs, len(self.job.data.x), self.n_outputs
             kept = np.array(self.outputs[:epochs], self.engine.plan.dtype)
             self.record.outputs = kept.reshape(shape)
+
+    def call(self, hook: Callable[..., bool | None] | None, *arguments: Any) -> None:
+        """Call whom the job names for this place, if it does."""
+        if hook is not None and hook(*arguments):
+            raise StoppedError
 
     def report(self, batch: int) -> None:
         """Tell about the progress, some twenty times a second."""
@@ -158,13 +174,12 @@ class Training:
         if self.job.on_progress is None or now - self.last_progress < PROGRESS_SECONDS:
             return
         self.last_progress = now
-        self.job.on_progress(
-            Progress(
-                epoch=self.record.epochs,
-                epochs=self.job.epochs,
-                batch=batch,
-                batches=self.n_batches,
-                loss=self.means["loss"],
-                metrics={name: self.means[name] for name in self.names[1:]},
-            )
+        progress = Progress(
+            epoch=self.record.epochs,
+            epochs=self.job.epochs,
+            batch=batch,
+            batches=self.n_batches,
+            loss=self.means["loss"],
+            metrics={name: self.means[name] for name in self.names[1:]},
         )
+        self.call(self.job.on_progress, progress)
