@@ -178,27 +178,30 @@ class Network(NetworkState):
             hooks.prepare(self, job)
             if self._engine is None:
                 self._engine = self._started(plan)
-            record = self._train(self._engine, job, hooks)
+            record, history = self._train(self._engine, job, hooks)
         if shortfall := _shortfall(job, record):
             warnings.warn(*shortfall, stacklevel=2)
-        return History(record, plan.output_shape, job.validation_freq)
+        return history
 
-    def _train(self, engine: EngineProtocol, job: Fit, hooks: Hooks) -> Record:
+    def _train(self, engine: EngineProtocol, job: Fit, hooks: Hooks) -> tuple[Record, History]:
         """Run the engine between the log and the callbacks of a fit."""
         logger = _logger()
         rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
         logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
         self._forwarded = 0
-        record = Record(curves={name: [] for name in job.names})
+        record = Record()
         try:
-            if not hooks.begin():
+            if hooks.begin():
+                record.curves = {name: [] for name in job.names}
+            else:
                 engine.fit(job, record)
         finally:
             logger.info("fit: ended after %d epochs", record.epochs)
             if record.diverged:
                 logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
-            hooks.end(History(record, engine.plan.output_shape, job.validation_freq))
-        return record
+            history = History(record, engine.plan.output_shape, job.validation_freq)
+            hooks.end(history)
+        return record, history
 
     def train_on_batch(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None

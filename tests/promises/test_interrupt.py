@@ -143,8 +143,31 @@ def test_a_validation_with_pauses_is_an_evaluation(core, n_threads):
     assert history["val_accuracy"][1] == evaluated["accuracy"]
 
 
+class Looks(fastbp.Callback):
+    """Looks at the network, and sets its optimizer, wherever it may."""
+
+    def look(self):
+        self.network.predict(np.zeros((1, 3)))
+        self.network.optimizer = self.network.optimizer
+
+    def on_train_begin(self):
+        self.look()
+
+    def on_epoch_begin(self, epoch):
+        self.look()
+
+    def on_batch_end(self, batch, logs):
+        self.look()
+
+    def on_epoch_end(self, epoch, logs):
+        self.look()
+
+    def on_train_end(self, history):
+        self.look()
+
+
 @pytest.mark.repeats(400, 5000)
-@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+@pytest.mark.parametrize("method", ["fit", "fit with callbacks", "train_on_batch"])
 def test_an_interrupt_between_instructions_leaves_the_network_whole(
     Network, standing, method, repeats
 ):
@@ -154,10 +177,12 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
     """
     sizes, batch_size = SIZES["tiny"]
     x, y = task(sizes, batch_size)
-    options = {"batch_size": batch_size, "shuffle": False} if method == "fit" else {}
+    options = {"batch_size": batch_size, "shuffle": False} if "fit" in method else {}
+    if "callbacks" in method:
+        options["callbacks"] = [Looks()]
 
     def train(net):
-        getattr(net, method)(x, y, **options)
+        getattr(net, method.split()[0])(x, y, **options)
 
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -75,7 +75,7 @@ class Callback:
         """Act after a batch or an epoch, some twenty times a second."""
 
     def on_train_end(self, history: History) -> None:
-        """Act after training, however it ended; `history` is as `fit` returns it."""
+        """Act after training, however it ended; `history` is what `fit` returns."""
 
 
 def is_asked(callback: Callback, method: str) -> bool:

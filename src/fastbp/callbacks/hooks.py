@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from fastbp.callbacks.base import Callback, StopTraining, is_asked
@@ -37,12 +36,12 @@ class Hooks:
 
     def calls(self) -> dict[str, Callable[..., bool]]:
         """Return what a `Fit` is to call, by place, for the places that someone asks for."""
-        asked = {
-            place: [getattr(callback, place) for callback in self._callbacks
-                    if is_asked(callback, place)]
-            for place in PLACES
-        }  # fmt: skip
-        return {name: functools.partial(self._call, them) for name, them in asked.items() if them}
+        asked: dict[str, list[Callable[..., Any]]] = {}
+        for callback in self._callbacks:
+            for place in PLACES:
+                if is_asked(callback, place):
+                    asked.setdefault(place, []).append(getattr(callback, place))
+        return {place: functools.partial(self._call, them) for place, them in asked.items()}
 
     def prepare(self, network: Network, job: Fit) -> None:
         """Tell all callbacks about the fit, which they may refuse."""
@@ -59,9 +58,11 @@ class Hooks:
 
     def end(self, history: History) -> None:
         """Call `on_train_end` of all that have begun, whatever one of them raises."""
-        with ExitStack() as stack:
-            for callback in reversed(self._begun):  # the last on a stack comes first
-                stack.callback(self._call, [callback.on_train_end], history)
+        if self._begun:
+            try:
+                self._call([self._begun.pop(0).on_train_end], history)
+            finally:
+                self.end(history)
 
     def _call(self, methods: list[Callable[..., Any]], *arguments: Any) -> bool:
         """Call them with the network open to them; whether one of them stops the training."""
