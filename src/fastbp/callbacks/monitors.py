@@ -246,9 +246,7 @@ class ReduceOnPlateau(Monitor):
         value = logs.get(self.monitor)
         if value is None:
             return
-        if self._cooling:
-            self._cooling -= 1
-            self._wait = 0
+        self._cooling = max(0, self._cooling - 1)
         if self.is_better(value, self.best):
             self.best, self._wait = value, 0
         elif not self._cooling:
