@@ -18,6 +18,7 @@ CALLS = {
     "evaluate": "net.evaluate(x, y, sample_weight=weights)",
     "fit": "net.fit(x, y, batch_size=8, validation_data=(x, y), sample_weight=weights)",
     "fit and record": "net.fit(x[:4], y[:4], batch_size=2, record_outputs=True)",
+    "fit with callbacks": "net.fit(x, y, batch_size=8, callbacks=callbacks, validation_split=0.5)",
     "train_on_batch": "net.train_on_batch(x, y)",
     "loss_and_gradients": "net.loss_and_gradients(x, y, accumulate=True); net.gradients[:] = 0",
     "forward and backward": "net.forward(x); net.backward(y); net.step()",
@@ -82,6 +83,8 @@ def refused(act):
 
 net = make()
 engine = net._engine
+nothing = fastbp.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: None)
+callbacks = [fastbp.callbacks.EarlyStopping(), fastbp.callbacks.ReduceOnPlateau(), nothing]
 bad = Rows(np.full((24, 6), np.nan), y, unchecked=True)
 endless = Fit(Rows(x, y), 10**9, 8, True, on_progress=stop)
 

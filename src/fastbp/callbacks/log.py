@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from fastbp import validate
 from fastbp.callbacks.base import Callback
@@ -40,17 +39,18 @@ class CSVLogger(Callback):
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"path: expected a path, got {type(path).__name__} {path!r}")
-        self.path = Path(path)
+        self.path = os.fspath(path)  # no pathlib, to spare `import fastbp`
         self.append = validate.flag("append", append)
         self._file: TextIO | None = None
         self._writer: Any = None
 
     def on_train_begin(self) -> None:
-        import csv  # here, to spare `import fastbp`
+        import csv  # here for the same reason
 
         heading = ("epoch", *self.names)
         has_heading = self.append and self._has_heading(heading)
-        self._file = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
+        mode: Literal["a", "w"] = "a" if self.append else "w"
+        self._file = open(self.path, mode, newline="", encoding="utf-8")  # noqa: SIM115
         self._writer = csv.DictWriter(self._file, heading, extrasaction="ignore")
         if not has_heading:
             self._writer.writeheader()
@@ -68,9 +68,9 @@ class CSVLogger(Callback):
 
     def _has_heading(self, expected: tuple[str, ...]) -> bool:
         """Whether the file has lines already, which must be under this heading."""
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not os.path.exists(self.path) or not os.path.getsize(self.path):
             return False
-        with self.path.open(encoding="utf-8") as file:
+        with open(self.path, encoding="utf-8") as file:
             found = tuple(file.readline().rstrip("\n").split(","))
         if found != expected:
             raise ValueError(
