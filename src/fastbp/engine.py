@@ -2,7 +2,7 @@
 
 There are two: `fastbp._core.Engine`, compiled, and `fastbp.reference.Engine`, in NumPy. Both keep
 to `EngineProtocol`; a test compares their signatures. All arrays that reach an engine have been
-checked by `fastbp.data`.
+checked by `fastbp.data`, which leaves it to the engine to look for NaN and infinity in rows.
 """
 
 from __future__ import annotations
@@ -182,8 +182,15 @@ class EngineProtocol(Protocol):
 
     def __init__(self, plan: Plan, optimizer: Optimizer, seed: int) -> None: ...
 
-    def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
-        """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype)."""
+    def all_finite(self, rows: Array, n_threads: int | None) -> bool:
+        """Whether `rows` (as `Rows.x`, of any width) are finite in the plan's dtype."""
+
+    def predict(self, x: Array, out: Array, n_threads: int | None) -> bool:
+        """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype).
+
+        Looks at the rows as it reads them: False if they are not `all_finite`. What has been
+        written then means nothing.
+        """
 
     def call(self, x: object, out: object, changing: Lock) -> Array | None:
         """Return the outputs of one row or a few at once, or None to ask for the way of `predict`.

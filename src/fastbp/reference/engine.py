@@ -80,11 +80,23 @@ class Engine(EngineProtocol):
         """Ask for `predict`: there is one way here."""
         return None
 
-    def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
-        """Write the outputs of rows `x` to `out`."""
+    def all_finite(self, rows: Array, n_threads: int | None) -> bool:
+        """Whether `rows` are finite in the plan's dtype."""
+        chunks = (slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK))
+        return all(
+            bool(np.isfinite(converted("rows", rows, chunk, self.plan.dtype)).all())
+            for chunk in chunks
+        )
+
+    def predict(self, x: Array, out: Array, n_threads: int | None) -> bool:
+        """Write the outputs of rows `x` to `out`; return whether these are all finite."""
         for start in range(0, len(x), CHUNK):
             rows = slice(start, start + CHUNK)
-            out[rows] = self._predict(converted("x", x, rows, self.plan.dtype))
+            chunk = converted("x", x, rows, self.plan.dtype)
+            if not np.isfinite(chunk).all():
+                return False
+            out[rows] = self._predict(chunk)
+        return True
 
     @quietly
     def _predict(self, x: Array) -> Array:
