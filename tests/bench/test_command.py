@@ -71,6 +71,22 @@ def test_the_command_prints_rows_saves_them_and_draws(core, tmp_path, capsys, mo
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_rows_are_measured_again_into_the_file_of_an_earlier_run(core, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "PEERS", command.PEERS[:1])
+    path = tmp_path / "run.json"
+    quick = ["bench", "--quick", "--budget", "0.05", "--json", str(path), "--chart", ""]
+    cli.main([*quick, "--rows", "P1a,P1b"])
+    before = json.loads(path.read_text())["rows"]
+    cli.main([*quick, "--rows", "P1b", "--merge"])
+    first, second = json.loads(path.read_text())["rows"]
+    assert first == before[0]
+    assert second["earlier"] == [before[1]]
+    with pytest.raises(SystemExit, match="another machine or other options"):
+        cli.main([*quick, "--threads", "1,2", "--rows", "P1b", "--merge"])
+    with pytest.raises(SystemExit, match="expected --json"):
+        cli.main(["bench", "--quick", "--merge"])
+
+
 def test_the_parent_imports_no_peer():
     asked = "import sys, fastbp.cli, fastbp.bench.peers as p; "
     asked += "print(*{peer.name for peer in p.PEERS} & {*sys.modules})"
