@@ -128,15 +128,22 @@ def shares(run):
     peak = run.claims["peak"]
     if "skipped" in peak:
         return f"Not measured: {peak['skipped']}."
-    lines = []
-    for row in peak["rows"]:
-        wanted = [s.share for s in targets.SHARES[row["row"]] if s.threads == row["threads"]]
-        said = "" if not wanted else "met" if row["share"] >= wanted[0] else "not met"
-        target = f"{wanted[0]:.0%}" if wanted else "-"
-        figures = [f"{row['peak'] / 1e9:.0f}", f"{row['speed'] / 1e9:.0f}", f"{row['share']:.0%}"]
-        lines.append([row["row"], row["threads"], *figures, target, said])
-    head = ["row", "threads", "peak, GFLOP/s", "products, GFLOP/s", "share", "target", "verdict"]
-    return f"Instruction set: {peak['instruction set']}.\n\n{markdown(head, lines)}"
+    head = ["row", "threads", "peak, GFLOP/s", "products, GFLOP/s", "share", "disturbed",
+            "target", "verdict"]  # fmt: skip
+    table = markdown(head, map(_share, peak["rows"]))
+    return f"Instruction set: {peak['instruction set']}.\n\n{table}"
+
+
+def _share(row):
+    """Return the line of a share, with how many of its measurements something disturbed."""
+    wanted = [s.share for s in targets.SHARES[row["row"]] if s.threads == row["threads"]]
+    target = f"{wanted[0]:.0%}" if wanted else "-"
+    disturbed = f"{row['disturbed']} of {row['disturbed'] + row['pairs']}"
+    if row["share"] is None:
+        return [row["row"], row["threads"], "-", "-", "-", disturbed, target, "not measured"]
+    said = "" if not wanted else "met" if row["share"] >= wanted[0] else "not met"
+    figures = [f"{row['peak'] / 1e9:.0f}", f"{row['speed'] / 1e9:.0f}", f"{row['share']:.0%}"]
+    return [row["row"], row["threads"], *figures, disturbed, target, said]
 
 
 def claims(run):

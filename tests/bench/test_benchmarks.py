@@ -174,14 +174,63 @@ def test_limits_are_those_of_a_processor(module, core):
     assert 1e8 < found.bandwidth(1 << 14) < 1e12
 
 
+@pytest.mark.parametrize(
+    ("peak", "threads", "is_plausible"),
+    [(205, 2, True), (215, 2, True), (217, 2, False), (119, 2, False), (50, 1, True)],
+)
+def test_a_peak_of_two_threads_is_held_against_that_of_one(module, peak, threads, is_plausible):
+    assert module("claims").plausible(peak, 103, threads) is is_plausible
+
+
+class Peaks:
+    """Limits of 100 operations a second on one thread and, in turn, `together` on two."""
+
+    isa = "scalar"
+
+    def __init__(self, *together):
+        self._together = list(together)
+
+    def peak(self, threads=1):
+        return 100 if threads == 1 else self._together.pop(0)
+
+
+def test_a_share_is_of_peaks_that_nothing_disturbed(module, core, monkeypatch):
+    claims = module("claims")
+    monkeypatch.setattr(claims, "SECONDS", 0.0)
+    x, y = claims.data.training_data(ROWS["W2"])
+    share = claims._peak_share(ROWS["W2"], x, y, 2, Peaks(90, 200, 250, 190, 198))
+    assert (share["pairs"], share["disturbed"], share["peak"]) == (3, 2, 198)
+    assert share["share"] > 0
+    lost = claims._peak_share(ROWS["W2"], x, y, 2, Peaks(*[100] * claims.TRIES))
+    assert (lost["pairs"], lost["disturbed"], lost["share"]) == (0, claims.TRIES, None)
+
+
+def test_claims_are_measured_again_into_the_file_of_a_run(module, core, tmp_path, monkeypatch):
+    claims, path = module("claims"), tmp_path / "run.json"
+    run = record()
+    run.machine |= claims.machine.facts()
+    run.save(path)
+    monkeypatch.setitem(claims.PARTS, "imports", lambda show: {"numpy": 1, "fastbp": 2})
+    claims.main([str(path), "imports"])
+    again = claims.record.load(path)
+    assert again.claims == run.claims | {"imports": {"numpy": 1, "fastbp": 2}}
+    assert again.rows == run.rows
+    record().save(path)
+    with pytest.raises(SystemExit):
+        claims.main([str(path), "imports"])
+
+
 def record():
     rows = [Row(ROWS["W3"], [OWN, JAX, SKLEARN]), Row(ROWS["W5"], [OWN, timed("jax", 1e-6)])]
     machine = {"processor": "P", "cores": 2, "instruction set": "scalar", "fastbp": "1"}
     peak = {"row": "W6", "threads": 2, "peak": 2e11, "speed": 1.7e11, "share": 0.85}
+    peak |= {"pairs": 7, "disturbed": 2}
+    lost = {"row": "W7", "threads": 2, "pairs": 1, "disturbed": 20}
+    lost |= dict.fromkeys(("peak", "speed", "share"))
     claims = {
         "imports": {"numpy": 0.05, "fastbp": 0.01},
         "accuracy": {"skipped": "no folder of images was named"},
-        "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak]},
+        "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak, lost]},
     }
     settings = {"budget": 1, "threads": [1, 2], "short": False, "fastbp threads": None}
     return Record(machine | {"date": "today"}, settings, rows, claims)
@@ -205,7 +254,8 @@ def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path,
         "4 x jax, 40 x torch Adam |",
         "| W1 |",
         "not run",
-        "85%",
+        "| 85% | 2 of 9 |",
+        "| 20 of 21 | 80% | not measured |",
         "1.0 ms",
         "no folder of",
     ):
