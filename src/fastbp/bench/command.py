@@ -22,7 +22,7 @@ from fastbp.bench.workloads import Training, Workload
 from fastbp.progress import StatusLine
 
 BUDGET = 30.0
-QUICK_BUDGET = 2.0
+QUICK_BUDGET = 1.0
 CHART = Path("fastbp-bench.png")
 SECONDS_BETWEEN_LINES = 10.0  # in a log file
 

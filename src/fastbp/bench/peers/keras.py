@@ -1,4 +1,8 @@
-"""The workloads in Keras, on TensorFlow where it is installed, else on JAX or PyTorch."""
+"""The workloads in Keras, on TensorFlow where it is installed, else on JAX or PyTorch.
+
+Trained by `fit` as its users write it, which is what the targets name. With `steps_per_execution`
+of 16 to 64 a step takes about half the time, which decides no row: JAX is far ahead in all.
+"""
 
 from __future__ import annotations
 
