@@ -22,6 +22,8 @@ from fastbp._core.layout cimport fbp_clock
 from fastbp._core.order cimport row_order
 from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport Data, Pass
+from fastbp._core.schedule cimport Schedule, rate_at
+from fastbp._core.update cimport Rule
 
 cdef uint64_t SNAPSHOT_BATCHES = 1024
 cdef double CHECK_SECONDS = 1e-3
@@ -47,6 +49,18 @@ cdef void restore_snapshot(Training *t) noexcept nogil:
         memcpy(t.team.memory.states[s], t.snapshot.memory + (s + 1) * n, n)
     t.counters = t.snapshot.counters
     t.epoch = t.snapshot.epoch
+
+
+cdef double rate_now(const Rule *rule, const Counters *counters,
+                     double epoch_share) noexcept nogil:
+    """The learning rate of the next step, which is so far into the newest epoch."""
+    cdef const Schedule *schedule = &rule.schedule
+    cdef double epochs = <double>(counters.epochs - counters.schedule_epochs) - 1.0 + epoch_share
+    if schedule.rate == NULL:
+        return rule.constants[0]
+    if schedule.per_epoch:
+        return rate_at(schedule, max(0.0, epochs))
+    return rate_at(schedule, <double>(counters.steps - counters.schedule_steps))
 
 
 cdef bint parameters_finite(const Training *t) noexcept nogil:
@@ -130,6 +144,13 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
         look_at_clock(t, 1)
 
 
+cdef void set_rate(Training *t) noexcept nogil:
+    """Before a batch."""
+    cdef size_t batches = (t.data.n + t.batch_size - 1) // t.batch_size
+    cdef size_t batch = t.place // t.batch_size
+    t.rule.constants[0] = rate_now(&t.rule, &t.counters, <double>batch / <double>batches)
+
+
 cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     """One batch; False if it ended after its first half, its data not being finite.
 
@@ -138,6 +159,8 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     """
     cdef Pass run = batch_pass(t)
     cdef uint64_t step = t.counters.steps + 1
+    if worker.rank == 0 and t.rule.schedule.rate != NULL:
+        set_rate(t)
     run_share(worker, &run)
     sync(worker)
     if t.team.fault:
@@ -171,6 +194,7 @@ cdef void close_epoch(Training *t) noexcept nogil:
     if t.validates:
         t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
         t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
+    t.curves.learning_rate[at] = t.rule.constants[0]
     t.epoch += 1
     t.place = 0
     decide(t, t.loss_sum / n)
