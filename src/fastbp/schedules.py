@@ -350,8 +350,8 @@ class OneCycle(Schedule):
 
     name = "one_cycle"
     formula = (
-        "from s = peak / start_divisor to peak at a = rise length - 1, then to s / end_divisor at "
-        "length - 1; three_phases: back to s at 2 a between; no - 1 in epochs"
+        "from s = peak / start_divisor to peak at rise length - 1, to s / end_divisor at "
+        "length - 1; three phases: by way of s at 2 (rise length - 1); in epochs without the - 1"
     )
     peak: float
     length: float
