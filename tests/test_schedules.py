@@ -290,7 +290,7 @@ def test_epochs_count_whatever_the_size_of_the_batches(Network: Any) -> None:
     schedule = Cosine(0.1, 4, per="epoch")
     net = network(Network, schedule)
     rates = [fit(net, 1, size)["learning_rate"][0] for size in (1, 5, 12)]
-    expected = [rate(schedule, t) for t in (11 / 12, 1 + 2 / 3, 2)]
+    expected = [rate(schedule, t) for t in (11 / 12, 1 + 10 / 12, 2)]
     np.testing.assert_allclose(rates, expected, rtol=1e-14)
     assert net.learning_rate == pytest.approx(rate(schedule, 3), rel=1e-14)
 

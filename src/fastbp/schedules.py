@@ -2,13 +2,14 @@
 
 In every formula t is the time since the schedule was set, in the schedule's own unit. With
 ``per="step"``, the default, time counts updates: 0 at the first, 1 at the second. With
-``per="epoch"`` it counts epochs, and parts of one: 2.5 in the middle of the third. It moves in
-`fit` alone, so loops over `train_on_batch` count in steps.
+``per="epoch"`` it counts epochs, and the share of rows that the running one has taken: 2.5 in the
+middle of the third. It moves in `fit` alone, so loops over `train_on_batch` count in steps.
 
 A schedule starts when it is set, as part of an optimizer or as ``net.learning_rate``, and goes on
 over several fits. Setting an optimizer of the same kind with an equal schedule leaves it running;
 another kind of optimizer, another schedule or `Network.reset` starts it anew. One that ends before
-the training does keeps its last value.
+the training does keeps its last value. `fastbp.reference.schedules.rate` gives the rate of a
+schedule at any time, for a picture.
 """
 
 from __future__ import annotations

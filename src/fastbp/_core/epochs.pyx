@@ -144,13 +144,6 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
         look_at_clock(t, 1)
 
 
-cdef void set_rate(Training *t) noexcept nogil:
-    """Before a batch."""
-    cdef size_t batches = (t.data.n + t.batch_size - 1) // t.batch_size
-    cdef size_t batch = t.place // t.batch_size
-    t.rule.constants[0] = rate_now(&t.rule, &t.counters, <double>batch / <double>batches)
-
-
 cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     """One batch; False if it ended after its first half, its data not being finite.
 
@@ -159,8 +152,6 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     """
     cdef Pass run = batch_pass(t)
     cdef uint64_t step = t.counters.steps + 1
-    if worker.rank == 0 and t.rule.schedule.rate != NULL:
-        set_rate(t)
     run_share(worker, &run)
     sync(worker)
     if t.team.fault:
@@ -247,6 +238,12 @@ cdef void train_repeating(Training *t) noexcept nogil:
     decide(t, loss)
 
 
+cdef void set_rate(Training *t, const Worker *worker) noexcept nogil:
+    """Before a batch; the other threads read it behind the first barrier of that."""
+    if worker.rank == 0 and t.rule.schedule.rate != NULL and t.place < t.data.n:
+        t.rule.constants[0] = rate_now(&t.rule, &t.counters, <double>t.place / <double>t.data.n)
+
+
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
     while t.outcome == RUNNING and t.repeats:
@@ -254,6 +251,7 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
     while t.outcome == RUNNING:
         if t.place == 0:
             begin_epoch(t, worker)
+        set_rate(t, worker)
         if t.place < t.data.n and not train_batch(t, worker):
             break
         if t.place == t.data.n and t.outcome != DIVERGED:

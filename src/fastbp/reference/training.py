@@ -92,7 +92,7 @@ class Training:
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
-            values = self.run_batch(rows, epoch_share=(batch - 1) / self.n_batches)
+            values = self.run_batch(rows, epoch_share=start / n)
             for name in self.names:
                 sums[name] += len(rows) * values[name]
             self.means = {name: total / (start + len(rows)) for name, total in sums.items()}
