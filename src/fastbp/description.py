@@ -8,7 +8,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 @dataclass_transform(frozen_default=True)
 class Description:
-    """Base of layers, activations, losses, optimizers, initializers and metrics.
+    """Base of layers, activations, losses, optimizers, schedules, initializers and metrics.
 
     A subclass is made a frozen dataclass, of which only the constructor is generated. All else is
     written here once: generated for each class, it would be a third of the time to import fastbp.

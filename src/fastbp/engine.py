@@ -59,11 +59,15 @@ class Position(NamedTuple):
         Batches trained on: keys the dropout masks.
     epochs : int
         Epochs begun: keys the order of the rows.
+    schedule_steps, schedule_epochs : int
+        What `steps` and `epochs` were when the schedule of the learning rate was set: its time 0.
     """
 
     steps: int = 0
     batches: int = 0
     epochs: int = 0
+    schedule_steps: int = 0
+    schedule_epochs: int = 0
 
 
 class Progress(NamedTuple):
@@ -137,7 +141,8 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's name, and with "val_" before them the same on validation data.
+        "loss", each metric's name, and with "val_" before them the same on validation data; then
+        "learning_rate", that of the epoch's last update, where a schedule gives it.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
@@ -169,7 +174,10 @@ class EngineProtocol(Protocol):
         Where training stands. Settable.
     optimizer : Optimizer
         The update rule. Setting another kind, or one with another number of states, zeroes `state`
-        and ``position.steps``; setting one that differs only in its constants keeps them.
+        and ``position.steps``; setting one that differs only in its constants keeps them. A
+        schedule starts anew as `Optimizer.starts_schedule` says.
+    learning_rate : float
+        The rate that `step` takes next. Read-only.
     """
 
     plan: Plan
@@ -179,6 +187,9 @@ class EngineProtocol(Protocol):
     seed: int
     position: Position
     optimizer: Optimizer
+
+    @property
+    def learning_rate(self) -> float: ...
 
     def __init__(self, plan: Plan, optimizer: Optimizer, seed: int) -> None: ...
 

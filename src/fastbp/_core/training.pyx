@@ -29,6 +29,7 @@ from fastbp._core.epochs cimport (
     PAUSED,
     RUNNING,
     Training,
+    rate_now,
     restore_snapshot,
     take_snapshot,
     train,
@@ -385,6 +386,7 @@ cdef class Engine(EngineState):
         cdef double constants[MOST_CONSTANTS]
         cdef uint64_t mode
         self.fill_team(&team)
+        self.rule.constants[0] = rate_now(&self.rule, &self.counters, 1.0)
         step_constants(&self.rule, self.counters.steps + 1, constants)
         with nogil:
             mode = fbp_flush_begin()
@@ -399,6 +401,7 @@ cdef class Engine(EngineState):
         cdef Training t
         cdef Recorder recorder
         cdef int threads
+        _kept = self.schedule_numbers  # t points to them, whatever becomes of the optimizer
         memset(&t, 0, sizeof(Training))
         self.fill_training(&t, job)
         threads = self.team_size(
