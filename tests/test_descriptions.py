@@ -1,4 +1,4 @@
-"""Descriptions of layers, activations, losses, optimizers, initializers and metrics as values."""
+"""Descriptions of layers, activations, losses, optimizers, schedules and the like as values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pickle
 from typing import Any
 
 import pytest
+from schedule_rows import ROWS
 
 from fastbp import SGD, Activation, Adam, Dense, Dropout, Flatten, Rescale
 from fastbp.activations import ACTIVATIONS, ELU, GELU, ReLU, SiLU
@@ -21,7 +22,7 @@ TABLES = (ACTIVATIONS, INITIALIZERS, LOSSES, METRICS)
 DESCRIPTIONS: list[Description] = [
     *(kind() for table in TABLES for kind in table.values()),
     *(Dense(3, "relu"), Activation("tanh"), Flatten(), Rescale(0.5), Dropout(0.1)),
-    *(SGD(0.1, momentum=0.9), Adam(), Values([1.0, 2.0])),
+    *(SGD(0.1, momentum=0.9), Adam(), Values([1.0, 2.0]), *ROWS.values()),
 ]
 each = pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: type(d).__name__)
 

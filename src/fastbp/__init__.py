@@ -5,7 +5,16 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from fastbp import activations, callbacks, initializers, layers, losses, metrics, optimizers
+from fastbp import (
+    activations,
+    callbacks,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    schedules,
+)
 from fastbp._version import __version__
 from fastbp.callbacks import Callback, StopTraining
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
@@ -41,6 +50,7 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "schedules",
 ]
 
 

@@ -99,24 +99,28 @@ def callback_list(value: Iterable[Any], verbose: Any) -> tuple[Callback, ...]:
     return given
 
 
-def validation(rows: Rows, data: Any, split: Any, plan: Plan) -> tuple[Rows, Rows | None]:
+def validation(
+    rows: Rows, given: Any, split: Any, plan: Plan, look: data.Look
+) -> tuple[Rows, Rows | None]:
     """Return the rows to train on, and those to validate on.
 
     Parameters
     ----------
     rows : Rows
         What `fit` was given.
-    data : tuple or None
+    given : tuple or None
         Its `validation_data`.
     split : float
         Its `validation_split`.
     plan : Plan
         Gives the shapes, dtype and loss.
+    look : callable
+        As for `fastbp.data.rows`.
     """
     share = validate.fraction("validation_split", split)
     if not share:
-        return rows, validation_data(data, plan)
-    if data is not None:
+        return rows, validation_data(given, plan, look)
+    if given is not None:
         raise ValueError("validation_split: expected 0 beside validation_data, got both")
     n = len(rows.x)
     kept = int(n * (1 - share))
@@ -139,7 +143,7 @@ def _part(rows: Rows, part: slice) -> Rows:
     return Rows(rows.x[part], y, weights, rows.unchecked)
 
 
-def validation_data(value: Any, plan: Plan) -> Rows | None:
+def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | None:
     """Return the rows of a tuple (x, y) or (x, y, sample_weight), or None."""
     if value is None:
         return None
@@ -150,4 +154,4 @@ def validation_data(value: Any, plan: Plan) -> Rows | None:
         )
     x, y, sample_weight = (*value, None)[:3]
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-    return data.rows(plan, x, y, sample_weight, names)
+    return data.rows(plan, x, y, sample_weight, names, look)

@@ -17,7 +17,8 @@ class History(dict[str, list[float]]):
     """What one call of `fit` recorded: a dict of names to one float per completed epoch.
 
     The names are "loss" and each metric's; with validation data also the same behind "val_", with
-    one float per validation.
+    one float per validation. Where a schedule gives the learning rate, "learning_rate" is that of
+    the epoch's last update.
 
     Attributes
     ----------

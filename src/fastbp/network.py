@@ -158,9 +158,12 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("fit"):
             self._occupancy.require_unread("fit")
-            plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
-            given = data.rows(plan, x, y, sample_weight)
-            rows, held_out = arguments.validation(given, validation_data, validation_split, plan)
+            engine = self._engine or self._started(self._lowered(data.input_shape(x)))
+            plan, look = engine.plan, self._look(engine)
+            given = data.rows(plan, x, y, sample_weight, look=look)
+            rows, held_out = arguments.validation(
+                given, validation_data, validation_split, plan, look
+            )
             hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
             job = Fit(
                 data=rows,
@@ -176,12 +179,20 @@ class Network(NetworkState):
                 **hooks.calls(),
             )
             hooks.prepare(self, job)
-            if self._engine is None:
-                self._engine = self._started(plan)
-            record, history = self._train(self._engine, job, hooks)
+            self._engine = engine
+            record, history = self._train(engine, job, hooks)
         if shortfall := _shortfall(job, record):
             warnings.warn(*shortfall, stacklevel=2)
         return history
+
+    def _look(self, engine: EngineProtocol) -> data.Look:
+        """Return what looks for NaN and infinity in rows."""
+        return functools.partial(engine.all_finite, n_threads=self._n_threads)
+
+    def _require_finite(self, engine: EngineProtocol, x: Array) -> None:
+        """Refuse inputs that are not finite."""
+        plan = engine.plan
+        data.require_finite("x", x, plan.dtype, plan.input_shape, self._look(engine))
 
     def _train(self, engine: EngineProtocol, job: Fit, hooks: Hooks) -> tuple[Record, History]:
         """Run the engine between the log and the callbacks of a fit."""
@@ -226,7 +237,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight)
+            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
             if math.isfinite(result["loss"]):
@@ -262,7 +273,7 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("loss_and_gradients"):
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight)
+            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
             adds = validate.flag("accumulate", accumulate)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
@@ -286,6 +297,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("forward"):
             engine = self._built
             rows = data.inputs(engine.plan, x)
+            self._require_finite(engine, rows)
             outputs = engine.forward(rows, validate.flag("training", training), self._n_threads)
             self._forwarded = len(rows)
             return outputs.reshape(len(rows), *engine.plan.output_shape)
@@ -344,7 +356,7 @@ class Network(NetworkState):
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")
             engine = self._built
-            rows = data.rows(engine.plan, x, y, sample_weight)
+            rows = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
             return engine.evaluate(rows, self._metrics, self._n_threads)
 
     def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:
@@ -373,9 +385,11 @@ class Network(NetworkState):
             shape = (len(rows), *engine.plan.output_shape)
             if out is None:
                 outputs = np.empty(shape, self._dtype)
-            else:
+            else:  # which stays as it is if a row is refused
+                self._require_finite(engine, rows)
                 outputs = data.output(out, shape, self._dtype, rows)
-            engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads)
+            if not engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads):
+                data.require_finite("x", rows, self._dtype, engine.plan.input_shape)
             return outputs
 
     def __call__(self, x: npt.ArrayLike, out: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import SGD, Adam, Callback, Dense, Dropout, StopTraining, initializers
+from fastbp import SGD, Adam, Callback, Dense, Dropout, StopTraining, initializers, schedules
 from fastbp.callbacks import LambdaCallback
 from fastbp.callbacks.hooks import PLACES
 
@@ -157,6 +157,19 @@ def test_visits_change_no_bit(make, dtype, n_threads, layers):
         stands.append(parameters_of(net))
     assert stands.count(stands[0]) == len(stands)
     assert histories.count(histories[0]) == len(histories)
+
+
+def test_visits_leave_a_schedule_alone(make, n_threads):
+    optimizer = SGD(schedules.Exponential(0.1, 0.5))
+    logs, histories = [], []
+    watch = LambdaCallback(
+        on_batch_end=lambda *_: None, on_epoch_end=lambda epoch, values: logs.append(values)
+    )
+    for callbacks in ([], [watch]):
+        net = make(optimizer=optimizer, n_threads=n_threads)
+        histories.append(fit(net, callbacks, epochs=4, validation_data=(X, Y), validation_freq=2))
+    assert histories[0] == histories[1]
+    assert [values["learning_rate"] for values in logs] == histories[0]["learning_rate"]
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.01), Adam(0.01)])

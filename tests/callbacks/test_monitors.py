@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import SGD, Adam, Callback, Dense
+from fastbp import SGD, Adam, Callback, Dense, schedules
 from fastbp.callbacks import EarlyStopping, ReduceOnPlateau
 
 RNG = np.random.default_rng(0)
@@ -240,8 +240,7 @@ def test_a_value_that_the_fit_has_not_is_refused_before_it_begins(Network, kind,
 
 
 def test_without_a_number_as_learning_rate_reduce_on_plateau_is_refused(make):
-    net = make()
-    object.__setattr__(net._optimizer, "learning_rate", "a schedule")
+    net = make(optimizer=SGD(schedules.Exponential(0.1, 0.5)))
     with pytest.raises(ValueError, match=r"^callbacks: expected ReduceOnPlateau with a number"):
         net.fit(X, Y, callbacks=[ReduceOnPlateau("loss")])
 
