@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import itertools
 import pickle
 from typing import Any
 
@@ -33,6 +34,31 @@ def test_a_description_is_a_dataclass_that_replace_copies(description: Any) -> N
     fields = [field.name for field in dataclasses.fields(description)]
     assert fields == list(inspect.signature(type(description)).parameters)
     assert repr(dataclasses.replace(description)) == repr(description)
+
+
+def test_a_class_has_its_own_fields_whichever_is_asked_first() -> None:
+    def chain() -> tuple[type[Description], ...]:
+        class One(Description):
+            one: int = 1
+
+        class Two(One):
+            two: int = 2
+
+        class Three(Two):
+            pass
+
+        return One, Two, Three
+
+    expected = [["one"], ["one", "two"], ["one", "two"]]
+    for order in itertools.permutations(range(3)):
+        for ask in (dataclasses.fields, inspect.signature, lambda kind: kind()):
+            kinds = chain()
+            for index in order:
+                ask(kinds[index])
+                names = [field.name for field in dataclasses.fields(kinds[index])]
+                assert names == expected[index]
+                assert list(inspect.signature(kinds[index]).parameters) == names
+                assert list(vars(kinds[index]()).values()) == [1, 2][: len(names)]
 
 
 @each

@@ -7,21 +7,19 @@ from inspect import Signature, signature
 from typing import Any, ClassVar, Self, dataclass_transform
 
 
-def _complete(cls: type[Description]) -> None:
-    """Make `cls` a dataclass, unless that has been done."""
-    if "__dataclass_fields__" not in cls.__dict__:
-        dataclass(repr=False, eq=False)(cls)
-
-
 class _Fields:
-    """Stands for the fields of a class, which replace it, until somebody asks for them."""
+    """Stands for the fields of a class, which replace it when somebody asks for them."""
 
     def __get__(self, instance: object, cls: type[Description]) -> dict[str, Any]:
-        if cls is Description:
-            raise AttributeError("__dataclass_fields__")
         _complete(cls)
         found: dict[str, Any] = cls.__dict__["__dataclass_fields__"]
         return found
+
+
+def _complete(cls: type[Description]) -> None:
+    """Make `cls` a dataclass, unless that has been done; its bases become some on the way."""
+    if isinstance(cls.__dict__["__dataclass_fields__"], _Fields):
+        dataclass(repr=False, eq=False)(cls)
 
 
 class _Signature:
@@ -42,8 +40,12 @@ class Description:
     would be more than half of the time that an import takes.
     """
 
-    __dataclass_fields__: ClassVar[Any] = _Fields()
+    __dataclass_fields__: ClassVar[Any]
     __signature__: ClassVar[Any] = _Signature()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__dataclass_fields__ = _Fields()
 
     def __new__(cls, *args: Any, **keywords: Any) -> Self:
         _complete(cls)  # before Python looks for the constructor

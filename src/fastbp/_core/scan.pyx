@@ -1,8 +1,8 @@
 """A look at rows of data for NaN, infinity and what is too large for the plan's type."""
 from libc.stddef cimport ptrdiff_t
 
-from fastbp._core.batch cimport share
 from fastbp._core.layout cimport fbp_plan, fbp_rows, fbp_source, fbp_source_bytes
+from fastbp._core.share cimport share
 
 cdef enum:
     PIECE = 1024               # elements converted at a time: they stay in the first cache

@@ -18,8 +18,6 @@ from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport (
     Claim,
     Workspace,
-    claim,
-    claim_scratch,
     claim_team,
     claim_training,
 )
@@ -97,18 +95,6 @@ cdef class EngineState:
             if self.workspaces:
                 return self.workspaces.pop()
         return Workspace()
-
-    cdef int place_block(self) except -1:
-        """Take memory for `call`, at the first of them."""
-        cdef Workspace memory = Workspace()
-        cdef Claim walk = Claim(NULL, 0)
-        cdef size_t inputs = self.native.row_block * self.native.sizes[0] * self.native.itemsize
-        claim_scratch(&walk, self.native, &self.block_scratch, False)
-        walk = Claim(memory.reserve(walk.used + fbp_aligned(inputs)), 0)
-        claim_scratch(&walk, self.native, &self.block_scratch, False)
-        self.block_inputs = claim(&walk, inputs)
-        self.block = memory
-        return 0
 
     cdef Pass new_pass(self, const Data *data) except *:
         cdef Pass run

@@ -24,6 +24,7 @@ from fastbp._core.batch cimport (
     score_of,
     sync,
 )
+from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
     DIVERGED,
@@ -58,35 +59,14 @@ from fastbp._core.layout cimport (
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport (
-    Block,
-    address,
-    apart,
-    find_block,
-    native_data,
-    native_inputs,
-    native_rows,
-)
+from fastbp._core.native cimport address, native_data, native_inputs, native_rows
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
-from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
+from fastbp._core.rows cimport FAULT_X, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
-from fastbp._core.state cimport EngineState
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
-
-cdef extern from *:
-    """
-    #ifdef Py_GIL_DISABLED
-    #define FBP_HAS_GIL 0
-    #else
-    #define FBP_HAS_GIL 1
-    #endif
-    """
-    bint HAS_GIL "FBP_HAS_GIL"
-
-cdef object empty = np.empty
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
 # many a batch to be worth the barriers of a fit, whose region stays open.
@@ -231,7 +211,7 @@ cdef dict results(tuple metrics, double loss, double right):
     return {"loss": loss, **{metric.name: right for metric in metrics}}
 
 
-cdef class Engine(EngineState):
+cdef class Engine(DirectCalls):
     """Runs one plan in compiled code. See `fastbp.engine.EngineProtocol`."""
 
     def __init__(self, plan, optimizer, seed):
@@ -276,28 +256,6 @@ cdef class Engine(EngineState):
                 rows *= 2
         self.workspaces.append(workspace)
         return not team.fault
-
-    def call(self, x, out, changing):
-        """Return the outputs of one row or a few, or None where that needs the way of `predict`.
-
-        What passes is a plain array of real numbers, all of them finite, with little to do. The
-        GIL stays held, so that nobody takes the lock `changing` between the look at it and the end,
-        and so that one block of memory will do for all calls.
-        """
-        cdef Block rows, outputs
-        cdef size_t width = self.native.sizes[self.native.output]
-        if not HAS_GIL or not self.flat or not find_block(x, self.native.sizes[0], False, &rows):
-            return None
-        if (rows.rows == 0 or rows.rows > self.native.row_block
-                or self.program.flops_forward * <double>rows.rows > FLOPS_PER_THREAD):
-            return None
-        if out is None:
-            out = self.new_outputs(&rows)
-        if not find_block(out, width, True, &outputs) or not self.can_fill(&outputs, &rows):
-            return None
-        if self.block is None:
-            self.place_block()
-        return out if not changing.locked() and self.run_block(&rows, outputs.data) else None
 
     def evaluate(self, data, metrics, n_threads):
         cdef Workspace workspace = self.take_workspace()
@@ -443,39 +401,6 @@ cdef class Engine(EngineState):
         return 0
 
     # What the methods above share.
-
-    cdef object new_outputs(self, const Block *rows):
-        cdef size_t width = self.native.sizes[self.native.output]
-        if rows.dimensions == 1:
-            return empty(width, self.dtype)
-        return empty((rows.rows, width), self.dtype)
-
-    cdef bint can_fill(self, const Block *outputs, const Block *rows) noexcept:
-        """Whether the outputs of `rows` can be written there."""
-        return (outputs.type == self.native.type and outputs.dimensions == rows.dimensions
-                and outputs.rows == rows.rows and apart(outputs, rows))
-
-    cdef bint run_block(self, const Block *rows, char *out) except -1:
-        """Predict up to a block of rows on this thread, unless one of them is not finite."""
-        cdef uint64_t mode
-        cdef Data data
-        cdef Pass run
-        cdef size_t elements = rows.rows * self.native.sizes[0]
-        cdef bint finite
-        memset(&data, 0, sizeof(Data))
-        data.n, data.x.data, data.x.type = rows.rows, rows.data, self.native.type
-        data.x.stride = self.native.sizes[0] * self.native.itemsize
-        run = self.new_pass(&data)
-        run.outputs = out
-        mode = fbp_flush_begin()
-        if rows.type != self.native.type:
-            self.native.kernels.convert[<size_t>rows.type](elements, rows.data, self.block_inputs)
-            data.x.data = self.block_inputs
-        finite = self.native.kernels.all_finite(elements, data.x.data)
-        if finite:
-            run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
-        fbp_flush_end(mode)
-        return finite
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
         """Rows of a prediction that are done in some milliseconds, at least a block a thread."""
