@@ -140,6 +140,10 @@ NETWORKS = {
     "probabilities missing": (
         {"loss": "categorical_crossentropy"}, ValueError, "loss: .*activation='softmax'",
     ),
+    "rates that may be negative": (
+        {"loss": "poisson"}, ValueError, "loss: .*ends in identity.*'softplus'.*log_input=True",
+    ),
+    "divergence from no softmax": ({"loss": "kl_divergence"}, ValueError, "loss: .*'softmax'"),
     "sigmoid missing": ({"loss": "binary_crossentropy"}, ValueError, "loss: .*'sigmoid'"),
     "softmax and logits": (
         {
@@ -191,6 +195,19 @@ DESCRIPTIONS = {
     "beta 1": (lambda: Adam(beta_2=1.0), ValueError, "beta_2: expected"),
     "epsilon 0": (lambda: Adam(epsilon=0), ValueError, "epsilon: expected a number above 0"),
     "huber delta": (lambda: losses.Huber(delta=0), ValueError, "delta: expected"),
+    "quantile 0": (lambda: losses.Quantile(quantile=0), ValueError, "quantile: expected"),
+    "quantile 1": (lambda: losses.Quantile(quantile=1.0), ValueError, "quantile: expected"),
+    "a log_input of 1": (
+        lambda: losses.Poisson(log_input=1), TypeError, "log_input: expected True or False",
+    ),
+    "all smoothed": (
+        lambda: losses.BinaryCrossentropy(label_smoothing=1), ValueError,
+        r"label_smoothing: expected a number in \[0, 1\)",
+    ),
+    "smoothing by name": (
+        lambda: losses.CategoricalCrossentropy(label_smoothing="little"), TypeError,
+        "label_smoothing: expected a real number",
+    ),
     "reduction": (
         lambda: losses.SquaredError(reduction="men"), ValueError, "reduction: .*mean 'mean'",
     ),
@@ -317,6 +334,36 @@ def test_targets_that_are_no_probabilities(Network, refuses, loss, value):
     net = Network([Dense(2, activation=last)], input_shape=3, loss=loss)
     act = lambda: net.fit(X, spoiled(Y, value))  # noqa: E731
     refuses(net, ValueError, rf"y: expected targets from 0 to 1, got {value} at \[2, 1\]", act)
+
+
+# Targets outside a loss's domain: (last activation, loss, targets, message).
+DOMAINS = {
+    "negative count": ("softplus", "poisson", spoiled(Y, -1), r"at least 0.* got -1.0 at \[2, 1\]"),
+    "infinite count": ("softplus", "poisson", spoiled(Y, np.inf), r"got inf at \[2, 1\]"),
+    "count above float32": ("softplus", "poisson", spoiled(Y, 1e39), "range of float32, got 1e.39"),
+    "NaN count": ("softplus", "poisson", spoiled(Y, np.nan), r"got nan at \[2, 1\]"),
+    "negative share": ("softmax", "kl_divergence", spoiled(Y, -0.5), "from 0 to 1, got -0.5"),
+    "rows of other sums": (
+        "softmax", "kl_divergence", np.full((N, 2), 0.6),
+        "add up to 1 in each row, got a sum of 1.2 in row 0",
+    ),
+    "half a yes": (
+        None, "hinge", spoiled(np.ones((N, 2)), 0.5), r"1 for yes and -1 or 0 for no, got 0.5 at",
+    ),
+    "yes twice over": (None, "hinge", np.full((N, 2), 2), r"1 for yes.* got 2 at \[0, 0\]"),
+    "NaN for yes": (None, "hinge", spoiled(Y, np.nan), "1 for yes"),
+    "no in two ways": (
+        None, "hinge", np.resize([0, 1, -1, 1], (N, 2)), "1 for yes.* got both -1 and 0",
+    ),
+}  # fmt: skip
+
+
+@cases(DOMAINS)
+def test_targets_outside_the_domain_of_their_loss(Network, refuses, case):
+    last, loss, y, message = case
+    net = Network([Dense(2, activation=last)], input_shape=3, loss=loss)
+    for method in METHODS_OF_XY.values():
+        refuses(net, ValueError, f"y: expected .*{message}", lambda method=method: method(net, y))
 
 
 def test_class_numbers_for_a_loss_of_probabilities(Network, refuses):

@@ -138,7 +138,7 @@ def require_finite(argument: str, array: Array, dtype: str, shape: Shape | None 
     if array.dtype.kind != "f" or _is_seen_within(array, LARGEST[dtype]):
         return
     array = array if shape is None else array.reshape(len(array), *shape)
-    limit = min(LARGEST[dtype], float(np.finfo(array.dtype).max))
+    limit = _largest(array, dtype)
     _require_within(argument, array, -limit, limit, f"finite numbers in the range of {dtype}")
 
 
@@ -210,18 +210,65 @@ def _values(argument: str, y: Any, n: int, plan: Plan) -> tuple[Array, bool]:
     shape = plan.output_shape
     if array.ndim == 1 and math.prod(shape) == 1:
         array = array.reshape(-1, *shape)
-    if array.ndim == 1 and plan.loss.name == "categorical_crossentropy":
+    if array.ndim == 1 and plan.loss.probability == "softmax":
         raise ValueError(
             f"{argument}: expected shape {_of_rows(shape)}, got {array.shape}; "
             f"for class numbers use loss='sparse_categorical_crossentropy'"
         )
     targets, mapped = _rows(argument, array, shape)
     _require_count(argument, targets, n)
-    if plan.loss.probability is not None:
-        _require_within(argument, targets.reshape(n, *shape), 0, 1, "targets from 0 to 1")
+    if plan.loss.targets != "values":
+        _require_domain(argument, targets.reshape(n, *shape), plan)
     elif not mapped:
         require_finite(argument, targets, plan.dtype, shape)
     return targets, mapped
+
+
+def _require_domain(argument: str, targets: Array, plan: Plan) -> None:
+    """Refuse targets that the loss gives no meaning to; all of them are read, mapped or not."""
+    assert plan.loss is not None
+    domain = plan.loss.targets
+    if domain == "amounts":
+        expected = f"finite targets of at least 0 in the range of {plan.dtype}"
+        _require_within(argument, targets, 0, _largest(targets, plan.dtype), expected)
+    elif domain == "signs":
+        _require_signs(argument, targets)
+    else:
+        _require_within(argument, targets, 0, 1, "targets from 0 to 1")
+    if domain == "distributions":
+        _require_distributions(argument, targets.reshape(len(targets), -1))
+
+
+def _largest(array: Array, dtype: str) -> float:
+    """Return the largest number of `array`'s type that is finite in `dtype`."""
+    own = float(np.finfo(array.dtype).max) if array.dtype.kind == "f" else math.inf
+    return min(LARGEST[dtype], own)
+
+
+def _require_signs(argument: str, targets: Array) -> None:
+    """Refuse what is neither 1 for yes nor the one number, -1 or 0, that stands for no."""
+    expected = "1 for yes and -1 or 0 for no"
+    _require_within(argument, targets, -1, 1, expected)
+    no, minus = targets == 0, targets == -1
+    odd = ~(no | minus | (targets == 1))
+    if odd.any():
+        first = np.unravel_index(int(np.argmax(odd)), targets.shape)
+        place = ", ".join(str(int(i)) for i in first)
+        raise ValueError(f"{argument}: expected {expected}, got {targets[first]} at [{place}]")
+    if no.any() and minus.any():
+        raise ValueError(f"{argument}: expected {expected}, got both -1 and 0")
+
+
+def _require_distributions(argument: str, targets: Array) -> None:
+    """Refuse rows that don't add up to 1, as near as numbers that were rounded to float16 do."""
+    sums = targets.sum(axis=1, dtype=np.float64)
+    off = np.abs(sums - 1) > 2.0**-10
+    if off.any():
+        row = int(np.argmax(off))
+        raise ValueError(
+            f"{argument}: expected targets that add up to 1 in each row, "
+            f"got a sum of {sums[row]:g} in row {row}"
+        )
 
 
 def _labels(argument: str, y: Any, n: int, classes: int) -> Array:

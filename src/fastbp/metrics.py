@@ -19,8 +19,9 @@ class Accuracy(Metric):
     """Share of rows, or of yes-or-no outputs, that are right.
 
     With one output, or binary cross-entropy, an output counts as yes above one half (above 0 for
-    logits) and so does a target above one half. Otherwise a row is right if its largest output, the
-    first of equals, stands where the label says, or where the target is largest.
+    logits and the hinge loss) and so does a target above one half. Otherwise a row is right if its
+    largest output, the first of equals, stands where the label says, or where the target is
+    largest.
     """
 
     name = "accuracy"

@@ -113,7 +113,7 @@ cdef int fill_loss(fbp_plan *plan, object source) except -1:
     plan.sums = loss.reduction == "sum"
     plan.labels = loss.labels
     plan.fused = source.fused
-    plan.threshold = 0.0 if getattr(loss, "from_logits", False) else 0.5
+    plan.threshold = loss.threshold
     plan.accuracy = accuracy_kind(loss, plan.sizes[plan.output])
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastbp.engine import Array
-from fastbp.losses import CrossEntropy, Loss
+from fastbp.losses import Loss
 
 
 def accuracy(y: Array, t: Array, loss: Loss) -> Array:
@@ -11,8 +11,7 @@ def accuracy(y: Array, t: Array, loss: Loss) -> Array:
     if loss.labels:
         return y.argmax(axis=1) == t
     if y.shape[1] == 1 or loss.name == "binary_crossentropy":
-        threshold = 0 if isinstance(loss, CrossEntropy) and loss.from_logits else 0.5
-        return ((y > threshold) == (t > 0.5)).mean(axis=1)
+        return ((y > loss.threshold) == (t > 0.5)).mean(axis=1)
     return y.argmax(axis=1) == t.argmax(axis=1)
 
 
