@@ -88,6 +88,16 @@ WEIGHTS = {
     "strings": (np.array(["a"] * N), TypeError, "real numbers"),
 }  # fmt: skip
 
+CLASS_WEIGHTS = {
+    "a class less": ([1.0], ValueError, r"class_weight: expected shape \(2,\), got \(1,\)"),
+    "an unknown class": ({2: 1.0}, ValueError, r"class_weight: expected an integer in \[0, 1\]"),
+    "a class by name": ({"yes": 1.0}, TypeError, "class_weight: expected an integer"),
+    "negative": ({1: -1.0}, ValueError, r"class_weight\[1\]: expected a number of at least 0"),
+    "NaN": ([np.nan, 1], ValueError, r"class_weight: expected finite.* got nan at \[0\]"),
+    "all zero": ([0, 0], ValueError, "class_weight: expected weights with a finite sum above 0"),
+    "strings": (["a", "b"], TypeError, "class_weight: expected an array of real numbers"),
+}  # fmt: skip
+
 FIT_OPTIONS = {
     "no epochs": ({"epochs": 0}, ValueError, "epochs: expected an integer at least 1, got 0"),
     "half an epoch": ({"epochs": 0.5}, TypeError, "epochs: expected an integer, got float"),
@@ -199,6 +209,10 @@ DESCRIPTIONS = {
     "quantile 1": (lambda: losses.Quantile(quantile=1.0), ValueError, "quantile: expected"),
     "a log_input of 1": (
         lambda: losses.Poisson(log_input=1), TypeError, "log_input: expected True or False",
+    ),
+    "half a label ignored": (
+        lambda: losses.SparseCategoricalCrossentropy(ignore_label=0.5), TypeError,
+        "ignore_label: expected an integer",
     ),
     "all smoothed": (
         lambda: losses.BinaryCrossentropy(label_smoothing=1), ValueError,
@@ -334,6 +348,33 @@ def test_targets_that_are_no_probabilities(Network, refuses, loss, value):
     net = Network([Dense(2, activation=last)], input_shape=3, loss=loss)
     act = lambda: net.fit(X, spoiled(Y, value))  # noqa: E731
     refuses(net, ValueError, rf"y: expected targets from 0 to 1, got {value} at \[2, 1\]", act)
+
+
+@cases(CLASS_WEIGHTS)
+def test_class_weights(classifier, refuses, case):
+    weights, error, message = case
+    for name in METHODS_OF_XY:
+        act = lambda name=name: getattr(classifier, name)(X, LABELS, class_weight=weights)  # noqa: E731
+        refuses(classifier, error, message, act)
+
+
+def test_class_weights_where_rows_have_no_class(Network, refuses):
+    layers = [Dense(2, activation="sigmoid")]
+    net = Network(layers, input_shape=3, loss="binary_crossentropy")
+    message = "class_weight: expected rows of one class each, got the 2 yes-or-no outputs"
+    refuses(net, ValueError, message, lambda: net.fit(X, Y, class_weight=[1, 2]))
+
+
+def test_no_label_to_learn_from(Network, refuses):
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_label=-1)
+    net = Network([Dense(2)], input_shape=3, loss=loss)
+    for y, weights, message in (
+        (np.full(N, -1), None, "y: expected a label to learn from, got ignore_label in all rows"),
+        (np.r_[0, [-1] * 7], np.r_[0, [1] * 7], "y: expected weights with a finite sum above 0"),
+        (LABELS - 2, None, r"y: expected whole class numbers from 0 to 1, got -2 at \[0\]"),
+    ):
+        act = lambda y=y, weights=weights: net.fit(X, y, sample_weight=weights)  # noqa: E731
+        refuses(net, ValueError, message, act)
 
 
 # Targets outside a loss's domain: (last activation, loss, targets, message).

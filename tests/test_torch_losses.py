@@ -32,6 +32,7 @@ from fastbp.losses import (
 
 RECORDED = Path(__file__).with_name("torch_losses.json")
 ROWS, INPUTS, OUTPUTS = 7, 4, 3
+WEIGHTS = [0.5, 2.0, 3.0]
 
 
 class Case(NamedTuple):
@@ -40,6 +41,7 @@ class Case(NamedTuple):
     loss: Loss
     last: str
     theirs: Callable[[Any, Any, Any], Any]
+    class_weight: Any = None
 
 
 def cross_entropy(torch: Any, z: Any, t: Any, **options: Any) -> Any:
@@ -87,6 +89,32 @@ CASES = {
         "identity",
         lambda torch, z, t: cross_entropy(torch, z, t, label_smoothing=0.2),
     ),
+    "ignored label": Case(
+        SparseCategoricalCrossentropy(ignore_label=1),
+        "softmax",
+        lambda torch, z, t: cross_entropy(torch, z, t, ignore_index=1),
+    ),
+    "ignored label, sum": Case(
+        SparseCategoricalCrossentropy("sum", ignore_label=1),
+        "softmax",
+        lambda torch, z, t: cross_entropy(torch, z, t, ignore_index=1, reduction="sum"),
+    ),
+    "class weights": Case(
+        SparseCategoricalCrossentropy(),
+        "softmax",
+        lambda torch, z, t: cross_entropy(
+            torch, z, t, weight=torch.tensor(WEIGHTS, dtype=torch.float64)
+        ),
+        WEIGHTS,
+    ),
+    "class weights and ignored label": Case(
+        SparseCategoricalCrossentropy(ignore_label=0, from_logits=True),
+        "identity",
+        lambda torch, z, t: cross_entropy(
+            torch, z, t, weight=torch.tensor(WEIGHTS, dtype=torch.float64), ignore_index=0
+        ),
+        {1: 2.0, 2: 3.0},
+    ),
     "divergence": Case(KLDivergence(), "softmax", divergence),
     "poisson": Case(Poisson(log_input=True), "identity", poisson),
     "poisson of rates": Case(Poisson(), "softplus", poisson_of_rates),
@@ -123,7 +151,9 @@ def ours(kind: type[fastbp.Network], case: Case) -> list[float]:
         [fastbp.Dense(OUTPUTS, case.last)], input_shape=INPUTS, loss=case.loss, dtype="float64"
     )
     net.parameters[:] = numbers(2, net.n_parameters)
-    loss, gradients = net.loss_and_gradients(numbers(0, ROWS, INPUTS), targets(case.loss))
+    loss, gradients = net.loss_and_gradients(
+        numbers(0, ROWS, INPUTS), targets(case.loss), class_weight=case.class_weight
+    )
     return [loss, *gradients.tolist()]
 
 

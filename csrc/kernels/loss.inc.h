@@ -191,7 +191,8 @@ INLINE void categorical_crossentropy(double share, bool fused, size_t rows, size
         map_constant(log_of, block, sum, sum, 0, log_sum);
         for (size_t i = 0; i < block; i++) {
             const size_t b = first + i;
-            const int32_t *label = labels ? labels + b : NULL;
+            const int32_t class = labels && labels[b] > 0 ? labels[b] : 0;
+            const int32_t *label = labels ? &class : NULL;
             const real *t_o = labels ? NULL : t + b * n;
             const double log_total = (double)most[i] + (double)log_sum[i];
             row_loss[b] = distribution_loss(s, n, y + b * n, t_o, label, log_total);

@@ -33,7 +33,8 @@ class Rows(NamedTuple):
         Inputs, of a native real dtype (bool, any integer, float32, float64); elements of a row are
         contiguous, rows may be any distance apart. Never written.
     y : ndarray or None
-        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous.
+        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous. A row with a
+        label of -1 weighs 0, and metrics leave it out.
     weights : ndarray or None
         Sample weights, shape (n,), float64, contiguous, finite, none negative.
     unchecked : bool

@@ -70,6 +70,16 @@ class Loss(Description):
         """The output above which a yes-or-no question is answered by yes."""
         return 0.5
 
+    def decision(self, outputs: int) -> Literal["label", "yes", "largest"]:
+        """Return how outputs are compared with targets where it counts which are right.
+
+        The largest output names the class that a row belongs to, with a "label" for its target or
+        one value per class, of which the "largest" counts; or each output alone says "yes" or no.
+        """
+        if self.labels:
+            return "label"
+        return "yes" if outputs == 1 else "largest"
+
 
 class HalfSquaredError(Loss):
     """Half the squared error, summed over the outputs."""
@@ -300,6 +310,9 @@ class BinaryCrossentropy(CrossEntropy):
     probability = "sigmoid"
     targets = "probabilities"
 
+    def decision(self, outputs: int) -> Literal["label", "yes", "largest"]:
+        return "yes"
+
 
 class CategoricalCrossentropy(CrossEntropy):
     """Cross-entropy of one distribution over the outputs; targets in [0, 1], one-hot as a rule."""
@@ -311,12 +324,32 @@ class CategoricalCrossentropy(CrossEntropy):
 
 
 class SparseCategoricalCrossentropy(CrossEntropy):
-    """Cross-entropy of one distribution over the outputs; the target is the class's number."""
+    """Cross-entropy of one distribution over the outputs; the target is the class's number.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}, default "mean"
+        How the rows of a batch are combined.
+    from_logits : bool, default False
+        True if the network ends in the net input z itself, False if it ends in softmax.
+    label_smoothing : float, default 0.0
+        The share of each target that goes to all classes alike, in [0, 1).
+    ignore_label : int, optional
+        Rows with this label count neither in the loss and its gradient nor in what a mean is
+        divided by nor in metrics. It may be a class number or any other. The loss of a batch of
+        such rows alone is 0.
+    """
 
     name = "sparse_categorical_crossentropy"
     formula = "L = -log y_t, y = softmax(z)"
     probability = "softmax"
     targets = "labels"
+    ignore_label: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ignore_label is not None:
+            validate.integer("ignore_label", self.ignore_label, -(2**63), 2**63 - 1)
 
 
 LOSSES: dict[str, type[Loss]] = {

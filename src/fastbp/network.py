@@ -17,6 +17,7 @@ from fastbp.history import History
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from logging import Logger
 
     import numpy.typing as npt
@@ -88,6 +89,7 @@ class Network(NetworkState):
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
         verbose: Any = "auto",
         stop_at_loss: float | None = None,
         record_outputs: bool = False,
@@ -110,6 +112,11 @@ class Network(NetworkState):
             Whether each epoch takes the rows in an order of its own.
         sample_weight : array_like, shape (n,), optional
             What each row counts; at least 0.
+        class_weight : mapping of int to float, or array_like of shape (classes,), optional
+            What a row counts by its class, times its sample weight: at least 0, and 1 for classes
+            that a mapping leaves out. A row's class is its label, the place of its largest target,
+            or 1 for a target above one half of a single output, else 0. Validation data counts
+            without.
         verbose : {"auto", 0, 1}, default "auto"
             Whether to show progress; "auto" does so on a terminal or in a notebook.
         stop_at_loss : float, optional
@@ -141,7 +148,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("fit"):
             self._occupancy.require_unread("fit")
             plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
-            rows = data.rows(plan, x, y, sample_weight)
+            rows = data.rows(plan, x, y, sample_weight, class_weight)
             asked = validate.integer("epochs", epochs, 1)
             display = progress.ProgressDisplay(asked) if progress.wanted(verbose) else None
             job = Fit(
@@ -183,13 +190,18 @@ class Network(NetworkState):
         return record
 
     def train_on_batch(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
     ) -> dict[str, float]:
         """Make one update from all rows as one batch.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
 
         Returns
@@ -205,7 +217,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight)
+            batch = data.rows(engine.plan, x, y, sample_weight, class_weight)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
             if math.isfinite(result["loss"]):
@@ -221,13 +233,14 @@ class Network(NetworkState):
         y: npt.ArrayLike,
         *,
         sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
         accumulate: bool = False,
     ) -> tuple[float, Array]:
         """Go forward and back through all rows as one batch of training, without an update.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
         accumulate : bool, default False
             Whether to add to `gradients` instead of overwriting them.
@@ -241,7 +254,7 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("loss_and_gradients"):
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight)
+            batch = data.rows(engine.plan, x, y, sample_weight, class_weight)
             adds = validate.flag("accumulate", accumulate)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
@@ -306,13 +319,18 @@ class Network(NetworkState):
             self._forwarded = 0
 
     def evaluate(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
     ) -> dict[str, float]:
         """Return the loss and each metric over all rows, with dropout off.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
 
         Returns
@@ -323,7 +341,7 @@ class Network(NetworkState):
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")
             engine = self._built
-            rows = data.rows(engine.plan, x, y, sample_weight)
+            rows = data.rows(engine.plan, x, y, sample_weight, class_weight)
             return engine.evaluate(rows, self._metrics, self._n_threads)
 
     def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:

@@ -21,7 +21,7 @@ from fastbp._core.layout cimport (
     fbp_slots,
     fbp_wait,
 )
-from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, run_rows
+from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, rows_measured, run_rows
 from fastbp._core.update cimport (
     MOST_CONSTANTS,
     Rule,
@@ -100,6 +100,7 @@ cdef Score score_of(const Pass *run) noexcept nogil:
     score.loss = sum_of(run.row_losses, run.rows)
     score.weight = weight_of(run)
     score.right = sum_of(run.row_rights, run.rows) if run.wants_accuracy else 0.0
+    score.measured = rows_measured(run)
     return score
 
 
@@ -108,6 +109,11 @@ cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
     if plan.sums:
         return score.loss
     return score.loss / score.weight if score.weight > 0 else 0.0
+
+
+cdef double share_right(double right, size_t measured) noexcept nogil:
+    """The accuracy that sums stand for."""
+    return right / <double>measured if measured else 0.0
 
 
 # First half: rows.
@@ -292,4 +298,5 @@ cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
         total.loss += score.loss
         total.weight += score.weight
         total.right += score.right
+        total.measured += score.measured
     return start + run.rows

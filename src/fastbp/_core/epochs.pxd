@@ -55,6 +55,7 @@ cdef struct Training:
     size_t place               # rows taken of the running one
     double loss_sum            # of the running epoch, weighted with rows
     double right_sum
+    size_t measured            # rows of it that metrics count
     size_t validated           # rows of the validation data, after the running epoch's batches
     Score validation_score
     Curves curves

@@ -16,6 +16,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     score_of,
+    share_right,
     sync,
 )
 from fastbp._core.layout cimport fbp_clock
@@ -90,6 +91,7 @@ cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
                       t.order)
         t.counters.epochs += 1
         t.loss_sum = t.right_sum = 0.0
+        t.measured = 0
         t.validated = 0
         memset(&t.validation_score, 0, sizeof(Score))
     sync(worker)
@@ -121,6 +123,7 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
     cdef double loss = mean_loss(t.team.plan, score)
     t.loss_sum += loss * <double>run.rows
     t.right_sum += score.right
+    t.measured += score.measured
     t.counters.steps += 1
     t.counters.batches += 1
     t.place += run.rows
@@ -167,10 +170,11 @@ cdef void close_epoch(Training *t) noexcept nogil:
     cdef double n = <double>t.data.n
     cdef size_t at = t.epoch
     t.curves.loss[at] = t.loss_sum / n
-    t.curves.right[at] = t.right_sum / n
+    t.curves.right[at] = share_right(t.right_sum, t.measured)
     if t.validates:
         t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
-        t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
+        t.curves.validation_right[at] = share_right(t.validation_score.right,
+                                                    t.validation_score.measured)
     t.epoch += 1
     t.place = 0
     decide(t, t.loss_sum / n)

@@ -1,6 +1,7 @@
 """What a fit reports: curves, and outputs, one value or row an epoch, in memory that grows."""
 import numpy as np
 
+from fastbp._core.batch cimport share_right
 from fastbp._core.epochs cimport DIVERGED, Training
 from fastbp._core.native cimport address
 
@@ -66,7 +67,7 @@ cdef class Recorder:
         cdef double rows = <double>t.place
         names = [metric.name for metric in self.job.metrics]
         if t.place:
-            loss, right = t.loss_sum / rows, t.right_sum / rows
+            loss, right = t.loss_sum / rows, share_right(t.right_sum, t.measured)
         else:
             last = t.epoch - 1
             loss = self.record.curves["loss"][last]

@@ -22,6 +22,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     score_of,
+    share_right,
     sync,
 )
 from fastbp._core.epochs cimport (
@@ -48,6 +49,7 @@ from fastbp._core.layout cimport (
     fbp_kernels_for,
     fbp_kernels_for_one_row,
     fbp_n_isas,
+    fbp_plan,
     fbp_slots,
     fbp_team_rank,
     fbp_team_size,
@@ -210,8 +212,9 @@ cdef int check_fault(int fault, object dtype) except -1:
     return 0
 
 
-cdef dict results(tuple metrics, double loss, double right):
-    return {"loss": loss, **{metric.name: right for metric in metrics}}
+cdef dict results(tuple metrics, const fbp_plan *plan, Score score):
+    right = share_right(score.right, score.measured)
+    return {"loss": mean_loss(plan, score), **{metric.name: right for metric in metrics}}
 
 
 cdef class Engine(EngineState):
@@ -282,7 +285,7 @@ cdef class Engine(EngineState):
             PyErr_CheckSignals()
         self.workspaces.append(workspace)
         check_fault(team.fault, self.plan.dtype)
-        return results(metrics, mean_loss(self.native, e.score), e.score.right / <double>native.n)
+        return results(metrics, self.native, e.score)
 
     def forward(self, x, training, n_threads):
         cdef Data data = native_inputs(x)
@@ -346,7 +349,7 @@ cdef class Engine(EngineState):
         check_fault(team.fault, self.plan.dtype)
         if accumulate:
             self.gradients += old
-        return results(metrics, mean_loss(self.native, score), score.right / <double>native.n)
+        return results(metrics, self.native, score)
 
     def step(self):
         cdef Team team

@@ -97,17 +97,19 @@ class Engine(EngineProtocol):
         """Return the loss over all rows, and each metric, with dropout off."""
         n = len(data.x)
         loss_sum = weight_sum = 0.0
+        measured = 0
         sums = {metric.name: 0.0 for metric in metrics}
         for start in range(0, n, CHUNK):
             batch = gather(data, np.arange(start, min(start + CHUNK, n)), self.plan.dtype)
             _, y = forward(self._measured_ops, batch.x, self.parameters, dropout=None)
             loss_sum += float((batch.weights * row_losses(self._loss, y, batch.t)).sum())
             weight_sum += float(batch.weights.sum())
+            measured += int(batch.measured.sum())
             for name, rows in self._metric_rows(metrics, self._finished(y), batch).items():
                 sums[name] += float(rows.sum())
         if self._loss.reduction == "mean":
             loss_sum = loss_sum / weight_sum if weight_sum else 0.0
-        return {"loss": loss_sum, **{name: total / n for name, total in sums.items()}}
+        return {"loss": loss_sum, **{name: total / measured for name, total in sums.items()}}
 
     @quietly
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
@@ -147,7 +149,7 @@ class Engine(EngineProtocol):
         outputs = self._finished(y)
         values = {"loss": float((weights * row_losses(self._loss, y, batch.t)).sum())}
         for name, rows in self._metric_rows(metrics, outputs, batch).items():
-            values[name] = float(rows.mean())
+            values[name] = float(rows.mean()) if len(rows) else 0.0
         dy = loss_gradient(self._loss, y, batch.t, weights)
         gradients = np.zeros_like(self.gradients)
         backward(traces, dy, self.parameters, gradients, to_input=False)
@@ -208,7 +210,9 @@ class Engine(EngineProtocol):
     def _metric_rows(
         self, metrics: tuple[Metric, ...], outputs: Array, batch: Batch
     ) -> dict[str, Array]:
-        return {m.name: METRICS[m.name](outputs, batch.t, self._loss) for m in metrics}
+        """Return each metric of the rows that count."""
+        y, t = outputs[batch.measured], batch.t[batch.measured]
+        return {m.name: METRICS[m.name](y, t, self._loss) for m in metrics}
 
     def _dropout_factors(self, number: int, op: Op, shape: tuple[int, int]) -> Array:
         """0 for a unit that is dropped, 1 / (1 - rate) for one that is kept."""

@@ -84,14 +84,17 @@ class Training:
         order = self.next_order()
         n, size = len(order), self.job.batch_size
         sums = dict.fromkeys(self.names, 0.0)
+        counts = dict.fromkeys(self.names, 0)
         if self.job.record_outputs:
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
-            values = self.run_batch(rows)
+            values, measured = self.run_batch(rows)
             for name in self.names:
-                sums[name] += len(rows) * values[name]
-            self.means = {name: total / (start + len(rows)) for name, total in sums.items()}
+                count = len(rows) if name == "loss" else measured
+                sums[name] += count * values[name]
+                counts[name] += count
+            self.means = {name: total / max(counts[name], 1) for name, total in sums.items()}
             if batch < self.n_batches:
                 self.report(batch)
 
@@ -102,8 +105,11 @@ class Training:
         engine.position = engine.position._replace(epochs=epoch + 1)
         return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
 
-    def run_batch(self, rows: Array) -> dict[str, float]:
-        """Train on a few rows; return loss and metrics from before the update."""
+    def run_batch(self, rows: Array) -> tuple[dict[str, float], int]:
+        """Train on a few rows.
+
+        Returns loss and metrics from before the update, and how many rows metrics count.
+        """
         engine = self.engine
         batch = gather(self.job.data, rows, engine.plan.dtype)
         values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
@@ -112,7 +118,7 @@ class Training:
         engine.update(gradients)
         if self.job.record_outputs:
             self.outputs[-1][rows] = outputs
-        return values
+        return values, int(batch.measured.sum())
 
     def close_epoch(self) -> None:
         """Put the epoch on record; at times look at the parameters and keep them."""
