@@ -16,6 +16,7 @@ from fastbp import (
     activations,
     initializers,
     losses,
+    metrics,
 )
 
 N = 8
@@ -135,6 +136,25 @@ NETWORKS = {
     "loss of another kind": ({"loss": 2}, TypeError, "loss: expected one of"),
     "unknown optimizer": ({"optimizer": "adamm"}, ValueError, "optimizer: .*mean 'adam'"),
     "unknown metric": ({"metrics": ["acuracy"]}, ValueError, "metrics: .*mean 'accuracy'"),
+    "precision of which of three": (
+        {"layers": [Dense(3)], "metrics": ["precision"]}, ValueError,
+        "metrics: precision with average='binary' expects .* got 3 outputs",
+    ),
+    "more places than outputs": (
+        {"metrics": [metrics.TopKAccuracy(3)]}, ValueError,
+        "metrics: top_k_accuracy expects at least k=3 outputs, got 2",
+    ),
+    "confusion of several questions": (
+        {
+            "layers": [Dense(2, activation="sigmoid")], "loss": "binary_crossentropy",
+            "metrics": ["confusion_matrix"],
+        }, ValueError, "metrics: confusion_matrix expects rows of one class each, got the 2 yes",
+    ),
+    "errors from class numbers": (
+        {
+            "loss": losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": ["mse"],
+        }, ValueError, "metrics: mean_squared_error expects a target for each output, got class",
+    ),
     "metrics by name": ({"metrics": "accuracy"}, TypeError, "metrics: expected a list"),
     "unknown dtype": ({"dtype": "float16"}, ValueError, "dtype: expected one of 'float32'"),
     "no dtype": ({"dtype": None}, TypeError, "dtype: expected one of 'float32'"),
@@ -213,6 +233,10 @@ DESCRIPTIONS = {
     "half a label ignored": (
         lambda: losses.SparseCategoricalCrossentropy(ignore_label=0.5), TypeError,
         "ignore_label: expected an integer",
+    ),
+    "the best of none": (lambda: metrics.TopKAccuracy(0), ValueError, "k: expected an integer"),
+    "an unknown average": (
+        lambda: metrics.F1("marco"), ValueError, "average: .*mean 'macro'",
     ),
     "all smoothed": (
         lambda: losses.BinaryCrossentropy(label_smoothing=1), ValueError,

@@ -80,7 +80,7 @@ class Progress(NamedTuple):
         Row-weighted mean of the batch losses of the running epoch so far, or of the last epoch
         where none has been run in this one.
     metrics : dict of str to float
-        The same for each metric.
+        The same for each metric that is a mean over rows.
     """
 
     epoch: int
@@ -138,7 +138,8 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's name, and with "val_" before them the same on validation data.
+        "loss", each metric's key, and with "val_" before them the same on validation data. A metric
+        of several values has an array for each epoch.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
@@ -147,7 +148,7 @@ class Record:
     """
 
     epochs: int = 0
-    curves: dict[str, MutableSequence[float]] = field(default_factory=dict)
+    curves: dict[str, MutableSequence[Any]] = field(default_factory=dict)
     outputs: Array | None = None
     diverged: bool = False
 
@@ -195,7 +196,7 @@ class EngineProtocol(Protocol):
 
     def evaluate(
         self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Return the loss over all rows, and each metric, with dropout off."""
 
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
@@ -214,7 +215,7 @@ class EngineProtocol(Protocol):
 
     def loss_and_gradients(
         self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics.
 
         Overwrites or adds to `gradients`; no update. Dropout is on, with the masks of batch

@@ -50,7 +50,8 @@ class Network(NetworkState):
     optimizer : str or Optimizer, default "adam"
         How parameters follow their gradients.
     metrics : iterable of str or Metric, default ()
-        What is counted beside the loss.
+        What is counted beside the loss; `fastbp.metrics` has them. All but accuracy keep the
+        outputs of an epoch.
     dtype : {"float32", "float64"}, default "float32"
         Precision of parameters and arithmetic.
     seed : int, optional
@@ -128,7 +129,8 @@ class Network(NetworkState):
         -------
         History
             The loss and each metric, one number per epoch. An epoch's loss is the mean over rows of
-            the losses of its batches, each before its update.
+            the losses of its batches, each before its update; metrics too are of outputs before the
+            update by their batch.
 
         Raises
         ------
@@ -196,7 +198,7 @@ class Network(NetworkState):
         *,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Make one update from all rows as one batch.
 
         Parameters
@@ -207,7 +209,7 @@ class Network(NetworkState):
         Returns
         -------
         dict of str to float
-            The loss and each metric, before the update.
+            The loss and each metric, before the update; an array for a metric of several values.
 
         Warns
         -----
@@ -325,7 +327,7 @@ class Network(NetworkState):
         *,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Return the loss and each metric over all rows, with dropout off.
 
         Parameters
@@ -336,7 +338,8 @@ class Network(NetworkState):
         Returns
         -------
         dict of str to float
-            "loss" and each metric by its name.
+            "loss" and each metric by its key, as in "accuracy" or "f1_macro"; an array for a metric
+            of several values.
         """
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")

@@ -70,7 +70,6 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
 
 cdef Pass batch_pass(const Training *t) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
-    cdef size_t outputs = t.team.plan.sizes[t.team.plan.output] * t.team.plan.itemsize
     run.order = t.order if t.shuffles else NULL
     run.start = t.place
     run.rows = min(t.batch_size, t.data.n - t.place)
@@ -79,7 +78,7 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
     run.keeps = t.team.plan.wide
     run.scale = gradient_scale(&run)
     if t.recorded != NULL:
-        run.outputs = t.recorded + t.epoch * t.data.n * outputs
+        run.outputs = t.recorded + t.epoch * t.recorded_bytes
         run.outputs_by_row = True
     return run
 
@@ -154,7 +153,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
 
 cdef void decide(Training *t, double loss) noexcept nogil:
     """Whether training goes on after an epoch of this loss."""
-    if t.epoch == t.curves.room:
+    if t.epoch == t.curves.room or t.measures:
         t.outcome = PAUSED
     if t.epoch == t.epochs or loss <= t.stop_at_loss:
         t.outcome = DONE
@@ -184,6 +183,7 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
     """Evaluate the validation data; False if a pause came before the end, to go on after it."""
     cdef Pass run = new_pass(t, &t.validation)
     cdef size_t start = t.validated
+    run.outputs, run.outputs_by_row = t.validation_outputs, t.validation_outputs != NULL
     while start < t.validation.n:
         if t.outcome == PAUSED:
             return False

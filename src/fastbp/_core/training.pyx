@@ -49,7 +49,6 @@ from fastbp._core.layout cimport (
     fbp_kernels_for,
     fbp_kernels_for_one_row,
     fbp_n_isas,
-    fbp_plan,
     fbp_slots,
     fbp_team_rank,
     fbp_team_size,
@@ -71,6 +70,8 @@ from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
 from fastbp._core.state cimport EngineState
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
+
+from fastbp.measures import measure
 
 cdef extern from *:
     """
@@ -212,11 +213,6 @@ cdef int check_fault(int fault, object dtype) except -1:
     return 0
 
 
-cdef dict results(tuple metrics, const fbp_plan *plan, Score score):
-    right = share_right(score.right, score.measured)
-    return {"loss": mean_loss(plan, score), **{metric.name: right for metric in metrics}}
-
-
 cdef class Engine(EngineState):
     """Runs one plan in compiled code. See `fastbp.engine.EngineProtocol`."""
 
@@ -277,6 +273,7 @@ cdef class Engine(EngineState):
             n_threads, min(native.n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
         self.ask_for_loss(&run, &team, metrics)
+        outputs = self.keep_outputs(&run, metrics)
         memset(&e, 0, sizeof(Evaluation))
         while e.start < native.n:
             e.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
@@ -285,7 +282,7 @@ cdef class Engine(EngineState):
             PyErr_CheckSignals()
         self.workspaces.append(workspace)
         check_fault(team.fault, self.plan.dtype)
-        return results(metrics, self.native, e.score)
+        return self.results(metrics, e.score, outputs, data.y)
 
     def forward(self, x, training, n_threads):
         cdef Data data = native_inputs(x)
@@ -341,6 +338,7 @@ cdef class Engine(EngineState):
         run.keeps = self.native.wide
         self.place_team(&team, workspace, threads, native.n, True, native.n if run.keeps else 0)
         self.ask_for_loss(&run, &team, metrics)
+        outputs = self.keep_outputs(&run, metrics)
         run.scale = gradient_scale(&run)
         with nogil:
             run_team(&team, &run, threads)
@@ -349,7 +347,7 @@ cdef class Engine(EngineState):
         check_fault(team.fault, self.plan.dtype)
         if accumulate:
             self.gradients += old
-        return results(metrics, self.native, score)
+        return self.results(metrics, score, outputs, data.y)
 
     def step(self):
         cdef Team team
@@ -375,7 +373,7 @@ cdef class Engine(EngineState):
         threads = self.team_size(
             job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
         recorder = Recorder(job, record)
-        recorder.start(&t, self.plan.dtype, self.native.sizes[self.native.output])
+        recorder.start(&t, self.plan)
         self.place_training(&t, workspace, threads)
         t.repeats = threads == 1 and repeats(&t)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
@@ -403,6 +401,24 @@ cdef class Engine(EngineState):
         check_fault(t.team.fault, self.plan.dtype)
 
     # What the methods above share.
+
+    cdef object keep_outputs(self, Pass *run, tuple metrics):
+        """Return where the outputs of all rows will stand, if a metric is computed from them."""
+        if all([metric.of_rows for metric in metrics]):
+            return None
+        outputs = np.empty((run.data.n, self.native.sizes[self.native.output]), self.dtype)
+        run.outputs, run.outputs_by_row = address(outputs), True
+        return outputs
+
+    cdef dict results(self, tuple metrics, Score score, object outputs, object targets):
+        """Loss and metrics of rows that have run."""
+        values = {"loss": mean_loss(self.native, score)}
+        for metric in metrics:
+            if metric.of_rows:
+                values[metric.key] = share_right(score.right, score.measured)
+            else:
+                values[metric.key] = measure(metric, self.plan.loss, outputs, targets)
+        return values
 
     cdef object new_outputs(self, const Block *rows):
         cdef size_t width = self.native.sizes[self.native.output]

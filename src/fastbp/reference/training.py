@@ -52,12 +52,14 @@ class Training:
         self.record = record
         self.n_batches = -(-len(job.data.x) // job.batch_size)
         self.n_outputs = engine.plan.tensors[engine.plan.output]
-        self.names = ("loss", *(metric.name for metric in job.metrics))
+        self.names = ("loss", *(metric.key for metric in job.metrics if metric.of_rows))
+        self.measures = not all(metric.of_rows for metric in job.metrics)
         self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
-        self.outputs: list[Array] = []  # of each epoch
+        self.outputs: list[Array] = []  # of each epoch, or of the last one
         self.last_progress = time.monotonic()
         sets = ("", "val_") if job.validation is not None else ("",)
-        record.curves = {prefix + name: [] for prefix in sets for name in self.names}
+        names = ("loss", *(metric.key for metric in job.metrics))
+        record.curves = {prefix + name: [] for prefix in sets for name in names}
         self.snapshot = self.take_snapshot()
 
     def run(self) -> None:
@@ -85,7 +87,9 @@ class Training:
         n, size = len(order), self.job.batch_size
         sums = dict.fromkeys(self.names, 0.0)
         counts = dict.fromkeys(self.names, 0)
-        if self.job.record_outputs:
+        if self.job.record_outputs or self.measures:
+            if not self.job.record_outputs:
+                self.outputs.clear()
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
@@ -116,14 +120,14 @@ class Training:
         if not math.isfinite(values["loss"]):
             raise DivergedError
         engine.update(gradients)
-        if self.job.record_outputs:
+        if self.outputs:
             self.outputs[-1][rows] = outputs
         return values, int(batch.measured.sum())
 
     def close_epoch(self) -> None:
         """Put the epoch on record; at times look at the parameters and keep them."""
         engine, job, record = self.engine, self.job, self.record
-        values = dict(self.means)
+        values = self.means | engine.measured(job.metrics, self.outputs[-1:], job.data.y)
         if job.validation is not None:
             validation = engine.evaluate(job.validation, job.metrics, job.n_threads)
             values |= {"val_" + name: value for name, value in validation.items()}
