@@ -1,4 +1,4 @@
-"""Descriptions of layers, activations, losses, optimizers, initializers and metrics as values."""
+"""Descriptions of layers, activations, losses, optimizers, schedules and the like as values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pickle
 from typing import Any
 
 import pytest
+from schedule_rows import ROWS
 
 from fastbp import SGD, Activation, Adam, Dense, Dropout, Flatten, Rescale
 from fastbp.activations import ACTIVATIONS, ELU, GELU, ReLU, SiLU
@@ -21,7 +22,7 @@ TABLES = (ACTIVATIONS, INITIALIZERS, LOSSES, METRICS)
 DESCRIPTIONS: list[Description] = [
     *(kind() for table in TABLES for kind in table.values()),
     *(Dense(3, "relu"), Activation("tanh"), Flatten(), Rescale(0.5), Dropout(0.1)),
-    *(SGD(0.1, momentum=0.9), Adam(), Values([1.0, 2.0])),
+    *(SGD(0.1, momentum=0.9), Adam(), Values([1.0, 2.0]), *ROWS.values()),
 ]
 each = pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: type(d).__name__)
 
@@ -84,3 +85,19 @@ def test_a_name_and_the_description_it_stands_for_make_equal_layers() -> None:
 def test_a_description_prints_as_it_is_made(text: str) -> None:
     kinds: dict[str, Any] = {kind.__name__: kind for kind in (GELU, Huber, Rescale, ELU)}
     assert repr(eval(text, kinds)) == text
+
+
+def test_a_description_has_the_fields_of_all_its_bases_whichever_is_used_first() -> None:
+    class Grand(Description):
+        first: int = 1
+
+    class Parent(Grand):
+        second: int = 2
+
+    class Child(Parent):
+        pass
+
+    assert Grand().first == 1
+    child: Any = Child
+    assert repr(child(3, second=4)).endswith("Child(first=3, second=4)")
+    assert list(inspect.signature(child).parameters) == ["first", "second"]

@@ -19,7 +19,8 @@ class History(dict[str, list[Any]]):
     """What one call of `fit` recorded: a dict of names to one float per completed epoch.
 
     The names are "loss" and each metric's; with validation data also the same behind "val_". A
-    metric of several values, such as a confusion matrix, has an array per epoch.
+    metric of several values, such as a confusion matrix, has an array per epoch. Where a schedule
+    gives the learning rate, "learning_rate" is that of the epoch's last update.
 
     Attributes
     ----------

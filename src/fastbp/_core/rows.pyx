@@ -56,7 +56,7 @@ cdef const char *source_row(const Pass *run, const fbp_rows *source, size_t row)
 
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil:
-    """Copy rows of n elements, converted; False if they were to be looked at and aren't finite."""
+    """Copy rows of n elements, converted; False if they are to be looked at and aren't finite."""
     cdef const fbp_plan *plan = run.plan
     cdef size_t row, at_once = 1
     if run.order == NULL and source.stride == <ptrdiff_t>(n * fbp_source_bytes(source.type)):
@@ -70,7 +70,7 @@ cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first
 cdef bint reads_in_place(const Pass *run) noexcept nogil:
     """Whether the rows are what the operations read: in order, contiguous, of the plan's type."""
     cdef const fbp_rows *x = &run.data.x
-    return (run.order == NULL and not run.data.unchecked and x.type == run.plan.type
+    return (run.order == NULL and x.type == run.plan.type
             and x.stride == <ptrdiff_t>(run.plan.sizes[0] * run.plan.itemsize))
 
 
@@ -89,6 +89,15 @@ cdef void gather_inputs(Pass *run, const fbp_frame *frame, size_t first,
     if frame.inputs != NULL:
         return
     if not gather(run, &run.data.x, run.plan.sizes[0], first, rows, x):
+        run.fault = FAULT_X
+
+
+cdef void look_at_inputs(Pass *run, const fbp_frame *frame, size_t first,
+                         size_t rows) noexcept nogil:
+    """Look at rows that were read where they stand: now they are in the cache."""
+    if frame.inputs == NULL or not run.data.unchecked:
+        return
+    if not run.plan.kernels.all_finite(rows * run.plan.sizes[0], value(run.plan, frame, 0, first)):
         run.fault = FAULT_X
 
 
@@ -205,6 +214,7 @@ cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *sl
         if not run.skips_forward:
             gather_inputs(run, frame, begin, rows)
             forward_rows(run, frame, begin, rows, scratch.panel)
+            look_at_inputs(run, frame, begin, rows)
         if run.wants_loss:
             meet_targets(run, scratch, frame, begin, rows)
         hand_out(run, frame, begin, rows)

@@ -24,6 +24,7 @@ cdef class EngineState:
     cdef Pass kept_pass
     cdef int kept_threads
     cdef object _optimizer
+    cdef object schedule_numbers  # what the rule's schedule points to
     cdef readonly object plan
     cdef readonly object parameters
     cdef readonly object gradients

@@ -30,6 +30,7 @@ from fastbp._core.epochs cimport (
     PAUSED,
     RUNNING,
     Training,
+    rate_now,
     restore_snapshot,
     take_snapshot,
     train,
@@ -49,6 +50,7 @@ from fastbp._core.layout cimport (
     fbp_kernels_for,
     fbp_kernels_for_one_row,
     fbp_n_isas,
+    fbp_rows,
     fbp_slots,
     fbp_team_rank,
     fbp_team_size,
@@ -62,11 +64,13 @@ from fastbp._core.native cimport (
     find_block,
     native_data,
     native_inputs,
+    native_rows,
 )
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
 from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
+from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.state cimport EngineState
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
@@ -93,8 +97,11 @@ cdef double FLOPS_PER_THREAD_OF_FIT = 120e3
 cdef double FLOPS_PER_ROW = 2000.0
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
+# A further thread must have so many bytes to look at.
+cdef size_t BYTES_PER_THREAD = 1 << 20
 cdef double SECONDS_BETWEEN_VISITS = 0.05
 cdef double FLOPS_OF_FIRST_VISIT = 200e6
+cdef size_t BYTES_OF_FIRST_VISIT = 1 << 24
 # More than any machine has use for: asking for a million threads must not exhaust the system.
 cdef int MOST_THREADS = 1024
 
@@ -189,6 +196,14 @@ cdef void run_team(Team *team, Pass *run, int n_threads) noexcept nogil:
             run_member(team, run[0], fbp_team_rank(), fbp_team_size())
 
 
+cdef void scan_team(Scan *scan, int n_threads) noexcept nogil:
+    if n_threads == 1:
+        scan_share(scan, 0, 1)
+    else:
+        with parallel(num_threads=n_threads):
+            scan_share(scan, fbp_team_rank(), fbp_team_size())
+
+
 cdef void evaluate_team(Team *team, Pass *run, Evaluation *e, int n_threads) noexcept nogil:
     if n_threads == 1:
         evaluate_member(team, run[0], e, 0, 1)
@@ -220,6 +235,23 @@ cdef class Engine(EngineState):
         self.start(build(plan, fbp_kernels_for(np.dtype(plan.dtype).itemsize)), seed)
         self.optimizer = optimizer
 
+    def all_finite(self, rows, n_threads):
+        cdef fbp_rows source = native_rows(rows)
+        cdef size_t n = rows.shape[0], row_bytes = max(rows.shape[1] * rows.itemsize, 1)
+        cdef size_t at_once = max(BYTES_OF_FIRST_VISIT // row_bytes, 1)
+        cdef Scan scan = Scan(self.native, &source, rows.shape[1], 0, 0, False)
+        cdef int threads = self.scan_size(n_threads, n * row_bytes)
+        cdef double began
+        while scan.start < n and not scan.fault:
+            scan.stop, began = min(scan.start + at_once, n), fbp_clock()
+            with nogil:
+                scan_team(&scan, threads)
+            PyErr_CheckSignals()
+            scan.start = scan.stop
+            if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
+                at_once *= 2
+        return not scan.fault
+
     def predict(self, x, out, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
@@ -228,9 +260,9 @@ cdef class Engine(EngineState):
         cdef int threads = self.team_size(n_threads, data.n, 1, FLOPS_PER_THREAD)
         cdef size_t rows = self.rows_of_first_visit(threads)
         cdef double began
-        run.outputs = address(out)
+        data.unchecked, run.outputs = True, address(out)
         self.place_team(&team, workspace, threads, 0, False, 0)
-        while run.start < data.n:
+        while run.start < data.n and not team.fault:
             run.rows, began = min(rows, data.n - run.start), fbp_clock()
             with nogil:
                 run_team(&team, &run, threads)
@@ -240,6 +272,7 @@ cdef class Engine(EngineState):
             if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
                 rows *= 2
         self.workspaces.append(workspace)
+        return not team.fault
 
     def call(self, x, out, changing):
         """Return the outputs of one row or a few, or None where that needs the way of `predict`.
@@ -354,6 +387,7 @@ cdef class Engine(EngineState):
         cdef double constants[MOST_CONSTANTS]
         cdef uint64_t mode
         self.fill_team(&team)
+        self.rule.constants[0] = rate_now(&self.rule, &self.counters, 1.0)
         step_constants(&self.rule, self.counters.steps + 1, constants)
         with nogil:
             mode = fbp_flush_begin()
@@ -368,6 +402,7 @@ cdef class Engine(EngineState):
         cdef Training t
         cdef Recorder recorder
         cdef int threads
+        _kept = self.schedule_numbers  # t points to them, whatever becomes of the optimizer
         memset(&t, 0, sizeof(Training))
         self.fill_training(&t, job)
         threads = self.team_size(
@@ -469,6 +504,11 @@ cdef class Engine(EngineState):
         if worth < 2.0:
             return 1
         return <int>min(<double>fbp_useful_threads(), min(worth, <double>slots))
+
+    cdef int scan_size(self, object n_threads, size_t size) except -1:
+        """Threads for a look at `size` bytes: as many as have enough to do."""
+        cdef int most = fbp_useful_threads() if n_threads is None else min(n_threads, MOST_THREADS)
+        return <int>max(1, min(<size_t>most, size // BYTES_PER_THREAD))
 
 
 choose_isa()

@@ -2,17 +2,7 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.layout cimport FBP_OPTIMIZER_adam, fbp_plan
-
-
-cdef double power(double base, uint64_t exponent) noexcept nogil:
-    """base^exponent by repeated squaring: multiplications only, so the same bits everywhere."""
-    cdef double result = 1.0
-    while exponent:
-        if exponent & 1:
-            result *= base
-        base *= base
-        exponent >>= 1
-    return result
+from fastbp._core.power cimport power
 
 
 cdef void step_constants(const Rule *rule, uint64_t step, double *constants) noexcept nogil:

@@ -11,6 +11,7 @@ import numpy as np
 from fastbp import random
 from fastbp.engine import Array, Fit, Position, Progress, Record
 from fastbp.reference.batches import gather
+from fastbp.schedules import Schedule
 
 if TYPE_CHECKING:
     from fastbp.reference.engine import Engine
@@ -60,6 +61,9 @@ class Training:
         sets = ("", "val_") if job.validation is not None else ("",)
         names = ("loss", *(metric.key for metric in job.metrics))
         record.curves = {prefix + name: [] for prefix in sets for name in names}
+        if isinstance(engine.optimizer.learning_rate, Schedule):
+            record.curves["learning_rate"] = []
+        self.learning_rate = 0.0  # of the last update
         self.snapshot = self.take_snapshot()
 
     def run(self) -> None:
@@ -93,7 +97,7 @@ class Training:
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
-            values, measured = self.run_batch(rows)
+            values, measured = self.run_batch(rows, epoch_share=start / n)
             for name in self.names:
                 count = len(rows) if name == "loss" else measured
                 sums[name] += count * values[name]
@@ -109,7 +113,7 @@ class Training:
         engine.position = engine.position._replace(epochs=epoch + 1)
         return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
 
-    def run_batch(self, rows: Array) -> tuple[dict[str, float], int]:
+    def run_batch(self, rows: Array, epoch_share: float) -> tuple[dict[str, float], int]:
         """Train on a few rows.
 
         Returns loss and metrics from before the update, and how many rows metrics count.
@@ -119,7 +123,7 @@ class Training:
         values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
         if not math.isfinite(values["loss"]):
             raise DivergedError
-        engine.update(gradients)
+        self.learning_rate = engine.update(gradients, epoch_share).learning_rate
         if self.outputs:
             self.outputs[-1][rows] = outputs
         return values, int(batch.measured.sum())
@@ -131,6 +135,8 @@ class Training:
         if job.validation is not None:
             validation = engine.evaluate(job.validation, job.metrics, job.n_threads)
             values |= {"val_" + name: value for name, value in validation.items()}
+        if "learning_rate" in record.curves:
+            values["learning_rate"] = self.learning_rate
         for name, value in values.items():
             record.curves[name].append(value)
         record.epochs += 1
