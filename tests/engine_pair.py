@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from loss_cases import draw_targets
 
 import fastbp.reference
 from fastbp.engine import Array, Fit, Record, Rows
-from fastbp.losses import CrossEntropy
+from fastbp.losses import MeanSquaredError
 from fastbp.lowering import lower
 from fastbp.metrics import Accuracy, Metric
 from fastbp.optimizers import SGD
@@ -32,12 +33,9 @@ def draw_rows(plan: Plan, n: int, weighted: bool, seed: int) -> Rows:
     rng = np.random.default_rng(seed)
     loss, outputs = plan.loss, plan.tensors[plan.output]
     x = rng.normal(size=(n, plan.tensors[0])).astype(plan.dtype)
-    if loss is not None and loss.labels:
-        y = rng.integers(0, outputs, n).astype(np.int32)
-    elif isinstance(loss, CrossEntropy):
-        y = rng.uniform(size=(n, outputs)).astype(plan.dtype)
-    else:
-        y = rng.normal(size=(n, outputs)).astype(plan.dtype)
+    y = draw_targets(loss or MeanSquaredError(), rng, n, outputs)
+    if loss is None or not loss.labels:
+        y = y.astype(plan.dtype)
     weights = rng.uniform(0.1, 2, n) if weighted else None
     if weights is not None and n > 1:
         weights[n // 2] = 0

@@ -94,4 +94,4 @@ def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | None:
         )
     x, y, sample_weight = (*value, None)[:3]
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-    return data.rows(plan, x, y, sample_weight, names, look)
+    return data.rows(plan, x, y, sample_weight, names=names, look=look)

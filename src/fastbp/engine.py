@@ -33,7 +33,8 @@ class Rows(NamedTuple):
         Inputs, of a native real dtype (bool, any integer, float32, float64); elements of a row are
         contiguous, rows may be any distance apart. Never written.
     y : ndarray or None
-        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous.
+        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous. A row with a
+        label of -1 weighs 0, and metrics leave it out.
     weights : ndarray or None
         Sample weights, shape (n,), float64, contiguous, finite, none negative.
     unchecked : bool
@@ -83,7 +84,7 @@ class Progress(NamedTuple):
         Row-weighted mean of the batch losses of the running epoch so far, or of the last epoch
         where none has been run in this one.
     metrics : dict of str to float
-        The same for each metric.
+        The same for each metric that is a mean over rows.
     """
 
     epoch: int
@@ -141,8 +142,9 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's name, and with "val_" before them the same on validation data; then
-        "learning_rate", that of the epoch's last update, where a schedule gives it.
+        "loss", each metric's key, and with "val_" before them the same on validation data; then
+        "learning_rate", that of the epoch's last update, where a schedule gives it. A metric of
+        several values has an array for each epoch.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
@@ -151,7 +153,7 @@ class Record:
     """
 
     epochs: int = 0
-    curves: dict[str, MutableSequence[float]] = field(default_factory=dict)
+    curves: dict[str, MutableSequence[Any]] = field(default_factory=dict)
     outputs: Array | None = None
     diverged: bool = False
 
@@ -212,7 +214,7 @@ class EngineProtocol(Protocol):
 
     def evaluate(
         self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Return the loss over all rows, and each metric, with dropout off."""
 
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
@@ -231,7 +233,7 @@ class EngineProtocol(Protocol):
 
     def loss_and_gradients(
         self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics.
 
         Overwrites or adds to `gradients`; no update. Dropout is on, with the masks of batch

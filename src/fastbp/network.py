@@ -17,6 +17,7 @@ from fastbp.history import History
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from logging import Logger
 
     import numpy.typing as npt
@@ -49,7 +50,8 @@ class Network(NetworkState):
     optimizer : str or Optimizer, default "adam"
         How parameters follow their gradients.
     metrics : iterable of str or Metric, default ()
-        What is counted beside the loss.
+        What is counted beside the loss; `fastbp.metrics` has them. All but accuracy keep the
+        outputs of an epoch.
     dtype : {"float32", "float64"}, default "float32"
         Precision of parameters and arithmetic.
     seed : int, optional
@@ -88,6 +90,7 @@ class Network(NetworkState):
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
         verbose: Any = "auto",
         stop_at_loss: float | None = None,
         record_outputs: bool = False,
@@ -110,6 +113,11 @@ class Network(NetworkState):
             Whether each epoch takes the rows in an order of its own.
         sample_weight : array_like, shape (n,), optional
             What each row counts; at least 0.
+        class_weight : mapping of int to float, or array_like of shape (classes,), optional
+            What a row counts by its class, times its sample weight: at least 0, and 1 for classes
+            that a mapping leaves out. A row's class is its label, the place of its largest target,
+            or 1 for a target above one half of a single output, else 0. Validation data counts
+            without.
         verbose : {"auto", 0, 1}, default "auto"
             Whether to show progress; "auto" does so on a terminal or in a notebook.
         stop_at_loss : float, optional
@@ -121,7 +129,8 @@ class Network(NetworkState):
         -------
         History
             The loss and each metric, one number per epoch. An epoch's loss is the mean over rows of
-            the losses of its batches, each before its update.
+            the losses of its batches, each before its update; metrics too are of outputs before the
+            update by their batch.
 
         Raises
         ------
@@ -142,7 +151,7 @@ class Network(NetworkState):
             self._occupancy.require_unread("fit")
             engine = self._engine or self._started(self._lowered(data.input_shape(x)))
             plan, look = engine.plan, self._look(engine)
-            rows = data.rows(plan, x, y, sample_weight, look=look)
+            rows = data.rows(plan, x, y, sample_weight, class_weight, look=look)
             asked = validate.integer("epochs", epochs, 1)
             display = progress.ProgressDisplay(asked) if progress.wanted(verbose) else None
             job = Fit(
@@ -192,19 +201,24 @@ class Network(NetworkState):
         return record
 
     def train_on_batch(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
-    ) -> dict[str, float]:
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    ) -> dict[str, Any]:
         """Make one update from all rows as one batch.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
 
         Returns
         -------
         dict of str to float
-            The loss and each metric, before the update.
+            The loss and each metric, before the update; an array for a metric of several values.
 
         Warns
         -----
@@ -214,7 +228,8 @@ class Network(NetworkState):
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
+            look = self._look(engine)
+            batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
             if math.isfinite(result["loss"]):
@@ -230,13 +245,14 @@ class Network(NetworkState):
         y: npt.ArrayLike,
         *,
         sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
         accumulate: bool = False,
     ) -> tuple[float, Array]:
         """Go forward and back through all rows as one batch of training, without an update.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
         accumulate : bool, default False
             Whether to add to `gradients` instead of overwriting them.
@@ -250,7 +266,8 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("loss_and_gradients"):
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
+            look = self._look(engine)
+            batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             adds = validate.flag("accumulate", accumulate)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
@@ -316,24 +333,31 @@ class Network(NetworkState):
             self._forwarded = 0
 
     def evaluate(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
-    ) -> dict[str, float]:
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    ) -> dict[str, Any]:
         """Return the loss and each metric over all rows, with dropout off.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
 
         Returns
         -------
         dict of str to float
-            "loss" and each metric by its name.
+            "loss" and each metric by its key, as in "accuracy" or "f1_macro"; an array for a metric
+            of several values.
         """
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")
             engine = self._built
-            rows = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
+            look = self._look(engine)
+            rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             return engine.evaluate(rows, self._metrics, self._n_threads)
 
     def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:

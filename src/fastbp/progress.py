@@ -138,8 +138,10 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _figures(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+def _figures(figures: dict[str, Any]) -> str:
+    """Return the loss and metrics in short; a metric of several values has no place in a line."""
+    numbers = {name: value for name, value in figures.items() if isinstance(value, float)}
+    return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
 
 
 def _columns(stream: TextIO) -> int:

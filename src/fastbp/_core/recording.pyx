@@ -1,10 +1,12 @@
 """What a fit reports: curves, and outputs, one value or row an epoch, in memory that grows."""
 import numpy as np
 
+from fastbp._core.batch cimport share_right
 from fastbp._core.epochs cimport DIVERGED, Training
 from fastbp._core.native cimport address
 
 from fastbp.engine import Progress
+from fastbp.measures import measure
 
 # Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
 # is never touched.
@@ -24,19 +26,27 @@ cdef class Recorder:
     """The memory that a training writes its curves to, and what of it a `Record` shows."""
 
     def __init__(self, job, record):
-        names = ["loss", *(metric.name for metric in job.metrics)]
+        names = ["loss", *(metric.key for metric in job.metrics)]
         sets = ("",) if job.validation is None else ("", "val_")
         record.curves = {prefix + name: [] for prefix in sets for name in names}
         self.job, self.record = job, record
+        self.measured = tuple([metric for metric in job.metrics if not metric.of_rows])
 
-    cdef int start(self, Training *t, object dtype, size_t n_outputs) except -1:
+    cdef int start(self, Training *t, object plan) except -1:
         """Point the training to the memory."""
+        n_outputs = plan.tensors[plan.output]
         width = t.data.n * n_outputs if self.job.record_outputs else 0
-        bytes_per_epoch = N_CURVES * 8 + width * np.dtype(dtype).itemsize
+        bytes_per_epoch = N_CURVES * 8 + width * np.dtype(plan.dtype).itemsize
         room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
         self.curves = np.empty((N_CURVES, room))
+        self.loss = plan.loss
         if self.job.record_outputs:
-            self.outputs = np.empty((room, t.data.n, n_outputs), dtype)
+            self.outputs = np.empty((room, t.data.n, n_outputs), plan.dtype)
+        elif self.measured:
+            self.outputs = np.empty((1, t.data.n, n_outputs), plan.dtype)
+        if self.measured and t.validates:
+            self.validation_outputs = np.empty((t.validation.n, n_outputs), plan.dtype)
+            t.validation_outputs = address(self.validation_outputs)
         if t.rule.schedule.rate != NULL:
             self.record.curves["learning_rate"] = []
         self.point(t)
@@ -49,13 +59,35 @@ cdef class Recorder:
         t.curves.validation_loss = <double *>address(self.curves[2])
         t.curves.validation_right = <double *>address(self.curves[3])
         t.curves.learning_rate = <double *>address(self.curves[4])
-        t.recorded = address(self.outputs) if self.job.record_outputs else NULL
+        t.recorded = NULL if self.outputs is None else address(self.outputs)
+        t.recorded_bytes = self.outputs[0].nbytes if self.job.record_outputs else 0
+        return 0
+
+    cdef int measure_epoch(self, const Training *t) except -1:
+        """Compute the metrics of all outputs of the last epoch, of which there is one more now."""
+        at = t.epoch - 1 if self.job.record_outputs else 0
+        sets = {"": (self.outputs[at], self.job.data.y)}
+        if t.validates:
+            sets["val_"] = self.validation_outputs, self.job.validation.y
+        # All of them before the first is on record: an interrupt may come in between.
+        values = {
+            prefix + metric.key: measure(metric, self.loss, outputs, targets)
+            for prefix, (outputs, targets) in sets.items() for metric in self.measured
+        }
+        for name, value in values.items():
+            self.record.curves[name].append(value)
         return 0
 
     cdef int show(self, Training *t) except -1:
         """Let the record show the epochs that are completed; make room for more."""
+        measured = [prefix + m.key for prefix in ("", "val_") for m in self.measured]
+        if measured and t.epoch > len(self.record.curves[measured[0]]):
+            self.measure_epoch(t)
         self.record.epochs = t.epoch
         for name in self.record.curves:
+            if name in measured:
+                del self.record.curves[name][t.epoch:]
+                continue
             self.record.curves[name] = self.curves[curve(name)].data[:t.epoch]
         if t.curves.room == t.epoch < t.epochs:
             self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=1)
@@ -75,9 +107,9 @@ cdef class Recorder:
     cdef object progress(self, const Training *t):
         """Where the training stands."""
         cdef double rows = <double>t.place
-        names = [metric.name for metric in self.job.metrics]
+        names = [metric.key for metric in self.job.metrics if metric.of_rows]
         if t.place:
-            loss, right = t.loss_sum / rows, t.right_sum / rows
+            loss, right = t.loss_sum / rows, share_right(t.right_sum, t.measured)
         else:
             last = t.epoch - 1
             loss = self.record.curves["loss"][last]
