@@ -106,7 +106,7 @@ STREAMS(moments, 4, 3, 1)
 
 #define FORWARD(f)  TABLE.activate(FBP_ACTIVATION_##f, 0.3, n, X, Z)
 #define BACKWARD(f) TABLE.activate_backward(FBP_ACTIVATION_##f, 0.3, n, X, X, Y, Z)
-#define LOSS(f, t)  TABLE.loss(FBP_LOSS_##f, 1, true, ROWS, CLASSES, t, Y, X, Z, row)
+#define LOSS(f, t)  TABLE.loss(FBP_LOSS_##f, 0, true, ROWS, CLASSES, t, Y, X, Z, row)
 
 /* name, memory floor, products, divisions, square roots, call */
 /* clang-format off */

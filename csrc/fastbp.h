@@ -32,7 +32,8 @@
 #define FBP_LOSSES(X) \
     X(half_squared_error) X(squared_error) X(mean_squared_error) \
     X(mean_absolute_error) X(huber) X(binary_crossentropy) \
-    X(categorical_crossentropy) X(sparse_categorical_crossentropy)
+    X(categorical_crossentropy) X(sparse_categorical_crossentropy) \
+    X(kl_divergence) X(poisson) X(hinge) X(quantile)
 #define FBP_OPTIMIZERS(X) X(sgd) X(adam)
 /* Element types that rows of data may come in: NumPy's name, C's type. */
 #define FBP_SOURCES(X) \

@@ -105,9 +105,12 @@ typedef struct fbp_kernels {
                              void *dz /* OUT */);
 
     /* Loss of each row, and its delta times row_scale. `targets` is (rows, n) like y, or int32
-     * labels (rows,). With `fused`, y holds z on entry and the softmax or sigmoid of it on return;
-     * a cross-entropy without `fused` reads z and leaves it. delta NULL: none wanted.
-     * Elements of a row are summed in float64, element o to lane o % 8, and a halving tree. */
+     * labels (rows,); a label below 0 is that of a row whose weight is 0. `parameter` is the
+     * description's: Huber's delta, the quantile, the label smoothing of a cross-entropy, or
+     * whether a Poisson loss reads logarithms of rates. With `fused`, y holds z on entry and the
+     * softmax or sigmoid of it on return; a loss of probabilities without `fused` reads z and
+     * leaves it. delta NULL: none wanted. Elements of a row are summed in float64, element o to
+     * lane o % 8, and a halving tree. */
     void (*loss)(fbp_loss loss, double parameter, bool fused, size_t rows, size_t n,
                  const void *targets /* IN */, const void *row_scale /* IN */,
                  void *y_bo /* IN OUT */, void *delta_bo /* OUT */, double *row_loss /* OUT */);

@@ -36,7 +36,12 @@ TABLES: tuple[tuple[str, Mapping[str, type[Any]], str], ...] = (
         LOSSES,
         "Of one row: y is an output, t its target, z a net input; sums are over the n outputs.",
     ),
-    ("Metrics", METRICS, "Over all rows."),
+    (
+        "Metrics",
+        METRICS,
+        "Over all rows: y is an output, t its target; TP, FP and FN count the rows that a class is "
+        "given rightly, wrongly, and not although they belong to it.",
+    ),
     (
         "Initializers",
         INITIALIZERS,

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from loss_cases import draw_targets
 
 import fastbp.reference
 from fastbp.engine import Array, Fit, Record, Rows
-from fastbp.losses import CrossEntropy
+from fastbp.losses import MeanSquaredError
 from fastbp.lowering import lower
 from fastbp.metrics import Accuracy, Metric
 from fastbp.optimizers import SGD
 from fastbp.plan import Plan
+from fastbp.schedules import Schedule
 
 # How far the engines may be apart: max|a - b| / max|b| of every tensor.
 LIMITS = {"float32": 1e-5, "float64": 1e-12}
@@ -32,12 +34,9 @@ def draw_rows(plan: Plan, n: int, weighted: bool, seed: int) -> Rows:
     rng = np.random.default_rng(seed)
     loss, outputs = plan.loss, plan.tensors[plan.output]
     x = rng.normal(size=(n, plan.tensors[0])).astype(plan.dtype)
-    if loss is not None and loss.labels:
-        y = rng.integers(0, outputs, n).astype(np.int32)
-    elif isinstance(loss, CrossEntropy):
-        y = rng.uniform(size=(n, outputs)).astype(plan.dtype)
-    else:
-        y = rng.normal(size=(n, outputs)).astype(plan.dtype)
+    y = draw_targets(loss or MeanSquaredError(), rng, n, outputs)
+    if loss is None or not loss.labels:
+        y = y.astype(plan.dtype)
     weights = rng.uniform(0.1, 2, n) if weighted else None
     if weights is not None and n > 1:
         weights[n // 2] = 0
@@ -194,6 +193,7 @@ class Pair:
         def train(engine: Any) -> Record:
             record = Record()
             fields.setdefault("n_threads", self.n_threads)
+            fields["record_rates"] = isinstance(engine.optimizer.learning_rate, Schedule)
             job = Fit(self.data, epochs, batch_size, shuffle, metrics=self.metrics, **fields)
             engine.fit(job, record)
             return record

@@ -17,6 +17,7 @@ from fastbp import (
     activations,
     initializers,
     losses,
+    metrics,
 )
 from fastbp.callbacks import EarlyStopping
 
@@ -90,6 +91,16 @@ WEIGHTS = {
     "strings": (np.array(["a"] * N), TypeError, "real numbers"),
 }  # fmt: skip
 
+CLASS_WEIGHTS = {
+    "a class less": ([1.0], ValueError, r"class_weight: expected shape \(2,\), got \(1,\)"),
+    "an unknown class": ({2: 1.0}, ValueError, r"class_weight: expected an integer in \[0, 1\]"),
+    "a class by name": ({"yes": 1.0}, TypeError, "class_weight: expected an integer"),
+    "negative": ({1: -1.0}, ValueError, r"class_weight\[1\]: expected a number of at least 0"),
+    "NaN": ([np.nan, 1], ValueError, r"class_weight: expected finite.* got nan at \[0\]"),
+    "all zero": ([0, 0], ValueError, "class_weight: expected weights with a finite sum above 0"),
+    "strings": (["a", "b"], TypeError, "class_weight: expected an array of real numbers"),
+}  # fmt: skip
+
 FIT_OPTIONS = {
     "no epochs": ({"epochs": 0}, ValueError, "epochs: expected an integer at least 1, got 0"),
     "half an epoch": ({"epochs": 0.5}, TypeError, "epochs: expected an integer, got float"),
@@ -132,6 +143,25 @@ NETWORKS = {
     "loss of another kind": ({"loss": 2}, TypeError, "loss: expected one of"),
     "unknown optimizer": ({"optimizer": "adamm"}, ValueError, "optimizer: .*mean 'adam'"),
     "unknown metric": ({"metrics": ["acuracy"]}, ValueError, "metrics: .*mean 'accuracy'"),
+    "precision of which of three": (
+        {"layers": [Dense(3)], "metrics": ["precision"]}, ValueError,
+        "metrics: precision with average='binary' expects .* got 3 outputs",
+    ),
+    "more places than outputs": (
+        {"metrics": [metrics.TopKAccuracy(3)]}, ValueError,
+        "metrics: top_k_accuracy expects at least k=3 outputs, got 2",
+    ),
+    "confusion of several questions": (
+        {
+            "layers": [Dense(2, activation="sigmoid")], "loss": "binary_crossentropy",
+            "metrics": ["confusion_matrix"],
+        }, ValueError, "metrics: confusion_matrix expects rows of one class each, got the 2 yes",
+    ),
+    "errors from class numbers": (
+        {
+            "loss": losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": ["mse"],
+        }, ValueError, "metrics: mean_squared_error expects a target for each output, got class",
+    ),
     "metrics by name": ({"metrics": "accuracy"}, TypeError, "metrics: expected a list"),
     "unknown dtype": ({"dtype": "float16"}, ValueError, "dtype: expected one of 'float32'"),
     "no dtype": ({"dtype": None}, TypeError, "dtype: expected one of 'float32'"),
@@ -147,6 +177,10 @@ NETWORKS = {
     "probabilities missing": (
         {"loss": "categorical_crossentropy"}, ValueError, "loss: .*activation='softmax'",
     ),
+    "rates that may be negative": (
+        {"loss": "poisson"}, ValueError, "loss: .*ends in identity.*'softplus'.*log_input=True",
+    ),
+    "divergence from no softmax": ({"loss": "kl_divergence"}, ValueError, "loss: .*'softmax'"),
     "sigmoid missing": ({"loss": "binary_crossentropy"}, ValueError, "loss: .*'sigmoid'"),
     "softmax and logits": (
         {
@@ -198,6 +232,27 @@ DESCRIPTIONS = {
     "beta 1": (lambda: Adam(beta_2=1.0), ValueError, "beta_2: expected"),
     "epsilon 0": (lambda: Adam(epsilon=0), ValueError, "epsilon: expected a number above 0"),
     "huber delta": (lambda: losses.Huber(delta=0), ValueError, "delta: expected"),
+    "quantile 0": (lambda: losses.Quantile(quantile=0), ValueError, "quantile: expected"),
+    "quantile 1": (lambda: losses.Quantile(quantile=1.0), ValueError, "quantile: expected"),
+    "a log_input of 1": (
+        lambda: losses.Poisson(log_input=1), TypeError, "log_input: expected True or False",
+    ),
+    "half a label ignored": (
+        lambda: losses.SparseCategoricalCrossentropy(ignore_label=0.5), TypeError,
+        "ignore_label: expected an integer",
+    ),
+    "the best of none": (lambda: metrics.TopKAccuracy(0), ValueError, "k: expected an integer"),
+    "an unknown average": (
+        lambda: metrics.F1("marco"), ValueError, "average: .*mean 'macro'",
+    ),
+    "all smoothed": (
+        lambda: losses.BinaryCrossentropy(label_smoothing=1), ValueError,
+        r"label_smoothing: expected a number in \[0, 1\)",
+    ),
+    "smoothing by name": (
+        lambda: losses.CategoricalCrossentropy(label_smoothing="little"), TypeError,
+        "label_smoothing: expected a real number",
+    ),
     "reduction": (
         lambda: losses.SquaredError(reduction="men"), ValueError, "reduction: .*mean 'mean'",
     ),
@@ -333,6 +388,63 @@ def test_targets_that_are_no_probabilities(Network, refuses, loss, value):
     net = Network([Dense(2, activation=last)], input_shape=3, loss=loss)
     act = lambda: net.fit(X, spoiled(Y, value))  # noqa: E731
     refuses(net, ValueError, rf"y: expected targets from 0 to 1, got {value} at \[2, 1\]", act)
+
+
+@cases(CLASS_WEIGHTS)
+def test_class_weights(classifier, refuses, case):
+    weights, error, message = case
+    for name in METHODS_OF_XY:
+        act = lambda name=name: getattr(classifier, name)(X, LABELS, class_weight=weights)  # noqa: E731
+        refuses(classifier, error, message, act)
+
+
+def test_class_weights_where_rows_have_no_class(Network, refuses):
+    layers = [Dense(2, activation="sigmoid")]
+    net = Network(layers, input_shape=3, loss="binary_crossentropy")
+    message = "class_weight: expected rows of one class each, got the 2 yes-or-no outputs"
+    refuses(net, ValueError, message, lambda: net.fit(X, Y, class_weight=[1, 2]))
+
+
+def test_no_label_to_learn_from(Network, refuses):
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_label=-1)
+    net = Network([Dense(2)], input_shape=3, loss=loss)
+    for y, weights, message in (
+        (np.full(N, -1), None, "y: expected a label to learn from, got ignore_label in all rows"),
+        (np.r_[0, [-1] * 7], np.r_[0, [1] * 7], "y: expected weights with a finite sum above 0"),
+        (LABELS - 2, None, r"y: expected whole class numbers from 0 to 1, got -2 at \[0\]"),
+    ):
+        act = lambda y=y, weights=weights: net.fit(X, y, sample_weight=weights)  # noqa: E731
+        refuses(net, ValueError, message, act)
+
+
+# Targets outside a loss's domain: (last activation, loss, targets, message).
+DOMAINS = {
+    "negative count": ("softplus", "poisson", spoiled(Y, -1), r"at least 0.* got -1.0 at \[2, 1\]"),
+    "infinite count": ("softplus", "poisson", spoiled(Y, np.inf), r"got inf at \[2, 1\]"),
+    "count above float32": ("softplus", "poisson", spoiled(Y, 1e39), "range of float32, got 1e.39"),
+    "NaN count": ("softplus", "poisson", spoiled(Y, np.nan), r"got nan at \[2, 1\]"),
+    "negative share": ("softmax", "kl_divergence", spoiled(Y, -0.5), "from 0 to 1, got -0.5"),
+    "rows of other sums": (
+        "softmax", "kl_divergence", np.full((N, 2), 0.6),
+        "add up to 1 in each row, got a sum of 1.2 in row 0",
+    ),
+    "half a yes": (
+        None, "hinge", spoiled(np.ones((N, 2)), 0.5), r"1 for yes and -1 or 0 for no, got 0.5 at",
+    ),
+    "yes twice over": (None, "hinge", np.full((N, 2), 2), r"1 for yes.* got 2 at \[0, 0\]"),
+    "NaN for yes": (None, "hinge", spoiled(Y, np.nan), "1 for yes"),
+    "no in two ways": (
+        None, "hinge", np.resize([0, 1, -1, 1], (N, 2)), "1 for yes.* got both -1 and 0",
+    ),
+}  # fmt: skip
+
+
+@cases(DOMAINS)
+def test_targets_outside_the_domain_of_their_loss(Network, refuses, case):
+    last, loss, y, message = case
+    net = Network([Dense(2, activation=last)], input_shape=3, loss=loss)
+    for method in METHODS_OF_XY.values():
+        refuses(net, ValueError, f"y: expected .*{message}", lambda method=method: method(net, y))
 
 
 def test_class_numbers_for_a_loss_of_probabilities(Network, refuses):

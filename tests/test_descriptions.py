@@ -111,3 +111,19 @@ def test_a_name_and_the_description_it_stands_for_make_equal_layers() -> None:
 def test_a_description_prints_as_it_is_made(text: str) -> None:
     kinds: dict[str, Any] = {kind.__name__: kind for kind in (GELU, Huber, Rescale, ELU)}
     assert repr(eval(text, kinds)) == text
+
+
+def test_a_description_has_the_fields_of_all_its_bases_whichever_is_used_first() -> None:
+    class Grand(Description):
+        first: int = 1
+
+    class Parent(Grand):
+        second: int = 2
+
+    class Child(Parent):
+        pass
+
+    assert Grand().first == 1
+    child: Any = Child
+    assert repr(child(3, second=4)).endswith("Child(first=3, second=4)")
+    assert list(inspect.signature(child).parameters) == ["first", "second"]

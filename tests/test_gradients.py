@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from gradient_check import STEP, central_differences, check_backward, check_gradients, some_places
-from loss_pairs import activations_with_losses
+from loss_cases import UNLINKED, draw_targets, last_activation, pairs
 
 import fastbp
 from fastbp import Activation, Dense, Dropout, Flatten, Rescale, reference
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
-from fastbp.losses import LOSSES, CrossEntropy, Huber, Loss
+from fastbp.losses import LOSSES, CrossEntropy, Huber, Loss, ProbabilityLoss, Quantile
 from fastbp.reference.activations import ACTIVATIONS as FUNCTIONS
 
 # Far more than STEP times the change of any net input or error with any one number.
@@ -59,10 +59,12 @@ def targets(net: fastbp.Network, x: np.ndarray) -> np.ndarray:
     """Return targets for a network's loss; errors are on all sides of a loss's kinks, not near."""
     rng = np.random.default_rng(1)
     y = net.predict(x)
-    if net.loss.labels:
-        return rng.integers(0, y.shape[1], len(x))
-    if net.loss.probability:
-        return rng.uniform(0.05, 0.95, y.shape)
+    if net.loss.targets == "signs":
+        t = rng.choice([-1.0, 1.0], y.shape)
+        assert np.abs(1 - t * y).min() > DISTANCE
+        return t
+    if net.loss.targets != "values":
+        return draw_targets(net.loss, rng, *y.shape)
     near, far = rng.uniform(0.2, 0.8, y.shape), rng.uniform(1.2, 1.9, y.shape)
     delta = net.loss.parameter or 1.0
     return y - delta * rng.choice([-1, 1], y.shape) * np.where(rng.random(y.shape) < 0.5, near, far)
@@ -73,15 +75,16 @@ def inputs(rows: int, *shape: int) -> np.ndarray:
 
 
 def test_every_pair_is_there() -> None:
-    """Five losses follow everything; three want logits (8 activations) or probabilities."""
-    assert len(activations_with_losses()) == 10 * 5 + 8 * 3 + 3
+    """Seven losses follow everything; four want logits (8 activations) or probabilities; Poisson's
+    wants logarithms, or rates (4 activations)."""
+    assert len(pairs()) == 10 * 7 + 8 * 4 + 4 + 10 + 4
 
 
-@pytest.mark.parametrize(("activation", "loss"), activations_with_losses())
+@pytest.mark.parametrize(("activation", "kind", "options"), pairs())
 def test_gradients_of_every_activation_with_every_loss(
-    Network: type[fastbp.Network], activation: str, loss: Loss
+    Network: type[fastbp.Network], activation: str, kind: type[Loss], options: Any
 ) -> None:
-    net = build(Network, [Dense(3, activation=activation)] * 2, 4, loss)
+    net = build(Network, [Dense(3, activation=activation)] * 2, 4, kind(**options))
     x = inputs(6, 4)
     keep_from_kinks(net, x)
     check_gradients(net, x, targets(net, x))
@@ -111,19 +114,22 @@ def test_gradients_of_activations_that_are_layers_of_their_own(
     check_backward(net, x)
 
 
-LOGITS = [kind for kind in LOSSES.values() if issubclass(kind, CrossEntropy)]
+LOGITS = [kind for kind in LOSSES.values() if issubclass(kind, ProbabilityLoss)]
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [(kind, {}) for kind in LOSSES.values()] + [(kind, {"from_logits": True}) for kind in LOGITS],
+    [(kind, {}) for kind in LOSSES.values()]
+    + [(LOSSES[name], options) for name, options in UNLINKED.items()]
+    + [(kind, {"label_smoothing": 0.3}) for kind in LOGITS if issubclass(kind, CrossEntropy)]
+    + [(Quantile, {"quantile": 0.9})],
 )
 def test_gradients_under_reductions_and_sample_weights(
-    Network: type[fastbp.Network], kind: Any, more: dict[str, bool], reduction: Any, weighted: bool
+    Network: type[fastbp.Network], kind: Any, more: dict[str, Any], reduction: Any, weighted: bool
 ) -> None:
-    activation = None if more else kind.probability
+    activation = None if more == UNLINKED.get(kind.name) else last_activation(kind)
     layers = [Dense(3, activation="tanh"), Dense(9, activation=activation)]
     net = build(Network, layers, 3, kind(reduction, **more))
     x = inputs(7, 3)

@@ -139,7 +139,7 @@ BAD = {
     ),
     "weights of zero behind the split": (
         {"validation_split": 0.5, "sample_weight": np.r_[np.ones(10), np.zeros(10)]}, ValueError,
-        "sample_weight: expected a sum above 0 on either side",
+        "validation_split: expected rows that count on either side",
     ),
     "never": ({"validation_freq": 0}, ValueError, "validation_freq: expected an integer at least"),
     "at half epochs": ({"validation_freq": 0.5}, TypeError, "validation_freq: expected an integer"),

@@ -22,11 +22,14 @@ class ActivationFunction(Description):
         f(z) and f'(z).
     saves_input : bool
         True if the derivative needs z; otherwise it is computed from a = f(z) alone.
+    nonnegative : bool
+        True if no value is below 0.
     """
 
     name: ClassVar[str]
     formula: ClassVar[str]
     saves_input: ClassVar[bool] = False
+    nonnegative: ClassVar[bool] = False
 
     @property
     def parameter(self) -> float:
@@ -46,6 +49,7 @@ class Sigmoid(ActivationFunction):
 
     name = "sigmoid"
     formula = "f(z) = 1 / (1 + exp(-z)); f'(z) = a (1 - a)"
+    nonnegative = True
 
 
 class Tanh(ActivationFunction):
@@ -60,6 +64,7 @@ class ReLU(ActivationFunction):
 
     name = "relu"
     formula = "f(z) = max(z, 0); f'(z) = 1 if z > 0 else 0"
+    nonnegative = True
 
 
 class LeakyReLU(ActivationFunction):
@@ -149,6 +154,7 @@ class Softplus(ActivationFunction):
 
     name = "softplus"
     formula = "f(z) = log(1 + exp(z)); f'(z) = sigmoid(z)"
+    nonnegative = True
     saves_input = True
 
 
@@ -157,6 +163,7 @@ class Softmax(ActivationFunction):
 
     name = "softmax"
     formula = "f(z)_i = exp(z_i) / sum_j exp(z_j); df_i/dz_j = a_i ((i == j) - a_j)"
+    nonnegative = True
 
 
 ACTIVATIONS: dict[str, type[ActivationFunction]] = {

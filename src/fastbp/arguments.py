@@ -132,7 +132,7 @@ def validation(
     for part in parts:
         if part.weights is not None and not part.weights.any():
             raise ValueError(
-                "sample_weight: expected a sum above 0 on either side of validation_split, got 0"
+                "validation_split: expected rows that count on either side, got weights of 0"
             )
     return parts
 
@@ -154,4 +154,4 @@ def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | None:
         )
     x, y, sample_weight = (*value, None)[:3]
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-    return data.rows(plan, x, y, sample_weight, names, look)
+    return data.rows(plan, x, y, sample_weight, names=names, look=look)

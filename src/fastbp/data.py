@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastbp import validate
 from fastbp.engine import Array, Rows
 from fastbp.plan import Plan, Shape
 
@@ -39,6 +40,7 @@ def rows(
     x: Any,
     y: Any,
     sample_weight: Any = None,
+    class_weight: Any = None,
     names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     look: Look | None = None,
 ) -> Rows:
@@ -55,6 +57,8 @@ def rows(
         numbers, shape (n,) or (n, 1).
     sample_weight : array_like or None, shape (n,)
         What each row counts.
+    class_weight : mapping of int to float, array_like of shape (classes,), or None
+        What a row counts by its class, times its sample weight.
     names : tuple of str
         What errors call the three.
     look : callable, optional
@@ -74,11 +78,25 @@ def rows(
         require_finite(names[0], inputs, plan.dtype, plan.input_shape, look)
     n = len(inputs)
     if plan.loss.labels:
-        targets, y_mapped = _labels(names[1], y, n, math.prod(plan.output_shape)), False
+        targets, y_mapped = _labels(names[1], y, n, plan), False
     else:
         targets, y_mapped = _values(names[1], y, n, plan, look)
     weights = None if sample_weight is None else _weights(names[2], sample_weight, n)
-    return Rows(inputs, targets, weights, unchecked=x_mapped or y_mapped)
+    if plan.loss.labels and targets.min() < 0:
+        counts = (targets >= 0).astype(np.float64)
+        weights = counts if weights is None else _product(names[1], weights, counts)
+    given = Rows(inputs, targets, weights, unchecked=x_mapped or y_mapped)
+    return weighed(given, class_weight, plan)
+
+
+def weighed(rows: Rows, class_weight: Any, plan: Plan) -> Rows:
+    """Return the rows with what they count by their class too, as `class_weight` of `rows` says."""
+    if class_weight is None:
+        return rows
+    weights = _class_weights(class_weight, rows.y, plan)
+    if rows.weights is not None:
+        weights = _product("class_weight", rows.weights, weights)
+    return rows._replace(weights=weights)
 
 
 def inputs(plan: Plan, x: Any) -> Array:
@@ -152,7 +170,7 @@ def require_finite(
     if array.dtype.kind != "f" or (look is not None and look(array)):
         return
     array = array if shape is None else array.reshape(len(array), *shape)
-    limit = min(LARGEST[dtype], float(np.finfo(array.dtype).max))
+    limit = _largest(array, dtype)
     _require_within(argument, array, -limit, limit, f"finite numbers in the range of {dtype}")
 
 
@@ -208,22 +226,69 @@ def _values(argument: str, y: Any, n: int, plan: Plan, look: Look | None) -> tup
     shape = plan.output_shape
     if array.ndim == 1 and math.prod(shape) == 1:
         array = array.reshape(-1, *shape)
-    if array.ndim == 1 and plan.loss.name == "categorical_crossentropy":
+    if array.ndim == 1 and plan.loss.probability == "softmax":
         raise ValueError(
             f"{argument}: expected shape {_of_rows(shape)}, got {array.shape}; "
             f"for class numbers use loss='sparse_categorical_crossentropy'"
         )
     targets, mapped = _rows(argument, array, shape)
     _require_count(argument, targets, n)
-    if plan.loss.probability is not None:
-        _require_within(argument, targets.reshape(n, *shape), 0, 1, "targets from 0 to 1")
+    if plan.loss.targets != "values":
+        _require_domain(argument, targets.reshape(n, *shape), plan)
     elif not mapped:
         require_finite(argument, targets, plan.dtype, shape, look)
     return targets, mapped
 
 
-def _labels(argument: str, y: Any, n: int, classes: int) -> Array:
-    """Return class numbers, shape (n,), int32."""
+def _require_domain(argument: str, targets: Array, plan: Plan) -> None:
+    """Refuse targets that the loss gives no meaning to; all of them are read, mapped or not."""
+    assert plan.loss is not None
+    domain = plan.loss.targets
+    if domain == "amounts":
+        expected = f"finite targets of at least 0 in the range of {plan.dtype}"
+        _require_within(argument, targets, 0, _largest(targets, plan.dtype), expected)
+    elif domain == "signs":
+        _require_signs(argument, targets)
+    else:
+        _require_within(argument, targets, 0, 1, "targets from 0 to 1")
+    if domain == "distributions":
+        _require_distributions(argument, targets.reshape(len(targets), -1))
+
+
+def _largest(array: Array, dtype: str) -> float:
+    """Return the largest number of `array`'s type that is finite in `dtype`."""
+    own = float(np.finfo(array.dtype).max) if array.dtype.kind == "f" else math.inf
+    return min(LARGEST[dtype], own)
+
+
+def _require_signs(argument: str, targets: Array) -> None:
+    """Refuse what is neither 1 for yes nor the one number, -1 or 0, that stands for no."""
+    expected = "1 for yes and -1 or 0 for no"
+    _require_within(argument, targets, -1, 1, expected)
+    no, minus = targets == 0, targets == -1
+    odd = ~(no | minus | (targets == 1))
+    if odd.any():
+        first = np.unravel_index(int(np.argmax(odd)), targets.shape)
+        place = ", ".join(str(int(i)) for i in first)
+        raise ValueError(f"{argument}: expected {expected}, got {targets[first]} at [{place}]")
+    if no.any() and minus.any():
+        raise ValueError(f"{argument}: expected {expected}, got both -1 and 0")
+
+
+def _require_distributions(argument: str, targets: Array) -> None:
+    """Refuse rows that don't add up to 1, as near as numbers that were rounded to float16 do."""
+    sums = targets.sum(axis=1, dtype=np.float64)
+    off = np.abs(sums - 1) > 2.0**-10
+    if off.any():
+        row = int(np.argmax(off))
+        raise ValueError(
+            f"{argument}: expected targets that add up to 1 in each row, "
+            f"got a sum of {sums[row]:g} in row {row}"
+        )
+
+
+def _labels(argument: str, y: Any, n: int, plan: Plan) -> Array:
+    """Return class numbers, shape (n,), int32; -1 for those that the loss ignores."""
     array = real_array(argument, y)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -233,13 +298,22 @@ def _labels(argument: str, y: Any, n: int, classes: int) -> Array:
             f"for one value per class use loss='categorical_crossentropy'"
         )
     _require_count(argument, array, n)
-    expected = f"whole class numbers from 0 to {classes - 1}"
-    _require_within(argument, array, 0, classes - 1, expected)
+    label = getattr(plan.loss, "ignore_label", None)
+    ignored = np.zeros(n, bool) if label is None else array == label
+    if ignored.any():
+        array = np.where(ignored, array.dtype.type(0), array)
+    most = math.prod(plan.output_shape) - 1
+    expected = f"whole class numbers from 0 to {most}"
+    _require_within(argument, array, 0, most, expected)
     labels = _plain(array, INT32)
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         first = int(np.argmax(labels != array))
         raise ValueError(f"{argument}: expected {expected}, got {array[first]} at [{first}]")
-    return labels
+    if ignored.all():
+        raise ValueError(
+            f"{argument}: expected a label to learn from, got ignore_label in all rows"
+        )
+    return np.where(ignored, INT32.type(-1), labels) if ignored.any() else labels
 
 
 def _weights(argument: str, value: Any, n: int) -> Array:
@@ -250,11 +324,60 @@ def _weights(argument: str, value: Any, n: int) -> Array:
     _require_count(argument, array, n)
     weights = _plain(array, FLOAT64)
     _require_within(argument, weights, 0, LARGEST["float64"], "finite weights of at least 0")
+    _require_weight(argument, weights)
+    return weights
+
+
+def _class_weights(value: Any, targets: Array | None, plan: Plan) -> Array:
+    """Return what each row counts by its class, shape (n,), float64."""
+    assert plan.loss is not None
+    assert targets is not None
+    outputs = math.prod(plan.output_shape)
+    decision = plan.loss.decision(outputs)
+    if decision == "yes" and outputs > 1:
+        raise ValueError(
+            f"class_weight: expected rows of one class each, got the {outputs} yes-or-no outputs "
+            f"of {plan.loss.name}; pass sample_weight"
+        )
+    table = _weights_by_class(value, 2 if decision == "yes" else outputs)
+    if decision == "label":
+        classes = targets
+    else:
+        classes = targets.argmax(axis=1) if decision == "largest" else targets[:, 0] > 0.5
+    weights = table[classes.astype(np.intp)]
+    _require_weight("class_weight", weights)
+    return weights
+
+
+def _weights_by_class(value: Any, classes: int) -> Array:
+    """Return the weight of each class, 1 for those that a mapping leaves out."""
+    if isinstance(value, Mapping):
+        table = np.ones(classes)
+        for number, weight in value.items():
+            at = validate.integer("class_weight", number, 0, classes - 1)
+            table[at] = validate.at_least(f"class_weight[{at}]", weight, 0)
+        return table
+    table = real_array("class_weight", value).astype(np.float64)
+    if table.shape != (classes,):
+        raise ValueError(f"class_weight: expected shape ({classes},), got {table.shape}")
+    _require_within("class_weight", table, 0, LARGEST["float64"], "finite weights of at least 0")
+    return table
+
+
+def _product(argument: str, weights: Array, others: Array) -> Array:
+    """Return what rows count by both of two kinds of weights."""
+    with np.errstate(over="ignore", under="ignore"):
+        product: Array = weights * others
+    _require_weight(argument, product)
+    return product
+
+
+def _require_weight(argument: str, weights: Array) -> None:
+    """Refuse weights by which no row counts, or that add up to more than a number can hold."""
     with np.errstate(over="ignore"):
         total = float(weights.sum())
     if not 0 < total < math.inf:
         raise ValueError(f"{argument}: expected weights with a finite sum above 0, got {total}")
-    return weights
 
 
 def _plain(array: Array, dtype: np.dtype[Any]) -> Array:

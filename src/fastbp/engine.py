@@ -33,7 +33,8 @@ class Rows(NamedTuple):
         Inputs, of a native real dtype (bool, any integer, float32, float64); elements of a row are
         contiguous, rows may be any distance apart. Never written.
     y : ndarray or None
-        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous.
+        Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous. A row with a
+        label of -1 weighs 0, and metrics leave it out.
     weights : ndarray or None
         Sample weights, shape (n,), float64, contiguous, finite, none negative.
     unchecked : bool
@@ -83,7 +84,7 @@ class Progress(NamedTuple):
         Row-weighted mean of the batch losses of the running epoch so far, or of the last epoch
         where none has been run in this one.
     metrics : dict of str to float
-        The same for each metric.
+        The same for each metric that is a mean over rows.
     """
 
     epoch: int
@@ -115,6 +116,8 @@ class Fit(NamedTuple):
         An epoch whose loss is at most this is the last.
     record_outputs : bool
         Whether to keep the training outputs of each epoch.
+    record_rates : bool
+        Whether to keep the learning rate of the last update of each epoch.
     n_threads : int or None
         Size of the team; None lets the engine choose.
     on_epoch_begin : callable or None
@@ -122,8 +125,8 @@ class Fit(NamedTuple):
     on_epoch_end : callable or None
         Called with the number of an epoch and a dict of its values when it is on record.
     on_batch_end : callable or None
-        Called after each batch with its number in the epoch and a dict of the row-weighted means of
-        loss and metrics over the epoch so far.
+        Called after each batch with its number in the epoch and a dict of the means over rows, of
+        the epoch so far, of the loss and the metrics that are such means.
     on_progress : callable or None
         Called with a `Progress` some twenty times a second.
 
@@ -141,18 +144,20 @@ class Fit(NamedTuple):
     validation: Rows | None = None
     stop_at_loss: float | None = None
     record_outputs: bool = False
+    record_rates: bool = False
     n_threads: int | None = None
     validation_freq: int = 1
     on_epoch_begin: Callable[[int], bool | None] | None = None
-    on_epoch_end: Callable[[int, dict[str, float]], bool | None] | None = None
+    on_epoch_end: Callable[[int, dict[str, Any]], bool | None] | None = None
     on_batch_end: Callable[[int, dict[str, float]], bool | None] | None = None
     on_progress: Callable[[Progress], bool | None] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is put on record: loss and metrics, and behind "val_" those of validation."""
-        own = ("loss", *(metric.name for metric in self.metrics))
-        return own if self.validation is None else (*own, *("val_" + name for name in own))
+        """What is put on record: loss and metrics, behind "val_" those of validation, the rate."""
+        own = ("loss", *(metric.key for metric in self.metrics))
+        validated = ("val_" + name for name in own if self.validation is not None)
+        return (*own, *validated, *(["learning_rate"] if self.record_rates else []))
 
 
 @dataclass
@@ -164,9 +169,9 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's name, and with "val_" before them the same on validation data, which
+        "loss", each metric's key, and with "val_" before them the same on validation data, which
         have a value for each validation; then "learning_rate", that of the epoch's last update,
-        where a schedule gives it.
+        where the job asks for it. A metric of several values has arrays.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
@@ -175,7 +180,7 @@ class Record:
     """
 
     epochs: int = 0
-    curves: dict[str, MutableSequence[float]] = field(default_factory=dict)
+    curves: dict[str, MutableSequence[Any]] = field(default_factory=dict)
     outputs: Array | None = None
     diverged: bool = False
 
@@ -236,7 +241,7 @@ class EngineProtocol(Protocol):
 
     def evaluate(
         self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Return the loss over all rows, and each metric, with dropout off."""
 
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
@@ -255,7 +260,7 @@ class EngineProtocol(Protocol):
 
     def loss_and_gradients(
         self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics.
 
         Overwrites or adds to `gradients`; no update. Dropout is on, with the masks of batch

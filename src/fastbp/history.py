@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastbp.engine import Array, Record
 from fastbp.plan import Shape
 
@@ -13,12 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class History(dict[str, list[float]]):
+class History(dict[str, list[Any]]):
     """What one call of `fit` recorded: a dict of names to one float per completed epoch.
 
     The names are "loss" and each metric's; with validation data also the same behind "val_", with
-    one float per validation. Where a schedule gives the learning rate, "learning_rate" is that of
-    the epoch's last update.
+    one float per validation. A metric of several values, such as a confusion matrix, has arrays.
+    Where a schedule gives the learning rate, "learning_rate" is that of the epoch's last update.
 
     Attributes
     ----------
@@ -34,7 +36,7 @@ class History(dict[str, list[float]]):
     epochs: int
     validation_freq: int
     outputs: Array | None
-    _unread: Mapping[str, Sequence[float]] = {}
+    _unread: Mapping[str, Sequence[Any]] = {}
 
     def __init__(self, record: Record, output_shape: Shape, validation_freq: int = 1) -> None:
         # A million Python floats take longer than a tiny network takes to train for them, so lists
@@ -55,6 +57,8 @@ class History(dict[str, list[float]]):
     def plot(self) -> list[Axes]:
         """Draw the loss and each metric against the epoch, validation dashed beside training.
 
+        Metrics of several values are left out.
+
         Returns
         -------
         list of matplotlib.axes.Axes
@@ -73,6 +77,7 @@ class History(dict[str, list[float]]):
         from fastbp import plotting
 
         names = [name for name in self if not name.startswith("val_")]
+        names = [name for name in names if not np.ndim(self[name][:1]) > 1]
         figure, grid = plt.subplots(
             1, len(names), squeeze=False, figsize=(4.8 * len(names), 3.6), layout="constrained"
         )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any, Literal
 
-from fastbp.activations import ActivationFunction, Identity
+from fastbp.activations import ACTIVATIONS, ActivationFunction, Identity
 from fastbp.initializers import Initializer, Values
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
-from fastbp.losses import CrossEntropy, Loss
+from fastbp.losses import Loss, Poisson, ProbabilityLoss
 from fastbp.plan import Op, Parameter, Plan, Shape
 
 # Every offset and size in bytes must fit a signed pointer difference.
@@ -59,7 +59,8 @@ def lower(
         graph.layer = index
         graph.lower(layer)
     parameters, ops = graph.lay_out()
-    fused = _fuses(loss, ops[-1].activation if ops else Identity())
+    last = ops[-1].activation if ops else Identity()
+    _require_rates(loss, last)
     plan = Plan(
         tensors=tuple(graph.tensors),
         ops=ops,
@@ -69,7 +70,7 @@ def lower(
         parameters=parameters,
         dtype=dtype,
         loss=loss,
-        fused=fused,
+        fused=_fuses(loss, last),
     )
     _check_size(plan)
     return plan
@@ -193,7 +194,7 @@ class _Graph:
 
 def _fuses(loss: Loss | None, last: ActivationFunction) -> bool:
     """Whether `loss` is computed together with the last activation; refuse a loss that can't be."""
-    if not isinstance(loss, CrossEntropy):
+    if not isinstance(loss, ProbabilityLoss):
         return False
     if loss.from_logits:
         if last.name in ("softmax", "sigmoid"):
@@ -209,6 +210,18 @@ def _fuses(loss: Loss | None, last: ActivationFunction) -> bool:
             f"or pass from_logits=True for a network that ends without an activation"
         )
     return True
+
+
+def _require_rates(loss: Loss | None, last: ActivationFunction) -> None:
+    """Refuse a Poisson loss of rates after an activation that may be negative."""
+    if not isinstance(loss, Poisson) or loss.log_input or last.nonnegative:
+        return
+    fit = ", ".join(name for name, kind in ACTIVATIONS.items() if kind.nonnegative)
+    raise ValueError(
+        f"loss: poisson expects rates of at least 0 (from {fit}), but the network ends in "
+        f"{last.name}; end it in activation='softplus', or pass log_input=True for a network whose "
+        f"outputs are logarithms of rates"
+    )
 
 
 def _check_size(plan: Plan) -> None:

@@ -15,10 +15,11 @@ from fastbp.callbacks.hooks import Hooks
 from fastbp.engine import Array, EngineProtocol, Fit, Record
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
+from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from logging import Logger
 
     import numpy.typing as npt
@@ -53,7 +54,8 @@ class Network(NetworkState):
     optimizer : str or Optimizer, default "adam"
         How parameters follow their gradients.
     metrics : iterable of str or Metric, default ()
-        What is counted beside the loss.
+        What is counted beside the loss; `fastbp.metrics` has them. All but accuracy keep the
+        outputs of an epoch.
     dtype : {"float32", "float64"}, default "float32"
         Precision of parameters and arithmetic.
     seed : int, optional
@@ -94,6 +96,7 @@ class Network(NetworkState):
         validation_freq: int = 1,
         shuffle: bool = True,
         sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: Any = "auto",
         stop_at_loss: float | None = None,
@@ -123,6 +126,10 @@ class Network(NetworkState):
             Whether each epoch takes the rows in an order of its own.
         sample_weight : array_like, shape (n,), optional
             What each row counts; at least 0.
+        class_weight : mapping of int to float, or array_like of shape (classes,), optional
+            What a row counts by its class, times its sample weight: at least 0, and 1 for classes
+            that a mapping leaves out. A row's class is its label, the place of its largest target,
+            or 1 for a target above one half of a single output, else 0. Validation counts without.
         callbacks : iterable of Callback, default ()
             Whom to call on the way, in this order; see `fastbp.callbacks`.
         verbose : {"auto", 0, 1}, default "auto"
@@ -135,9 +142,9 @@ class Network(NetworkState):
         Returns
         -------
         History
-            The loss and each metric, one number per epoch, and those of validation, one number per
+            The loss and each metric, one value per epoch, and those of validation, one value per
             evaluation. An epoch's loss is the mean over rows of the losses of its batches, each
-            before its update.
+            before its update; metrics too are of outputs before the update by their batch.
 
         Raises
         ------
@@ -164,6 +171,7 @@ class Network(NetworkState):
             rows, held_out = arguments.validation(
                 given, validation_data, validation_split, plan, look
             )
+            rows = data.weighed(rows, class_weight, plan)
             hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
             job = Fit(
                 data=rows,
@@ -175,6 +183,7 @@ class Network(NetworkState):
                 validation_freq=validate.integer("validation_freq", validation_freq, 1),
                 stop_at_loss=arguments.stop_at_loss(stop_at_loss),
                 record_outputs=arguments.record_outputs(record_outputs, rows, plan),
+                record_rates=isinstance(self.optimizer.learning_rate, Schedule),
                 n_threads=self._n_threads,
                 **hooks.calls(),
             )
@@ -215,19 +224,24 @@ class Network(NetworkState):
         return record, history
 
     def train_on_batch(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
-    ) -> dict[str, float]:
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    ) -> dict[str, Any]:
         """Make one update from all rows as one batch.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
 
         Returns
         -------
         dict of str to float
-            The loss and each metric, before the update.
+            The loss and each metric, before the update; an array for a metric of several values.
 
         Warns
         -----
@@ -237,7 +251,8 @@ class Network(NetworkState):
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
+            look = self._look(engine)
+            batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
             if math.isfinite(result["loss"]):
@@ -253,13 +268,14 @@ class Network(NetworkState):
         y: npt.ArrayLike,
         *,
         sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
         accumulate: bool = False,
     ) -> tuple[float, Array]:
         """Go forward and back through all rows as one batch of training, without an update.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
         accumulate : bool, default False
             Whether to add to `gradients` instead of overwriting them.
@@ -273,7 +289,8 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("loss_and_gradients"):
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
+            look = self._look(engine)
+            batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             adds = validate.flag("accumulate", accumulate)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
@@ -339,24 +356,31 @@ class Network(NetworkState):
             self._forwarded = 0
 
     def evaluate(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
-    ) -> dict[str, float]:
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    ) -> dict[str, Any]:
         """Return the loss and each metric over all rows, with dropout off.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, class_weight
             As for `fit`.
 
         Returns
         -------
         dict of str to float
-            "loss" and each metric by its name.
+            "loss" and each metric by its key, as in "accuracy" or "f1_macro"; an array for a metric
+            of several values.
         """
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")
             engine = self._built
-            rows = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
+            look = self._look(engine)
+            rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             return engine.evaluate(rows, self._metrics, self._n_threads)
 
     def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:

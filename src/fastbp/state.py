@@ -255,7 +255,11 @@ class NetworkState:
         return self._engine
 
     def _lowered(self, input_shape: Shape) -> Plan:
-        return lower(self._descriptions, input_shape, self._dtype, self._loss)
+        plan = lower(self._descriptions, input_shape, self._dtype, self._loss)
+        if self._loss is not None:
+            for metric in self._metrics:
+                metric.require(self._loss, plan.tensors[plan.output])
+        return plan
 
     def _started(self, plan: Plan) -> EngineProtocol:
         """Return a new engine at the start of training."""

@@ -229,29 +229,43 @@ static void activations(void)
     report("softmax");
 }
 
+/* Targets and outputs are between these numbers. */
+static void loss_of(const char *name, fbp_loss kind, double parameter, double low_t, double high_t,
+                    double low_y, double high_y)
+{
+    begin(7);
+    for (size_t n = 1; n < 70; n += n < 20 ? 1 : 7)
+        for (int fused = 0; fused < 2; fused++) {
+            int32_t labels[3] = {0, (int32_t)(n / 2), (int32_t)(n - 1)};
+            bool sparse = kind == FBP_LOSS_sparse_categorical_crossentropy;
+            const void *t = filled(0, 3 * n, low_t, high_t), *scale = filled(1, 3, 0.1, 2);
+            double row_loss[3], row_right[3];
+            void *y = filled(2, 3 * n, low_y, high_y);
+            TABLE.loss(kind, parameter, fused, 3, n, sparse ? (void *)labels : t, scale, y,
+                       memory[3], row_loss);
+            TABLE.accuracy(sparse ? FBP_ACCURACY_LABEL : FBP_ACCURACY_YES, 0.5, 3, n,
+                           sparse ? (void *)labels : t, y, row_right);
+            take_reals(y, 3 * n);
+            take_reals(memory[3], 3 * n);
+            take(row_loss, sizeof row_loss);
+            take(row_right, sizeof row_right);
+        }
+    report(name);
+}
+
 static void losses(void)
 {
     static const char *const names[] = {FBP_LOSSES(FBP_AS_NAME)};
     for (int kind = 0; kind < FBP_N_LOSSES; kind++) {
-        begin(7);
-        for (size_t n = 1; n < 70; n += n < 20 ? 1 : 7)
-            for (int fused = 0; fused < 2; fused++) {
-                int32_t labels[3] = {0, (int32_t)(n / 2), (int32_t)(n - 1)};
-                bool sparse = kind == FBP_LOSS_sparse_categorical_crossentropy;
-                const void *t = filled(0, 3 * n, 0.01, 0.99), *scale = filled(1, 3, 0.1, 2);
-                double row_loss[3], row_right[3];
-                void *y = filled(2, 3 * n, -9, 9);
-                TABLE.loss((fbp_loss)kind, 0.7, fused, 3, n, sparse ? (void *)labels : t, scale, y,
-                           memory[3], row_loss);
-                TABLE.accuracy(sparse ? FBP_ACCURACY_LABEL : FBP_ACCURACY_YES, 0.5, 3, n,
-                               sparse ? (void *)labels : t, y, row_right);
-                take_reals(y, 3 * n);
-                take_reals(memory[3], 3 * n);
-                take(row_loss, sizeof row_loss);
-                take(row_right, sizeof row_right);
-            }
-        report(names[kind]);
+        const bool crosses = kind >= FBP_LOSS_binary_crossentropy &&
+                             kind <= FBP_LOSS_sparse_categorical_crossentropy;
+        loss_of(names[kind], (fbp_loss)kind, crosses ? 0 : 0.7, 0.01, 0.99, -9, 9);
     }
+    loss_of("binary_smoothed", FBP_LOSS_binary_crossentropy, 0.3, 0.01, 0.99, -9, 9);
+    loss_of("categorical_smoothed", FBP_LOSS_categorical_crossentropy, 0.3, 0.01, 0.99, -9, 9);
+    loss_of("sparse_smoothed", FBP_LOSS_sparse_categorical_crossentropy, 0.3, 0.01, 0.99, -9, 9);
+    loss_of("poisson_of_rates", FBP_LOSS_poisson, 0, 0, 9, 0, 9);
+    loss_of("hinge_of_both_sides", FBP_LOSS_hinge, 0, -1, 1, -2, 2);
 }
 
 static void updates(void)

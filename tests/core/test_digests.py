@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from loss_cases import UNLINKED, last_activation
 from schedule_rows import ROWS
 
 import fastbp
@@ -31,6 +32,7 @@ from fastbp.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     CrossEntropy,
+    Hinge,
     Huber,
     Loss,
     MeanSquaredError,
@@ -72,11 +74,17 @@ RULES = {
 TASKS = {
     **{f"activation {f}": Task([Dense(7, f), Dense(6, f), Dense(3)]) for f in ACTIVATIONS},
     **{
-        f"loss {name}": Task([Dense(7, "tanh"), Dense(4, kind.probability)], loss=kind())
+        f"loss {name}": Task([Dense(7, "tanh"), Dense(4, last_activation(kind))], loss=kind())
         for name, kind in LOSSES.items()
     },
     **{
-        f"{name} from logits, sum": Task(two("tanh"), loss=kind("sum", from_logits=True))
+        f"{name} from logits, sum": Task(two("tanh"), loss=LOSSES[name]("sum", **options))
+        for name, options in UNLINKED.items()
+    },
+    **{
+        f"{name} smoothed": Task(
+            [Dense(7, "tanh"), Dense(4, kind.probability)], loss=kind(label_smoothing=0.2)
+        )
         for name, kind in LOSSES.items()
         if issubclass(kind, CrossEntropy)
     },
@@ -92,6 +100,7 @@ TASKS = {
         if name != "zeros"  # which a constant of 0 is too
     },
     "xor": Task([Dense(2, "sigmoid"), Dense(1, "sigmoid")], 2, rows=4, batch_size=4, epochs=50),
+    "one unit, hinge": Task([Dense(1)], 2, loss=Hinge(), rows=4, batch_size=4, shuffle=False),
     "single rows": Task(two("relu"), batch_size=1),
     "without shuffle": Task(two("relu"), shuffle=False),
     "ragged batches": Task(two("relu"), rows=23, batch_size=10),
@@ -135,8 +144,14 @@ def data(task: Task, plan: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | No
         x = ((x + 2) * 64).astype(np.uint8)
     if task.loss.labels:
         y = ((y[:, 0] + 2) / 4 * y.shape[1]).astype(np.int32)
+    elif task.loss.targets == "amounts":
+        y = np.floor(y + 2)
+    elif task.loss.targets == "signs":
+        y = np.where(y > 0, 1, -1)
     elif task.loss.probability:
         y = (y + 2) / 4
+        if task.loss.targets == "distributions":
+            y /= y.sum(axis=1, keepdims=True)
     weights = numbers(2, (task.rows,), "float64") + 2
     return x, y, weights if task.weighted else None
 

@@ -60,7 +60,12 @@ def test_engines_show_the_attributes_of_the_protocol_and_no_others(engine: Any) 
     expected = set(METHODS) | set(EngineProtocol.__annotations__) | {"learning_rate"}
     of_the_protocol = {name for name in expected if hasattr(engine, name)}
     assert of_the_protocol == expected
-    steps = {"commit", "differentiate", "update"}  # the reference's own, for its training loop
+    steps = {
+        "commit",
+        "differentiate",
+        "measured",
+        "update",
+    }  # the reference's own, for its training loop
     shown = {name for name in dir(engine) if not name.startswith("_")}
     assert shown - expected <= steps
 

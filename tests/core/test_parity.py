@@ -7,12 +7,12 @@ test_training.py has the hundred steps.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 from engine_pair import Pair
+from loss_cases import PROBABILITIES, pairs
 
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastbp.engine import Rows
@@ -23,8 +23,13 @@ from fastbp.losses import (
     CategoricalCrossentropy,
     CrossEntropy,
     HalfSquaredError,
+    Hinge,
     Huber,
+    KLDivergence,
+    Loss,
     MeanSquaredError,
+    Poisson,
+    Quantile,
     SparseCategoricalCrossentropy,
     SquaredError,
 )
@@ -34,7 +39,6 @@ from fastbp.reference import propagation
 
 pytestmark = pytest.mark.usefixtures("core")
 
-PROBABILITIES = {loss.probability for loss in LOSSES.values()} - {None}
 CONSTANTS = {"leaky_relu, slope 0.01": LeakyReLU(0.01), "elu, alpha 0.3": ELU(0.3)}
 SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33]  # about register tiles and row lanes
 TERMS = [255, 256, 257]  # about the longest chain of multiply-adds
@@ -72,21 +76,6 @@ def test_activations_agree_up_to_1e4(activation: str, dtype: str) -> None:
         np.testing.assert_allclose(compiled, reference, rtol=pair.limit, atol=pair.limit)
 
 
-def pairs() -> list[Any]:
-    """Every activation with every loss that may follow it."""
-    found = []
-    for activation, kind in itertools.product(ACTIVATIONS, LOSSES.values()):
-        given: list[dict[str, Any]] = [{}]
-        if issubclass(kind, CrossEntropy):
-            given = [{"from_logits": False}] if activation == kind.probability else []
-            given += [{"from_logits": True}] if activation not in PROBABILITIES else []
-        found += [
-            pytest.param(activation, kind, options, id=f"{activation}-{kind.name}")
-            for options in given
-        ]
-    return found
-
-
 def check_loss(activation: str, loss: Any, weighted: bool, dtype: str, n_threads: int) -> None:
     layers = [Dense(6, "tanh"), Dense(4, activation)]
     given = {"rows": 7, "weighted": weighted, "dtype": dtype, "n_threads": n_threads}
@@ -106,7 +95,7 @@ def test_losses_after_every_activation_agree(
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize(
     ("activation", "kind", "options"),
-    [pair for pair in pairs() if pair.values[0] in ("identity", *PROBABILITIES)],
+    [pair for pair in pairs() if pair.values[0] in ("identity", "softplus", *PROBABILITIES)],
 )
 def test_losses_agree_for_reductions_and_sample_weights(
     activation: str,
@@ -136,6 +125,61 @@ def test_huber_agrees_on_both_sides_of_its_delta(dtype: str) -> None:
     compiled, _ = pair.both(lambda e: e.forward(pair.data.x, False, None))
     sizes = np.abs(compiled - pair.data.y)
     assert sizes.min() < 0.3 < sizes.max()
+    pair.check()
+
+
+SMOOTHED = [kind for kind in LOSSES.values() if issubclass(kind, CrossEntropy)]
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 8, 17, 33])
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("kind", SMOOTHED)
+def test_smoothed_labels_agree(
+    kind: Any, from_logits: bool, outputs: int, dtype: str, n_threads: int
+) -> None:
+    loss = kind(from_logits=from_logits, label_smoothing=0.3)
+    last = Dense(outputs, None if from_logits else kind.probability)
+    both = Pair([Dense(6, "tanh"), last], 5, loss, weighted=True, dtype=dtype, n_threads=n_threads)
+    # With one class the loss is 0 but for rounding.
+    both.scale = 1.0 if outputs == 1 else 0.0
+    both.check()
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 8, 17, 33])
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        ("softmax", KLDivergence()),
+        ("softplus", Poisson()),
+        ("identity", Poisson(log_input=True)),
+        ("identity", Hinge()),
+        ("identity", Quantile(quantile=0.9)),
+    ],
+)
+def test_losses_of_all_sizes_agree(last: str, loss: Loss, outputs: int, dtype: str) -> None:
+    both = Pair([Dense(6, "tanh"), Dense(outputs, last)], 5, loss, rows=20, dtype=dtype)
+    both.scale = 1.0 if outputs == 1 else 0.0
+    both.check()
+
+
+def test_hinge_losses_agree_for_both_numbers_that_say_no(dtype: str) -> None:
+    values = []
+    for no in (-1, 0):
+        pair = Pair([Dense(3)], 4, Hinge(), rows=20, dtype=dtype)
+        pair.data = pair.data._replace(y=np.where(pair.data.y > 0, 1, no).astype(np.int8))
+        pair.check()
+        values.append(pair.engines[0].evaluate(pair.data, pair.metrics, 1))
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("loss", [Poisson(), KLDivergence()])
+def test_targets_and_rates_of_0_agree(loss: Loss, dtype: str) -> None:
+    """0 log 0 is 0, and a rate of 0 is taken for one of 1e-7."""
+    last = "relu" if isinstance(loss, Poisson) else "softmax"
+    pair = Pair([Dense(3, last)], 3, loss, rows=3, dtype=dtype)
+    pair.data = Rows(pair.data.x, np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], dtype))
+    for engine in pair.engines:
+        engine.parameters[:] = 0
     pair.check()
 
 

@@ -9,18 +9,21 @@ import pytest
 from engine_pair import Pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loss_cases import PROBABILITIES, UNLINKED, last_activation, options_after
 
 import fastbp
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import Activation, Dense, Dropout, Layer, Rescale
-from fastbp.losses import LOSSES, CrossEntropy
+from fastbp.losses import LOSSES
 from fastbp.optimizers import SGD, Adam
 
 pytestmark = pytest.mark.usefixtures("core")
 
-PROBABILITIES = {loss.probability for loss in LOSSES.values()} - {None}
 # In float32 one net input in ten million is within rounding of a kink.
-KINKED = {"float32": {"relu", "leaky_relu", "elu", "mean_absolute_error"}, "float64": set()}
+KINKED = {
+    "float32": {"relu", "leaky_relu", "elu", "mean_absolute_error", "hinge", "quantile"},
+    "float64": set(),
+}
 
 
 @st.composite
@@ -39,7 +42,6 @@ def pairs(draw: st.DrawFn) -> Pair:
     """Both engines of any network with any loss."""
     dtype = draw(st.sampled_from(["float32", "float64"]))
     activations = [name for name in ACTIVATIONS if name not in KINKED[dtype]]
-    logits = [name for name in activations if name not in PROBABILITIES]
     kind = draw(st.sampled_from([LOSSES[n] for n in LOSSES if n not in KINKED[dtype]]))
     options: dict[str, Any] = {"reduction": draw(st.sampled_from(["mean", "sum"]))}
     layer = st.one_of(
@@ -49,10 +51,11 @@ def pairs(draw: st.DrawFn) -> Pair:
         st.floats(-1.5, 1.5).map(Rescale),
     )
     layers: list[Layer] = draw(st.lists(layer, max_size=4))
-    if issubclass(kind, CrossEntropy):
-        options["from_logits"] = draw(st.booleans())
-        last = logits if options["from_logits"] else [kind.probability]
-        layers.append(draw(dense(last)))
+    if kind.name in UNLINKED:
+        chosen = draw(st.sampled_from(["identity", last_activation(kind)]))
+        options |= draw(st.sampled_from(options_after(chosen, kind)))
+        logits = [name for name in activations if name not in PROBABILITIES]
+        layers.append(draw(dense(logits if chosen == "identity" else [chosen])))
     return Pair(
         layers,
         draw(st.integers(1, 40)),

@@ -16,20 +16,22 @@ import fastbp
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastbp.engine import Progress
 from fastbp.layers import Dense, Layer
-from fastbp.losses import LOSSES, BinaryCrossentropy, CrossEntropy, Huber, Loss
+from fastbp.losses import LOSSES, BinaryCrossentropy, CrossEntropy, Huber, Loss, Poisson
 from fastbp.optimizers import SGD, Adam
 
 pytestmark = pytest.mark.usefixtures("core")
 
 ROW_LANES = {"float32": 16, "float64": 8}
 FUNCTIONS = [f for f in ACTIVATIONS if f != "softmax"] + [LeakyReLU(0.1), ELU(0.3)]
-ELEMENTWISE = [kind for kind in LOSSES.values() if "categorical" not in kind.name]
+ELEMENTWISE = [kind for kind in LOSSES.values() if kind.probability != "softmax"]
 
 
 def data(rows: int, inputs: int, loss: Loss) -> tuple[Any, Any]:
     rng = np.random.default_rng(rows)
     x, y = rng.normal(size=(rows, inputs)), rng.normal(size=rows)
-    return x, y > 0 if loss.probability else y
+    if loss.targets in ("probabilities", "signs"):
+        y = y > 0
+    return x, abs(y) if loss.targets == "amounts" else y
 
 
 def fits(layers: list[Layer], rows: int, inputs: int, **fields: Any) -> list[Any]:
@@ -74,9 +76,13 @@ def test_every_activation_has_the_bits_of_the_general_path(rows: str, dtype: str
 def test_every_loss_has_the_bits_of_the_general_path(
     kind: type[Loss], reduction: str, dtype: str, isa: str
 ) -> None:
+    """The kernel's own and those that it leaves to the general path."""
     losses = [kind(reduction)]
     if issubclass(kind, CrossEntropy):
         losses.append(kind(reduction, from_logits=True))
+        losses.append(kind(reduction, label_smoothing=0.2))
+    if kind is Poisson:
+        losses.append(kind(reduction, log_input=True))
     for loss, rows in itertools.product(losses, (1, 2, 3, 5, 8)):
         last = "identity" if getattr(loss, "from_logits", False) else "sigmoid"
         for hidden in ([], [Dense(2, "tanh")]):

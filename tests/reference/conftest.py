@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loss_cases import draw_targets
 
 from fastbp.engine import Rows
-from fastbp.losses import Loss
+from fastbp.losses import Loss, MeanSquaredError
 from fastbp.lowering import lower
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.reference import Engine
@@ -44,12 +45,9 @@ def make_rows() -> Callable[..., Rows]:
         plan, loss = engine.plan, engine.plan.loss
         inputs, outputs = plan.tensors[0], plan.tensors[plan.output]
         x = rng.normal(size=(n, inputs)).astype(plan.dtype)
-        if loss is not None and loss.labels:
-            y = rng.integers(0, outputs, n).astype(np.int32)
-        elif loss is not None and loss.probability is not None:
-            y = rng.uniform(size=(n, outputs)).astype(plan.dtype)
-        else:
-            y = rng.normal(size=(n, outputs)).astype(plan.dtype)
+        y = draw_targets(loss or MeanSquaredError(), rng, n, outputs)
+        if loss is None or not loss.labels:
+            y = y.astype(plan.dtype)
         weights = rng.uniform(0, 2, n) if weighted else None
         return Rows(x, y, weights, **fields)
 

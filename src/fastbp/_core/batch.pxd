@@ -24,14 +24,16 @@ cdef struct Worker:
     int size
 
 cdef struct Score:
-    # Sums over rows: of loss times weight, of weights, of right answers.
+    # Sums over rows: of loss times weight, of weights, of right answers; rows that metrics count.
     double loss
     double weight
     double right
+    size_t measured
 
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
 cdef double gradient_scale(const Pass *run) noexcept nogil
+cdef double share_right(double right, size_t measured) noexcept nogil
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil
 cdef Score score_of(const Pass *run) noexcept nogil
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil

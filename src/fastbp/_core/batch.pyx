@@ -22,7 +22,15 @@ from fastbp._core.layout cimport (
     fbp_slots,
     fbp_wait,
 )
-from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, run_block, run_rows
+from fastbp._core.rows cimport (
+    Pass,
+    Scratch,
+    Slot,
+    row_weight,
+    rows_measured,
+    run_block,
+    run_rows,
+)
 from fastbp._core.share cimport Shared, share
 from fastbp._core.update cimport (
     MOST_CONSTANTS,
@@ -96,6 +104,7 @@ cdef Score score_of(const Pass *run) noexcept nogil:
     score.loss = sum_of(run.row_losses, run.rows)
     score.weight = weight_of(run)
     score.right = sum_of(run.row_rights, run.rows) if run.wants_accuracy else 0.0
+    score.measured = rows_measured(run)
     return score
 
 
@@ -104,6 +113,11 @@ cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
     if plan.sums:
         return score.loss
     return score.loss / score.weight if score.weight > 0 else 0.0
+
+
+cdef double share_right(double right, size_t measured) noexcept nogil:
+    """The accuracy that sums stand for."""
+    return right / <double>measured if measured else 0.0
 
 
 # First half: rows.
@@ -305,4 +319,5 @@ cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
         total.loss += score.loss
         total.weight += score.weight
         total.right += score.right
+        total.measured += score.measured
     return start + run.rows

@@ -62,10 +62,13 @@ cdef struct Training:
     size_t place               # rows taken of the running one
     double loss_sum            # of the running epoch, weighted with rows
     double right_sum
+    size_t measured            # rows of it that metrics count
     size_t validated           # rows of the validation data, after the running epoch's batches
     Score validation_score
     Curves curves
-    char *recorded             # outputs of each epoch, or NULL
+    char *recorded             # outputs of the first epoch, or NULL
+    size_t recorded_bytes      # from those of one epoch to the next; 0: each over the last
+    char *validation_outputs   # or NULL
     Snapshot snapshot
     uint64_t check_every       # batches between looks at the clock
     uint64_t until_check

@@ -16,6 +16,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     score_of,
+    share_right,
     sync,
 )
 from fastbp._core.layout cimport fbp_clock
@@ -88,7 +89,6 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
 
 cdef Pass batch_pass(const Training *t) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
-    cdef size_t outputs = t.team.plan.sizes[t.team.plan.output] * t.team.plan.itemsize
     run.order = t.order if t.shuffles else NULL
     run.start = t.place
     run.rows = min(t.batch_size, t.data.n - t.place)
@@ -97,7 +97,7 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
     run.keeps = t.team.plan.wide
     run.scale = gradient_scale(&run)
     if t.recorded != NULL:
-        run.outputs = t.recorded + t.epoch * t.data.n * outputs
+        run.outputs = t.recorded + t.epoch * t.recorded_bytes
         run.outputs_by_row = True
     return run
 
@@ -109,6 +109,7 @@ cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
                       t.order)
         t.counters.epochs += 1
         t.loss_sum = t.right_sum = 0.0
+        t.measured = 0
         t.validated = 0
         memset(&t.validation_score, 0, sizeof(Score))
     sync(worker)
@@ -140,6 +141,7 @@ cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
     cdef double loss = mean_loss(t.team.plan, score)
     t.loss_sum += loss * <double>run.rows
     t.right_sum += score.right
+    t.measured += score.measured
     t.counters.steps += 1
     t.counters.batches += 1
     t.place += run.rows
@@ -193,12 +195,13 @@ cdef void close_epoch(Training *t) noexcept nogil:
     cdef double n = <double>t.data.n
     cdef size_t at = t.epoch
     t.curves.loss[at] = t.loss_sum / n
-    t.curves.right[at] = t.right_sum / n
+    t.curves.right[at] = share_right(t.right_sum, t.measured)
+    t.curves.learning_rate[at] = t.rule.constants[0]
     if validates_now(t):
         at //= t.validation_freq
         t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
-        t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
-    t.curves.learning_rate[t.epoch] = t.rule.constants[0]
+        t.curves.validation_right[at] = share_right(t.validation_score.right,
+                                                    t.validation_score.measured)
     t.epoch += 1
     t.place = 0
     decide(t, t.loss_sum / n)
@@ -208,6 +211,7 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
     """Evaluate the validation data; False if a pause came before the end, to go on after it."""
     cdef Pass run = new_pass(t, &t.validation)
     cdef size_t start = t.validated
+    run.outputs, run.outputs_by_row = t.validation_outputs, t.validation_outputs != NULL
     while start < t.validation.n:
         if t.outcome == PAUSED:
             return False

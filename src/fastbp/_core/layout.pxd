@@ -13,8 +13,8 @@ cdef extern from "fastbp.h" nogil:
         FBP_ACTIVATION_relu
         FBP_ACTIVATION_softmax
     ctypedef enum fbp_loss:
+        FBP_LOSS_binary_crossentropy
         FBP_LOSS_categorical_crossentropy
-        FBP_LOSS_sparse_categorical_crossentropy
     ctypedef enum fbp_optimizer:
         FBP_OPTIMIZER_sgd
         FBP_OPTIMIZER_adam

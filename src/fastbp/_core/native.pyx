@@ -129,6 +129,7 @@ cdef Data native_data(object data, const fbp_plan *plan) except *:
     native.unchecked = data.unchecked
     if plan.labels:
         native.labels = <const int32_t *>address(data.y)
+        native.leaves_out = data.y.min() < 0
     else:
         native.y = native_rows(data.y)
     if data.weights is not None:

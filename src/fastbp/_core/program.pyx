@@ -10,7 +10,6 @@ from fastbp._core.layout cimport (
     FBP_OP_dense,
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
-    fbp_accuracy,
     fbp_activation,
     fbp_find_activation,
     fbp_find_loss,
@@ -27,6 +26,13 @@ from fastbp._core.layout cimport (
 # Values and deltas of a block of rows should stay in the first two levels of cache.
 cdef size_t BLOCK_BYTES = 64 * 1024
 cdef size_t LEAST_BLOCK = 16
+
+
+ACCURACIES = {
+    "label": FBP_ACCURACY_LABEL,
+    "yes": FBP_ACCURACY_YES,
+    "largest": FBP_ACCURACY_LARGEST,
+}
 
 
 cdef class Program:
@@ -113,17 +119,9 @@ cdef int fill_loss(fbp_plan *plan, object source) except -1:
     plan.sums = loss.reduction == "sum"
     plan.labels = loss.labels
     plan.fused = source.fused
-    plan.threshold = 0.0 if getattr(loss, "from_logits", False) else 0.5
-    plan.accuracy = accuracy_kind(loss, plan.sizes[plan.output])
+    plan.threshold = loss.threshold
+    plan.accuracy = ACCURACIES[loss.decision(plan.sizes[plan.output])]
     return 0
-
-
-cdef fbp_accuracy accuracy_kind(object loss, size_t outputs):
-    if loss.labels:
-        return FBP_ACCURACY_LABEL
-    if outputs == 1 or loss.name == "binary_crossentropy":
-        return FBP_ACCURACY_YES
-    return FBP_ACCURACY_LARGEST
 
 
 cdef int fill_sizes(fbp_plan *plan, object source) except -1:

@@ -2,23 +2,23 @@
 whom it calls on the way."""
 import numpy as np
 
+from fastbp._core.batch cimport share_right
 from fastbp._core.epochs cimport BATCH_ENDED, DIVERGED, DONE, RUNNING, Training, stop
 from fastbp._core.native cimport address
 
 from fastbp.engine import Progress
+from fastbp.measures import measure
 
 # Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
 # is never touched.
 FIRST_BYTES = 1 << 22
-# Loss and metric, both on validation data, the learning rate.
+# Loss and accuracy, both on validation data, the learning rate.
 N_CURVES = 5
 
 
-cdef size_t curve(str name):
-    """Which of the curves a name stands for."""
-    if name == "learning_rate":
-        return 4
-    return 2 * name.startswith("val_") + (not name.endswith("loss"))
+cdef size_t every(const Training *t, str name) noexcept:
+    """Epochs from one value of a curve to the next."""
+    return t.validation_freq if name.startswith("val_") else 1
 
 
 cdef class Recorder:
@@ -26,19 +26,28 @@ cdef class Recorder:
 
     def __init__(self, job, record):
         record.curves = {name: [] for name in job.names}
-        self.metrics = tuple(metric.name for metric in job.metrics)
         self.job, self.record = job, record
+        self.counted = tuple([metric.key for metric in job.metrics if metric.of_rows])
+        self.measured = tuple([metric for metric in job.metrics if not metric.of_rows])
+        self.measures = {
+            prefix + metric.key: [] for prefix in ("", "val_") for metric in self.measured
+        }
 
-    cdef int start(self, Training *t, object dtype, size_t n_outputs) except -1:
+    cdef int start(self, Training *t, object plan) except -1:
         """Point the training to the memory."""
+        n_outputs = plan.tensors[plan.output]
         width = t.data.n * n_outputs if self.job.record_outputs else 0
-        bytes_per_epoch = N_CURVES * 8 + width * np.dtype(dtype).itemsize
+        bytes_per_epoch = N_CURVES * 8 + width * np.dtype(plan.dtype).itemsize
         room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
         self.curves = np.empty((N_CURVES, room))
+        self.loss = plan.loss
         if self.job.record_outputs:
-            self.outputs = np.empty((room, t.data.n, n_outputs), dtype)
-        if t.rule.schedule.rate != NULL:
-            self.record.curves["learning_rate"] = []
+            self.outputs = np.empty((room, t.data.n, n_outputs), plan.dtype)
+        elif self.measured:
+            self.outputs = np.empty((1, t.data.n, n_outputs), plan.dtype)
+        if self.measured and t.validates:
+            self.validation_outputs = np.empty((t.validation.n, n_outputs), plan.dtype)
+            t.validation_outputs = address(self.validation_outputs)
         self.point(t)
         return 0
 
@@ -49,11 +58,31 @@ cdef class Recorder:
         t.curves.validation_loss = <double *>address(self.curves[2])
         t.curves.validation_right = <double *>address(self.curves[3])
         t.curves.learning_rate = <double *>address(self.curves[4])
-        t.recorded = address(self.outputs) if self.job.record_outputs else NULL
+        t.recorded = NULL if self.outputs is None else address(self.outputs)
+        t.recorded_bytes = self.outputs[0].nbytes if self.job.record_outputs else 0
         return 0
 
-    cdef int grow(self, Training *t) except -1:
-        """Make room for more epochs where there is none left."""
+    cdef int measure_epoch(self, const Training *t) except -1:
+        """Compute the metrics of all outputs of the last epoch, unless that has been done."""
+        if not self.measured or t.epoch <= self.epochs:
+            return 0
+        at = t.epoch - 1 if self.job.record_outputs else 0
+        sets = {"": (self.outputs[at], self.job.data.y)}
+        if t.validates and t.epoch % t.validation_freq == 0:
+            sets["val_"] = self.validation_outputs, self.job.validation.y
+        # All of them before the first is kept: an interrupt may come in between.
+        values = {
+            prefix + metric.key: measure(metric, self.loss, outputs, targets)
+            for prefix, (outputs, targets) in sets.items() for metric in self.measured
+        }
+        for name, value in values.items():
+            self.measures[name].append(value)
+        return 0
+
+    cdef int look(self, Training *t) except -1:
+        """Take up the last epoch, and make room for more where there is none left."""
+        self.measure_epoch(t)
+        self.epochs = t.epoch
         if t.curves.room == t.epoch < t.epochs:
             self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=1)
             if self.job.record_outputs:
@@ -61,12 +90,20 @@ cdef class Recorder:
             self.point(t)
         return 0
 
+    cdef object curve(self, str name):
+        """The memory of a curve, which may go on behind what has happened."""
+        if name in self.measures:
+            return self.measures[name]
+        if name == "learning_rate":
+            return self.curves[4].data
+        return self.curves[2 * name.startswith("val_") + (not name.endswith("loss"))].data
+
     cdef int finish(self, Training *t) except -1:
         """Let the record show the epochs that are completed."""
+        self.measure_epoch(t)
         self.record.epochs = t.epoch
         for name in self.record.curves:
-            count = t.epoch // t.validation_freq if name.startswith("val_") else t.epoch
-            self.record.curves[name] = self.curves[curve(name)].data[:count]
+            self.record.curves[name] = self.curve(name)[:t.epoch // every(t, name)]
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
             self.record.outputs = self.outputs[:t.epoch]
@@ -77,14 +114,13 @@ cdef class Recorder:
 
         `tells` is whether it is time to tell about the progress too.
         """
-        cdef bint stops = False
+        cdef bint stops = False, ended = t.epoch > self.epochs
         job = self.job
-        self.grow(t)
+        self.look(t)
         if t.outcome == BATCH_ENDED:
             stops = job.on_batch_end((t.place - 1) // t.batch_size, self.running(t))
-        elif t.epoch > self.epochs and job.on_epoch_end is not None:
+        elif ended and job.on_epoch_end is not None:
             stops = job.on_epoch_end(t.epoch - 1, self.latest(t))
-        self.epochs = t.epoch
         if tells and job.on_progress is not None:
             stops = job.on_progress(self.progress(t)) or stops
         if t.outcome == DONE:
@@ -98,21 +134,15 @@ cdef class Recorder:
 
     cdef dict running(self, const Training *t):
         """Means over the rows that the running epoch has taken."""
-        cdef double rows = <double>t.place
-        return {"loss": t.loss_sum / rows, **dict.fromkeys(self.metrics, t.right_sum / rows)}
+        cdef double share = share_right(t.right_sum, t.measured)
+        return {"loss": t.loss_sum / <double>t.place, **dict.fromkeys(self.counted, share)}
 
     cdef dict latest(self, const Training *t):
         """What the last epoch left."""
-        cdef size_t at = t.epoch - 1
-        values = {"loss": t.curves.loss[at], **dict.fromkeys(self.metrics, t.curves.right[at])}
-        if t.validates and t.epoch % t.validation_freq == 0:
-            at = t.epoch // t.validation_freq - 1
-            values["val_loss"] = t.curves.validation_loss[at]
-            for name in self.metrics:
-                values["val_" + name] = t.curves.validation_right[at]
-        if "learning_rate" in self.record.curves:
-            values["learning_rate"] = t.curves.learning_rate[t.epoch - 1]
-        return values
+        return {
+            name: self.curve(name)[t.epoch // every(t, name) - 1]
+            for name in self.record.curves if t.epoch % every(t, name) == 0
+        }
 
     cdef object progress(self, const Training *t):
         """Where the training stands."""
@@ -123,5 +153,5 @@ cdef class Recorder:
             batch=(t.place + t.batch_size - 1) // t.batch_size,
             batches=(t.data.n + t.batch_size - 1) // t.batch_size,
             loss=values["loss"],
-            metrics={name: values[name] for name in self.metrics},
+            metrics={name: values[name] for name in self.counted},
         )

@@ -8,8 +8,8 @@ from libc.string cimport memset
 from fastbp._core.epochs cimport Training
 from fastbp._core.layout cimport (
     FBP_ACTIVATION_softmax,
+    FBP_LOSS_binary_crossentropy,
     FBP_LOSS_categorical_crossentropy,
-    FBP_LOSS_sparse_categorical_crossentropy,
     FBP_OP_dense,
     FBP_OPTIMIZER_sgd,
     fbp_kernels,
@@ -29,8 +29,9 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
         op = &plan.ops[i]
         if op.kind != FBP_OP_dense or not op.narrow or op.activation == FBP_ACTIVATION_softmax:
             return False
-    return (plan.loss != FBP_LOSS_categorical_crossentropy
-            and plan.loss != FBP_LOSS_sparse_categorical_crossentropy)
+    if plan.loss == FBP_LOSS_binary_crossentropy and plan.loss_parameter != 0:
+        return False  # smoothed labels
+    return plan.loss < FBP_LOSS_categorical_crossentropy  # those before it it knows
 
 
 cdef bint repeats(const Training *t) noexcept nogil:

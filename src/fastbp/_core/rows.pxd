@@ -14,6 +14,7 @@ cdef struct Data:
     fbp_rows x
     fbp_rows y                 # targets, unless the plan takes labels
     const int32_t *labels
+    bint leaves_out            # some labels are below 0: metrics leave their rows out
     const double *weights      # or NULL
     bint unchecked             # look for NaN and infinity while gathering
 
@@ -60,6 +61,7 @@ cdef struct Slot:
 
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil
+cdef size_t rows_measured(const Pass *run) noexcept nogil
 cdef double row_weight(const Pass *run, size_t row) noexcept nogil
 cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,
                     const Shared *shared, size_t first, size_t rows) noexcept nogil

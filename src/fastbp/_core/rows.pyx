@@ -40,6 +40,16 @@ cdef double row_weight(const Pass *run, size_t row) noexcept nogil:
     return run.data.weights[data_row(run, row)] if run.data.weights != NULL else 1.0
 
 
+cdef size_t rows_measured(const Pass *run) noexcept nogil:
+    """Rows of the batch that metrics count."""
+    cdef size_t row, count = 0
+    if not run.data.leaves_out:
+        return run.rows
+    for row in range(run.rows):
+        count += run.data.labels[data_row(run, row)] >= 0
+    return count
+
+
 cdef const char *source_row(const Pass *run, const fbp_rows *source, size_t row) noexcept nogil:
     return source.data + <ptrdiff_t>data_row(run, row) * source.stride
 

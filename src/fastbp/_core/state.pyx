@@ -106,7 +106,7 @@ cdef class EngineState:
         return run
 
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
-        run.wants_loss, run.wants_accuracy = True, len(metrics) > 0
+        run.wants_loss, run.wants_accuracy = True, any([m.of_rows for m in metrics])
         run.row_losses, run.row_rights = team.row_losses, team.row_rights
         return 0
 
@@ -148,10 +148,11 @@ cdef class EngineState:
         t.validates = job.validation is not None
         t.validation_freq = min(job.validation_freq, sys.maxsize)
         t.visits_batches = job.on_batch_end is not None
-        t.visits_epochs = job.on_epoch_begin is not None or job.on_epoch_end is not None
+        t.visits_epochs = (job.on_epoch_begin is not None or job.on_epoch_end is not None
+                           or not all([m.of_rows for m in job.metrics]))
         if t.validates:
             t.validation = native_data(job.validation, self.native)
-        t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0
+        t.shuffles, t.wants_accuracy = job.shuffle, any([m.of_rows for m in job.metrics])
         t.epochs, t.batch_size = min(job.epochs, sys.maxsize), min(job.batch_size, t.data.n)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters = self.counters

@@ -22,6 +22,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     score_of,
+    share_right,
     sync,
 )
 from fastbp._core.direct cimport DirectCalls
@@ -67,6 +68,8 @@ from fastbp._core.rows cimport FAULT_X, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
+
+from fastbp.measures import measure
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
 # many a batch to be worth the barriers of a fit, whose region stays open.
@@ -207,10 +210,6 @@ cdef int check_fault(int fault, object dtype) except -1:
     return 0
 
 
-cdef dict results(tuple metrics, double loss, double right):
-    return {"loss": loss, **{metric.name: right for metric in metrics}}
-
-
 cdef class Engine(DirectCalls):
     """Runs one plan in compiled code. See `fastbp.engine.EngineProtocol`."""
 
@@ -267,6 +266,7 @@ cdef class Engine(DirectCalls):
             n_threads, min(native.n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
         self.ask_for_loss(&run, &team, metrics)
+        outputs = self.keep_outputs(&run, metrics)
         memset(&e, 0, sizeof(Evaluation))
         while e.start < native.n:
             e.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
@@ -275,7 +275,7 @@ cdef class Engine(DirectCalls):
             PyErr_CheckSignals()
         self.workspaces.append(workspace)
         check_fault(team.fault, self.plan.dtype)
-        return results(metrics, mean_loss(self.native, e.score), e.score.right / <double>native.n)
+        return self.results(metrics, e.score, outputs, data.y)
 
     def forward(self, x, training, n_threads):
         cdef Data data = native_inputs(x)
@@ -331,6 +331,7 @@ cdef class Engine(DirectCalls):
         run.keeps = self.native.wide
         self.place_team(&team, workspace, threads, native.n, True, native.n if run.keeps else 0)
         self.ask_for_loss(&run, &team, metrics)
+        outputs = self.keep_outputs(&run, metrics)
         run.scale = gradient_scale(&run)
         with nogil:
             run_team(&team, &run, threads)
@@ -339,7 +340,7 @@ cdef class Engine(DirectCalls):
         check_fault(team.fault, self.plan.dtype)
         if accumulate:
             self.gradients += old
-        return results(metrics, mean_loss(self.native, score), score.right / <double>native.n)
+        return self.results(metrics, score, outputs, data.y)
 
     def step(self):
         cdef Team team
@@ -367,7 +368,7 @@ cdef class Engine(DirectCalls):
         threads = self.team_size(
             job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
         recorder = Recorder(job, record)
-        recorder.start(&t, self.plan.dtype, self.native.sizes[self.native.output])
+        recorder.start(&t, self.plan)
         self.place_training(&t, workspace, threads)
         t.repeats = threads == 1 and repeats(&t)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
@@ -401,6 +402,24 @@ cdef class Engine(DirectCalls):
         return 0
 
     # What the methods above share.
+
+    cdef object keep_outputs(self, Pass *run, tuple metrics):
+        """Return where the outputs of all rows will stand, if a metric is computed from them."""
+        if all([metric.of_rows for metric in metrics]):
+            return None
+        outputs = np.empty((run.data.n, self.native.sizes[self.native.output]), self.dtype)
+        run.outputs, run.outputs_by_row = address(outputs), True
+        return outputs
+
+    cdef dict results(self, tuple metrics, Score score, object outputs, object targets):
+        """Loss and metrics of rows that have run."""
+        values = {"loss": mean_loss(self.native, score)}
+        for metric in metrics:
+            if metric.of_rows:
+                values[metric.key] = share_right(score.right, score.measured)
+            else:
+                values[metric.key] = measure(metric, self.plan.loss, outputs, targets)
+        return values
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
         """Rows of a prediction that are done in some milliseconds, at least a block a thread."""

@@ -41,8 +41,8 @@ class Callback:
     epochs : int
         Epochs asked for.
     names : tuple of str
-        What `on_epoch_end` finds in `logs`: "loss" and each metric, and with validation data the
-        same behind "val_".
+        What `on_epoch_end` finds in `logs`: "loss" and each metric; with validation data the same
+        behind "val_"; "learning_rate", that of the epoch's last update, where a schedule gives it.
     """
 
     network: Network
@@ -56,6 +56,11 @@ class Callback:
         """
         self.network, self.epochs, self.names = network, epochs, names
 
+    def numbers(self) -> tuple[str, ...]:
+        """Return the names of single numbers: all but those of metrics of several values."""
+        arrays = {metric.key for metric in self.network.metrics if metric.is_array}
+        return tuple(name for name in self.names if name.removeprefix("val_") not in arrays)
+
     def on_train_begin(self) -> None:
         """Act before the first epoch."""
 
@@ -65,11 +70,15 @@ class Callback:
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Act after a batch.
 
-        `logs` has the means of loss and metrics over the rows that the epoch has taken so far.
+        `logs` has the means, over the rows that the epoch has taken so far, of the loss and of
+        accuracy, if that is a metric; other metrics are known at the end of the epoch alone.
         """
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Act after an epoch; `logs` has its values, those of validation where there was one."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Act after an epoch; `logs` has its values, those of validation where there was one.
+
+        A metric of several values, such as a confusion matrix, has an array.
+        """
 
     def on_progress(self, progress: Progress) -> None:
         """Act after a batch or an epoch, some twenty times a second."""
@@ -104,7 +113,7 @@ class LambdaCallback(Callback):
         on_train_begin: Callable[[], Any] | None = None,
         on_epoch_begin: Callable[[int], Any] | None = None,
         on_batch_end: Callable[[int, dict[str, float]], Any] | None = None,
-        on_epoch_end: Callable[[int, dict[str, float]], Any] | None = None,
+        on_epoch_end: Callable[[int, dict[str, Any]], Any] | None = None,
         on_train_end: Callable[[History], Any] | None = None,
     ) -> None:
         given = {

@@ -53,7 +53,7 @@ class _View(Protocol):
     def show(self, progress: Progress) -> None:
         """Show where the fit is."""
 
-    def close(self, epochs: int, last: dict[str, float]) -> None:
+    def close(self, epochs: int, last: dict[str, Any]) -> None:
         """Show how many epochs were completed, and the values of the last."""
 
 
@@ -72,7 +72,7 @@ class _Line:
         figures, left = _figures(_values(progress)), self._line.left(done / self._epochs)
         self._line.write(f"{where}  {figures}  {left}")
 
-    def close(self, epochs: int, last: dict[str, float]) -> None:
+    def close(self, epochs: int, last: dict[str, Any]) -> None:
         took = self._line.taken()
         self._line.write(f"epoch {epochs}/{self._epochs}  {_figures(last)}  {took}")
         self._line.end()
@@ -88,11 +88,11 @@ class _Bar:
     def show(self, progress: Progress) -> None:
         self._draw(_done(progress), _running(progress), _values(progress))
 
-    def close(self, epochs: int, last: dict[str, float]) -> None:
+    def close(self, epochs: int, last: dict[str, Any]) -> None:
         self._draw(epochs, epochs, last)
         self._bar.close()
 
-    def _draw(self, done: float, epoch: int, values: dict[str, float]) -> None:
+    def _draw(self, done: float, epoch: int, values: dict[str, Any]) -> None:
         self._bar.n = done
         self._bar.set_description_str(f"epoch {epoch}/{self._epochs}", refresh=False)
         self._bar.set_postfix_str(_figures(values), refresh=False)
@@ -125,5 +125,7 @@ def _values(progress: Progress) -> dict[str, float]:
     return {"loss": progress.loss, **progress.metrics}
 
 
-def _figures(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+def _figures(values: dict[str, Any]) -> str:
+    """Return values in short; a metric of several has no place in a line."""
+    numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+    return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())

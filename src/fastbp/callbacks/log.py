@@ -16,7 +16,7 @@ class CSVLogger(Callback):
     """Writes a line of comma-separated values for each epoch: its number and its values.
 
     Each line is in the file when the next epoch begins. Values that an epoch does not have, those
-    of validation between two of them, are left empty.
+    of validation between two of them, are left empty. Metrics of several values are left out.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class CSVLogger(Callback):
     def on_train_begin(self) -> None:
         import csv  # here for the same reason
 
-        heading = ("epoch", *self.names)
+        heading = ("epoch", *self.numbers())
         has_heading = self.append and self._has_heading(heading)
         mode: Literal["a", "w"] = "a" if self.append else "w"
         self._file = open(self.path, mode, newline="", encoding="utf-8")  # noqa: SIM115
@@ -56,7 +56,7 @@ class CSVLogger(Callback):
             self._writer.writeheader()
             self._file.flush()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         assert self._file is not None
         self._writer.writerow({"epoch": epoch, **logs})
         self._file.flush()

@@ -24,7 +24,7 @@ class Monitor(Callback):
     Parameters
     ----------
     monitor : str
-        What is watched: "loss", a metric's name, or one of them behind "val_".
+        What is watched: "loss", a metric's key, or one of them behind "val_"; a single number.
     mode : {"auto", "min", "max"}
         Whether less or more is better; "auto" knows it of the loss and the metrics.
     min_delta : float
@@ -52,8 +52,8 @@ class Monitor(Callback):
 
     def prepare(self, network: Network, epochs: int, names: tuple[str, ...]) -> None:
         super().prepare(network, epochs, names)
-        if self.monitor not in names:
-            raise ValueError(_unknown(self.monitor, names))
+        if self.monitor not in self.numbers():
+            raise ValueError(self._unknown())
         self._rises = self.mode == "max" or (self.mode == "auto" and self._should_rise())
 
     def on_train_begin(self) -> None:
@@ -67,15 +67,16 @@ class Monitor(Callback):
 
     def _should_rise(self) -> bool:
         name = self.monitor.removeprefix("val_")
-        return any(metric.name == name and metric.rises for metric in self.network.metrics)
+        return any(metric.key == name and metric.rises for metric in self.network.metrics)
 
-
-def _unknown(monitor: str, names: tuple[str, ...]) -> str:
-    expected = " or ".join(repr(name) for name in names)
-    advice = ""
-    if monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
-        advice = "; pass validation_data or validation_split to fit"
-    return f"monitor: expected {expected}, got {monitor!r}{advice}"
+    def _unknown(self) -> str:
+        expected = " or ".join(repr(name) for name in self.numbers())
+        advice = ""
+        if self.monitor in self.names:
+            advice = ", which has several values"
+        elif self.monitor.startswith("val_") and "val_loss" not in self.names:
+            advice = "; pass validation_data or validation_split to fit"
+        return f"monitor: expected {expected}, got {self.monitor!r}{advice}"
 
 
 class EarlyStopping(Monitor):
@@ -84,7 +85,7 @@ class EarlyStopping(Monitor):
     Parameters
     ----------
     monitor : str, default "val_loss"
-        What is watched: "loss", a metric's name, or one of them behind "val_".
+        What is watched: "loss", a metric's key, or one of them behind "val_"; a single number.
     patience : int, default 0
         Epochs without a better value after which training stops; 0 and 1 stop at the first.
     min_delta : float, default 0.0
@@ -144,7 +145,7 @@ class EarlyStopping(Monitor):
         self.best_epoch = self.stopped_epoch = self._parameters = None
         self._wait = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         value = logs.get(self.monitor)
         if value is None or epoch < self.start_from_epoch:
             return
@@ -178,7 +179,7 @@ class ReduceOnPlateau(Monitor):
     Parameters
     ----------
     monitor : str, default "val_loss"
-        What is watched: "loss", a metric's name, or one of them behind "val_".
+        What is watched: "loss", a metric's key, or one of them behind "val_"; a single number.
     factor : float, default 0.1
         What the learning rate is multiplied by; in (0, 1).
     patience : int, default 10
@@ -242,7 +243,7 @@ class ReduceOnPlateau(Monitor):
         super().on_train_begin()
         self._wait = self._cooling = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         value = logs.get(self.monitor)
         if value is None:
             return

@@ -16,6 +16,11 @@ class Batch(NamedTuple):
     t: Array  # (rows, outputs), the network's dtype, or (rows,) class numbers
     weights: Array  # (rows,), float64; 1 where there are no sample weights
 
+    @property
+    def measured(self) -> Array:
+        """Which rows metrics count: all but those with a label of -1."""
+        return self.t >= 0 if self.t.ndim == 1 else np.ones(len(self.t), bool)
+
 
 def gather(data: Rows, rows: Array, dtype: str) -> Batch:
     """Return the given rows, in the given order.

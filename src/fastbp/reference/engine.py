@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from fastbp.activations import Identity
 from fastbp.arena import aligned_zeros
 from fastbp.engine import Array, EngineProtocol, Fit, Position, Record, Rows
 from fastbp.losses import Loss
+from fastbp.measures import measure
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Op, Plan
@@ -115,21 +117,28 @@ class Engine(EngineProtocol):
     @quietly
     def evaluate(
         self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Return the loss over all rows, and each metric, with dropout off."""
         n = len(data.x)
         loss_sum = weight_sum = 0.0
-        sums = {metric.name: 0.0 for metric in metrics}
+        measured = 0
+        sums = {metric.key: 0.0 for metric in metrics if metric.of_rows}
+        outputs = []
         for start in range(0, n, CHUNK):
             batch = gather(data, np.arange(start, min(start + CHUNK, n)), self.plan.dtype)
             _, y = forward(self._measured_ops, batch.x, self.parameters, dropout=None)
             loss_sum += float((batch.weights * row_losses(self._loss, y, batch.t)).sum())
             weight_sum += float(batch.weights.sum())
-            for name, rows in self._metric_rows(metrics, self._finished(y), batch).items():
+            measured += int(batch.measured.sum())
+            outputs.append(self._finished(y))
+            for name, rows in self._metric_rows(metrics, outputs[-1], batch).items():
                 sums[name] += float(rows.sum())
+            if len(sums) == len(metrics):
+                outputs.clear()  # none is computed from all of them
         if self._loss.reduction == "mean":
             loss_sum = loss_sum / weight_sum if weight_sum else 0.0
-        return {"loss": loss_sum, **{name: total / n for name, total in sums.items()}}
+        values = {"loss": loss_sum} | {name: total / measured for name, total in sums.items()}
+        return values | self.measured(metrics, outputs, data.y)
 
     @quietly
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
@@ -152,24 +161,24 @@ class Engine(EngineProtocol):
 
     def loss_and_gradients(
         self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics."""
         batch = gather(data, np.arange(len(data.x)), self.plan.dtype)
-        values, _, gradients = self.differentiate(batch, metrics)
+        values, outputs, gradients = self.differentiate(batch, metrics)
         self._keep(gradients, accumulate)
-        return values
+        return values | self.measured(metrics, [outputs], data.y)
 
     @quietly
     def differentiate(
         self, batch: Batch, metrics: tuple[Metric, ...]
     ) -> tuple[dict[str, float], Array, Array]:
-        """Return loss and metrics of a batch in training, its outputs, and the gradients."""
+        """Return loss and means over rows of a batch in training, its outputs, and gradients."""
         traces, y = forward(self._measured_ops, batch.x, self.parameters, self._dropout_factors)
         weights = row_weights(self._loss, batch.weights)
         outputs = self._finished(y)
         values = {"loss": float((weights * row_losses(self._loss, y, batch.t)).sum())}
         for name, rows in self._metric_rows(metrics, outputs, batch).items():
-            values[name] = float(rows.mean())
+            values[name] = float(rows.mean()) if len(rows) else 0.0
         dy = loss_gradient(self._loss, y, batch.t, weights)
         gradients = np.zeros_like(self.gradients)
         backward(traces, dy, self.parameters, gradients, to_input=False)
@@ -235,7 +244,20 @@ class Engine(EngineProtocol):
     def _metric_rows(
         self, metrics: tuple[Metric, ...], outputs: Array, batch: Batch
     ) -> dict[str, Array]:
-        return {m.name: METRICS[m.name](outputs, batch.t, self._loss) for m in metrics}
+        """Return each metric that is a mean over rows, of the rows that count."""
+        y, t = outputs[batch.measured], batch.t[batch.measured]
+        return {m.key: METRICS[m.name](y, t, self._loss) for m in metrics if m.of_rows}
+
+    def measured(
+        self, metrics: tuple[Metric, ...], outputs: list[Array], t: Array | None
+    ) -> dict[str, Any]:
+        """Return the metrics that are computed from all outputs, given in parts."""
+        chosen = [m for m in metrics if not m.of_rows]
+        if not chosen:
+            return {}
+        assert t is not None
+        y = np.concatenate(outputs)
+        return {m.key: measure(m, self._loss, y, t) for m in chosen}
 
     def _dropout_factors(self, number: int, op: Op, shape: tuple[int, int]) -> Array:
         """0 for a unit that is dropped, 1 / (1 - rate) for one that is kept."""

@@ -17,6 +17,8 @@ from fastbp.engine import Array
 from fastbp.losses import Loss
 from fastbp.reference.activations import sigmoid, softmax, softplus
 
+LEAST_RATE = 1e-7  # added to a rate before its logarithm is taken
+
 
 class RowLoss(NamedTuple):
     """One loss."""
@@ -67,9 +69,61 @@ def one_hot(labels: Array, z: Array) -> Array:
     return t
 
 
-def label_loss(z: Array, labels: Array) -> Array:
-    """-log softmax(z) at each row's class."""
-    return -log_softmax(z)[np.arange(len(z)), labels]
+def smoothed(t: Array, share: float, answers: int) -> Array:
+    """Give a share of each target to all possible answers alike: label smoothing."""
+    return (1 - share) * t + share / answers
+
+
+def entropy(t: Array) -> Array:
+    """-sum t log t, where 0 log 0 = 0."""
+    return -(t * np.log(np.where(t > 0, t, 1))).sum(axis=1)
+
+
+def categorical(z: Array, t: Array, smoothing: float) -> Array:
+    """-sum t log softmax(z), with smoothed targets."""
+    return -(smoothed(t, smoothing, z.shape[1]) * log_softmax(z)).sum(axis=1)
+
+
+def categorical_gradient(z: Array, t: Array, smoothing: float) -> Array:
+    """Softmax(z) sum t - t, with smoothed targets."""
+    t = smoothed(t, smoothing, z.shape[1])
+    return softmax(z) * t.sum(axis=1, keepdims=True) - t
+
+
+def poisson(y: Array, t: Array, log_input: float) -> Array:
+    """Rate less t times its logarithm, which y is with `log_input`."""
+    terms = np.exp(y) - t * y if log_input else y - t * np.log(y + LEAST_RATE)
+    return terms.mean(axis=1)
+
+
+def poisson_gradient(y: Array, t: Array, log_input: float) -> Array:
+    """dL/dy, or dL/d(log y) with `log_input`."""
+    return (np.exp(y) - t if log_input else 1 - t / (y + LEAST_RATE)) / y.shape[1]
+
+
+def sides(t: Array) -> Array:
+    """1 where a target says yes, else -1."""
+    return np.where(t > 0, 1, -1).astype(t.dtype)
+
+
+def hinge(y: Array, t: Array, c: float) -> Array:
+    """Count what is missing from a margin of 1 on the right side."""
+    return np.maximum(0, 1 - sides(t) * y).mean(axis=1)
+
+
+def hinge_gradient(y: Array, t: Array, c: float) -> Array:
+    """Push those short of the margin to their side."""
+    return np.where(sides(t) * y < 1, -sides(t), 0) / y.shape[1]
+
+
+def quantile(y: Array, t: Array, q: float) -> Array:
+    """Count q for each unit that y is below t, 1 - q for each that it is above."""
+    return np.maximum(q * (t - y), (q - 1) * (t - y)).mean(axis=1)
+
+
+def quantile_gradient(y: Array, t: Array, q: float) -> Array:
+    """Take the slopes of the two lines, and 0 where they meet."""
+    return ((1 - q) * (y > t) - q * (y < t)).astype(y.dtype) / y.shape[1]
 
 
 # A new loss is a line here.
@@ -88,15 +142,18 @@ LOSSES = {
     ),
     "huber": RowLoss(huber, lambda y, t, c: np.clip(y - t, -c, c) / y.shape[1]),
     "binary_crossentropy": RowLoss(
-        lambda z, t, c: (softplus(z) - t * z).mean(axis=1),
-        lambda z, t, c: (sigmoid(z) - t) / z.shape[1],
+        lambda z, t, c: (softplus(z) - smoothed(t, c, 2) * z).mean(axis=1),
+        lambda z, t, c: (sigmoid(z) - smoothed(t, c, 2)) / z.shape[1],
     ),
-    "categorical_crossentropy": RowLoss(
-        lambda z, t, c: -(t * log_softmax(z)).sum(axis=1),
-        lambda z, t, c: softmax(z) * t.sum(axis=1, keepdims=True) - t,
-    ),
+    "categorical_crossentropy": RowLoss(categorical, categorical_gradient),
     "sparse_categorical_crossentropy": RowLoss(
-        lambda z, labels, c: label_loss(z, labels),
-        lambda z, labels, c: softmax(z) - one_hot(labels, z),
+        lambda z, labels, c: categorical(z, one_hot(labels, z), c),
+        lambda z, labels, c: categorical_gradient(z, one_hot(labels, z), c),
     ),
+    "kl_divergence": RowLoss(
+        lambda z, t, c: categorical(z, t, c) - entropy(t), categorical_gradient
+    ),
+    "poisson": RowLoss(poisson, poisson_gradient),
+    "hinge": RowLoss(hinge, hinge_gradient),
+    "quantile": RowLoss(quantile, quantile_gradient),
 }

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from fastbp.engine import Array
-from fastbp.losses import CrossEntropy, Loss
+from fastbp.losses import Loss
 
 
 def accuracy(y: Array, t: Array, loss: Loss) -> Array:
     """Return the share of each row that is right: 0 or 1 where a row has one class."""
-    if loss.labels:
+    decision = loss.decision(y.shape[1])
+    if decision == "label":
         return y.argmax(axis=1) == t
-    if y.shape[1] == 1 or loss.name == "binary_crossentropy":
-        threshold = 0 if isinstance(loss, CrossEntropy) and loss.from_logits else 0.5
-        return ((y > threshold) == (t > 0.5)).mean(axis=1)
+    if decision == "yes":
+        return ((y > loss.threshold) == (t > 0.5)).mean(axis=1)
     return y.argmax(axis=1) == t.argmax(axis=1)
 
 

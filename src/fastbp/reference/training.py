@@ -12,7 +12,6 @@ import numpy as np
 from fastbp import random
 from fastbp.engine import Array, Fit, Position, Progress, Record
 from fastbp.reference.batches import gather
-from fastbp.schedules import Schedule
 
 if TYPE_CHECKING:
     from fastbp.reference.engine import Engine
@@ -58,13 +57,12 @@ class Training:
         self.record = record
         self.n_batches = -(-len(job.data.x) // job.batch_size)
         self.n_outputs = engine.plan.tensors[engine.plan.output]
-        self.names = ("loss", *(metric.name for metric in job.metrics))
+        self.names = ("loss", *(metric.key for metric in job.metrics if metric.of_rows))
+        self.measures = not all(metric.of_rows for metric in job.metrics)
         self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
-        self.outputs: list[Array] = []  # of each epoch
+        self.outputs: list[Array] = []  # of each epoch, or of the last one
         self.last_progress = time.monotonic()
         record.curves = {name: [] for name in job.names}
-        if isinstance(engine.optimizer.learning_rate, Schedule):
-            record.curves["learning_rate"] = []
         self.learning_rate = 0.0  # of the last update
         self.snapshot = self.take_snapshot()
 
@@ -97,14 +95,19 @@ class Training:
         order = self.next_order()
         n, size = len(order), self.job.batch_size
         sums = dict.fromkeys(self.names, 0.0)
-        if self.job.record_outputs:
+        counts = dict.fromkeys(self.names, 0)
+        if self.job.record_outputs or self.measures:
+            if not self.job.record_outputs:
+                self.outputs.clear()
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
-            values = self.run_batch(rows, epoch_share=start / n)
+            values, measured = self.run_batch(rows, epoch_share=start / n)
             for name in self.names:
-                sums[name] += len(rows) * values[name]
-            self.means = {name: total / (start + len(rows)) for name, total in sums.items()}
+                count = len(rows) if name == "loss" else measured
+                sums[name] += count * values[name]
+                counts[name] += count
+            self.means = {name: total / max(counts[name], 1) for name, total in sums.items()}
             self.call(self.job.on_batch_end, batch - 1, dict(self.means))
             if batch < self.n_batches:
                 self.report(batch)
@@ -116,26 +119,29 @@ class Training:
         engine.position = engine.position._replace(epochs=epoch + 1)
         return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
 
-    def run_batch(self, rows: Array, epoch_share: float) -> dict[str, float]:
-        """Train on a few rows; return loss and metrics from before the update."""
+    def run_batch(self, rows: Array, epoch_share: float) -> tuple[dict[str, float], int]:
+        """Train on a few rows.
+
+        Returns loss and metrics from before the update, and how many rows metrics count.
+        """
         engine = self.engine
         batch = gather(self.job.data, rows, engine.plan.dtype)
         values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
         if not math.isfinite(values["loss"]):
             raise DivergedError
         self.learning_rate = engine.update(gradients, epoch_share).learning_rate
-        if self.job.record_outputs:
+        if self.outputs:
             self.outputs[-1][rows] = outputs
-        return values
+        return values, int(batch.measured.sum())
 
-    def close_epoch(self) -> dict[str, float]:
+    def close_epoch(self) -> dict[str, Any]:
         """Put the epoch on record and return its values; at times keep the parameters."""
         engine, job, record = self.engine, self.job, self.record
-        values = dict(self.means)
+        values = self.means | engine.measured(job.metrics, self.outputs[-1:], job.data.y)
         if job.validation is not None and (record.epochs + 1) % job.validation_freq == 0:
             validation = engine.evaluate(job.validation, job.metrics, job.n_threads)
             values |= {"val_" + name: value for name, value in validation.items()}
-        if "learning_rate" in record.curves:
+        if job.record_rates:
             values["learning_rate"] = self.learning_rate
         for name, value in values.items():
             record.curves[name].append(value)
