@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, FrozenInstanceError, dataclass, fields
+from dataclasses import Field, FrozenInstanceError, dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Description:
     """Base of layers, activations, losses, optimizers, initializers and metrics.
 
@@ -23,7 +23,7 @@ class Description:
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The constructor sets each field, once.
-        if name in self.__dict__ or all(name != field.name for field in fields(self)):
+        if name in self.__dict__ or all(name != each.name for each in fields(self)):
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
         super().__setattr__(name, value)
 
@@ -39,8 +39,8 @@ class Description:
         return hash((type(self), *self._values()))
 
     def __repr__(self) -> str:
-        given = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        given = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
         return f"{type(self).__qualname__}({', '.join(given)})"
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(getattr(self, each.name) for each in fields(self))

@@ -85,6 +85,7 @@ class Network(NetworkState):
         *,
         epochs: int = 1,
         batch_size: int = 32,
+        gradient_accumulation_steps: int = 1,
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         sample_weight: npt.ArrayLike | None = None,
@@ -103,7 +104,12 @@ class Network(NetworkState):
         epochs : int, default 1
             How often to go through the rows.
         batch_size : int, default 32
-            Rows for each update; the last batch of an epoch may be smaller.
+            Rows that go through the network at once, and for each update if nothing else is said;
+            the last batch of an epoch may be smaller.
+        gradient_accumulation_steps : int, default 1
+            Batches for each update: it is, to rounding, that of one batch of so many times the
+            rows, whatever the loss, sample weights and dropout, in the memory of one. The last
+            group of an epoch may be smaller; a group counts as one batch everywhere else.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Data to evaluate at the end of each epoch.
         shuffle : bool, default True
@@ -148,6 +154,9 @@ class Network(NetworkState):
                 data=rows,
                 epochs=asked,
                 batch_size=validate.integer("batch_size", batch_size, 1),
+                accumulate=validate.integer(
+                    "gradient_accumulation_steps", gradient_accumulation_steps, 1
+                ),
                 shuffle=validate.flag("shuffle", shuffle),
                 metrics=self._metrics,
                 validation=arguments.validation_data(validation_data, plan),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_pair import Pair
+from update_rules import RULES
 
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastbp.engine import Rows
@@ -28,7 +29,7 @@ from fastbp.losses import (
     SparseCategoricalCrossentropy,
     SquaredError,
 )
-from fastbp.optimizers import SGD, Adam, Optimizer
+from fastbp.optimizers import Optimizer
 from fastbp.reference import optimizers as rules
 from fastbp.reference import propagation
 
@@ -153,15 +154,6 @@ def test_cross_entropies_agree_up_to_1e4(loss: Any, dtype: str) -> None:
     for row in range(len(z)):
         pair.data = Rows(z[row : row + 1], y[row : row + 1])
         pair.check()
-
-
-RULES = {
-    "sgd": SGD(0.1),
-    "momentum": SGD(0.1, momentum=0.9),
-    "nesterov": SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": Adam(0.01),
-    "adam, other constants": Adam(0.1, beta_1=0.5, beta_2=0.9, epsilon=0.1),
-}
 
 
 @pytest.mark.parametrize("units", SIZES)

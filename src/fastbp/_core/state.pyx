@@ -74,6 +74,7 @@ cdef class EngineState:
                 or self._optimizer.n_states != optimizer.n_states):
             state, steps = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype), 0
             for i, span in enumerate(state):
+                span[:] = optimizer.initial_state[i]
                 memory.states[i] = address(span)
         self._optimizer, self.rule = optimizer, rule
         self.state, self.memory, self.counters.steps = state, memory, steps
@@ -150,6 +151,7 @@ cdef class EngineState:
             t.validation = native_data(job.validation, self.native)
         t.shuffles, t.wants_accuracy = job.shuffle, len(job.metrics) > 0
         t.epochs, t.batch_size = min(job.epochs, sys.maxsize), min(job.batch_size, t.data.n)
+        t.update_rows = min(job.batch_size * job.accumulate, t.data.n)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters = self.counters
         t.check_every = t.until_check = 1

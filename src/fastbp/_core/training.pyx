@@ -23,6 +23,7 @@ from fastbp._core.batch cimport (
     run_share,
     score_of,
     sync,
+    update_share,
 )
 from fastbp._core.epochs cimport (
     DIVERGED,
@@ -67,7 +68,6 @@ from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
 from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
 from fastbp._core.state cimport EngineState
-from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
 
 cdef extern from *:
@@ -349,16 +349,16 @@ cdef class Engine(EngineState):
         return results(metrics, mean_loss(self.native, score), score.right / <double>native.n)
 
     def step(self):
+        cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef double constants[MOST_CONSTANTS]
+        cdef Worker worker = Worker(&team, 0, 1)
         cdef uint64_t mode
-        self.fill_team(&team)
-        step_constants(&self.rule, self.counters.steps + 1, constants)
+        self.place_team(&team, workspace, 1, 0, False, 0)
         with nogil:
             mode = fbp_flush_begin()
-            update_span(self.native, &self.rule, constants, &team.memory, team.memory.gradients, 0,
-                        self.native.n_parameters)
+            update_share(&worker, team.memory.gradients, &self.rule, self.counters.steps + 1)
             fbp_flush_end(mode)
+        self.workspaces.append(workspace)
         self.counters.steps += 1
         self.counters.batches += 1
 

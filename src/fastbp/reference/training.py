@@ -50,7 +50,9 @@ class Training:
         self.engine = engine
         self.job = job
         self.record = record
-        self.n_batches = -(-len(job.data.x) // job.batch_size)
+        # Gradients that are added up for an update are those of one batch of so many rows.
+        self.update_rows = job.batch_size * job.accumulate
+        self.n_batches = -(-len(job.data.x) // self.update_rows)
         self.n_outputs = engine.plan.tensors[engine.plan.output]
         self.names = ("loss", *(metric.name for metric in job.metrics))
         self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
@@ -82,7 +84,7 @@ class Training:
     def run_epoch(self) -> None:
         """Train on every row once."""
         order = self.next_order()
-        n, size = len(order), self.job.batch_size
+        n, size = len(order), self.update_rows
         sums = dict.fromkeys(self.names, 0.0)
         if self.job.record_outputs:
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
