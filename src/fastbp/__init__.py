@@ -11,13 +11,14 @@ from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Rescale
 from fastbp.network import Network, compiled_core
-from fastbp.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Quickprop, RMSprop, Rprop
+from fastbp.optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, NAdam, Quickprop, RMSprop, Rprop
 
 # Without it fastbp.reference still works, and Network says what is missing.
 with contextlib.suppress(ImportError):
     compiled_core()
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Activation",
     "Adagrad",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, progress, validate
+from fastbp import arguments, data, lbfgs, progress, validate
 from fastbp.engine import Array, EngineProtocol, Fit, Record
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
+from fastbp.optimizers import LBFGS
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Network(NetworkState):
         gradient_accumulation_steps : int, default 1
             Batches for each update: it is, to rounding, that of one batch of so many times the
             rows, whatever the loss, sample weights and dropout, in the memory of one. The last
-            group of an epoch may be smaller; a group counts as one batch everywhere else.
+            group of an epoch may be smaller; a group counts as one batch everywhere else. L-BFGS
+            takes all rows at once.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Data to evaluate at the end of each epoch.
         shuffle : bool, default True
@@ -182,7 +184,10 @@ class Network(NetworkState):
         self._forwarded = 0
         record = Record()
         try:
-            engine.fit(job, record)
+            if isinstance(self._optimizer, LBFGS):
+                lbfgs.Training(engine, self._optimizer, job, record).run()
+            else:
+                engine.fit(job, record)
         finally:
             if display is not None:
                 display.close(record)
@@ -213,6 +218,7 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
+            self._require_steps("train_on_batch")
             engine = self._built
             batch = data.rows(engine.plan, x, y, sample_weight)
             self._forwarded = 0
@@ -311,8 +317,16 @@ class Network(NetworkState):
         """Update the trainable parameters from `gradients`."""
         with self._occupancy.taken_by("step"):
             self._occupancy.require_unread("step")
+            self._require_steps("step")
             self._built.step()
             self._forwarded = 0
+
+    def _require_steps(self, operation: str) -> None:
+        if self._optimizer.evaluates:
+            raise RuntimeError(
+                f"{operation}: expected an optimizer that needs one gradient a step, got "
+                f"{type(self._optimizer).__name__}; call fit()"
+            )
 
     def evaluate(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None

@@ -41,6 +41,8 @@ class Optimizer(Description):
         The name by which engines and users know the rule.
     formula : str
         One step.
+    evaluates : bool
+        Whether a step asks for loss and gradient by itself, so that `fit` alone can take it.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Optimizer(Description):
 
     name: ClassVar[str]
     formula: ClassVar[str]
+    evaluates: ClassVar[bool] = False
     learning_rate: float = 0.01
     weight_decay: float = field(default=0.0, kw_only=True)
     decoupled_weight_decay: bool = field(default=False, kw_only=True)
@@ -445,8 +448,56 @@ class Quickprop(Optimizer):
         return (0.0, 0.0)
 
 
+class LBFGS(Optimizer):
+    """Quasi-Newton steps from a few past gradients, with a line search, for full batches.
+
+    In `fit` each epoch is one step on all rows, whatever the batch size, and evaluates loss and
+    gradient once or more. `step` and `train_on_batch` are for the other rules.
+
+    Parameters
+    ----------
+    learning_rate : float, default 1.0
+        Length at which the search along the direction begins; the first of all is shorter, as in
+        PyTorch: times min(1, 1 / sum |g|). Above 0.
+    history : int, default 10
+        Steps to remember; at least 1. PyTorch's default is 100, SciPy's 10.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range, or decay or clipping is asked for.
+
+    References
+    ----------
+    Nocedal and Wright 2006, "Numerical Optimization", Algorithms 7.4 and 7.5; strong Wolfe
+    conditions with c_1 = 1e-4, c_2 = 0.9 by Algorithms 3.5 and 3.6, at most 25 evaluations.
+    """
+
+    name = "lbfgs"
+    formula = (
+        "p <- p + a d, d = -H g by the two-loop recursion over s = change of p, y = change of g of "
+        "past steps, H_0 = s y / y y; a by a search for the strong Wolfe conditions"
+    )
+    evaluates = True
+    learning_rate: float = 1.0
+    history: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(validate.positive, "learning_rate")
+        object.__setattr__(self, "history", validate.integer("history", self.history, 1))
+        for name in ("weight_decay", "clip_value", "clip_norm"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: expected none for L-BFGS, got {getattr(self, name)!r}")
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        """Changes of the parameter, then of its gradient; those of step t at t % history."""
+        return (0.0,) * (2 * self.history)
+
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {
-    kind.name: kind for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Rprop, Quickprop)
+    kind.name: kind for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Rprop, Quickprop, LBFGS)
 }
 
 

@@ -36,7 +36,7 @@ from fastbp.losses import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
+from fastbp.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer
 
 RECORDED = Path(__file__).with_name("digests.json")
 DTYPES = ("float32", "float64")
@@ -118,6 +118,9 @@ TASKS = {
                         accumulate=2, weighted=True),
     "wide, accumulated": Task([Dense(130, "relu"), Dense(3)], 130, epochs=2, accumulate=3,
                               optimizer=SGD(0.05, clip_norm=0.1), rows=200, batch_size=65),
+    "lbfgs": Task(two("tanh"), optimizer=LBFGS(history=3), epochs=9),
+    "wide, lbfgs": Task([Dense(130, "relu"), Dropout(0.1), Dense(3)], 130, optimizer=LBFGS(),
+                        epochs=3),
     "operands in blocks": Task([Dense(300, "relu"), Dense(520), Dense(3)], 20,
                                optimizer=Adam(0.001), rows=150, batch_size=150, epochs=1),
     "slots": Task(two("tanh", 20), rows=390, batch_size=195),

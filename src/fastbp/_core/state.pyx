@@ -73,9 +73,9 @@ cdef class EngineState:
         if (type(self._optimizer) is not type(optimizer)
                 or self._optimizer.n_states != optimizer.n_states):
             state, steps = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype), 0
-            for i, span in enumerate(state):
-                span[:] = optimizer.initial_state[i]
-                memory.states[i] = address(span)
+            state[:] = np.reshape(optimizer.initial_state, (-1, 1))
+            for i in range(rule.n_states):
+                memory.states[i] = address(state[i])
         self._optimizer, self.rule = optimizer, rule
         self.state, self.memory, self.counters.steps = state, memory, steps
 
