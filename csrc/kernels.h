@@ -43,7 +43,7 @@ typedef struct fbp_product {
                        * it: tile_columns * k elements; or NULL if b_n is 1 */
 } fbp_product;
 
-/* One step of an optimizer. Subnormal numbers aside, what does not prepare changes no bit. */
+/* One step of an optimizer: the constants of its rule, and what comes before the rule. */
 typedef struct fbp_step {
     double constants[8]; /* of the rule, as update.pyx fills them */
     bool prepares;       /* whether, before the rule, */

@@ -16,7 +16,7 @@ from engine_pair import Pair
 from update_rules import RULES
 
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
-from fastbp.engine import Rows
+from fastbp.engine import Position, Rows
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
 from fastbp.losses import (
     LOSSES,
@@ -29,7 +29,7 @@ from fastbp.losses import (
     SparseCategoricalCrossentropy,
     SquaredError,
 )
-from fastbp.optimizers import Optimizer
+from fastbp.optimizers import NAdam, Optimizer
 from fastbp.reference import optimizers as rules
 from fastbp.reference import propagation
 
@@ -162,6 +162,18 @@ def test_updates_from_identical_gradients_agree(rule: str, units: int, dtype: st
     pair = Pair([Dense(units), Dense(3, bias_trainable=False)], 3, optimizer=RULES[rule],
                      dtype=dtype)  # fmt: skip
     pair.check_update(steps=4)
+
+
+@pytest.mark.parametrize("steps", [0, 50, 60, 10**6])
+@pytest.mark.parametrize("momentum_decay", [0, 1e-6, 0.004, 0.9, 30, 1e6])
+def test_momenta_of_nadam_agree_at_any_step(momentum_decay: float, steps: int) -> None:
+    """Where powers of 0.96 are near 1 and where they vanish, and so for the product of momenta."""
+    for beta_1 in (0.5, 0.9, 0.999):
+        optimizer = NAdam(0.01, beta_1, momentum_decay=momentum_decay)
+        pair = Pair([Dense(3)], 2, optimizer=optimizer)
+        for engine in pair.engines:
+            engine.position = Position(steps=steps)
+        pair.check_update(steps=2)
 
 
 STACKS: dict[str, list[Layer]] = {

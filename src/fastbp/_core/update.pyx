@@ -70,10 +70,10 @@ cdef void adam_constants(const double *c, uint64_t step, double *k) noexcept nog
 
 
 cdef void nadam_constants(const double *c, uint64_t step, double *k) noexcept nogil:
-    cdef double decay = exponential(c[4] * LOG_OF_096)
-    cdef double now = c[1] * (1.0 - 0.5 * power(decay, step))
-    cdef double later = c[1] * (1.0 - 0.5 * power(decay, step + 1))
-    cdef double product = momentum_product(c[1], decay, step)
+    cdef double rate = c[4] * LOG_OF_096
+    cdef double now = c[1] * (1.0 - 0.5 * exponential(rate * <double>step))
+    cdef double later = c[1] * (1.0 - 0.5 * exponential(rate * <double>(step + 1)))
+    cdef double product = momentum_product(c[1], exponential(rate), step)
     adam_constants(c, step, k)
     k[0] = c[0] * later / (1.0 - product * later)
     k[7] = c[0] * (1.0 - now) / (1.0 - product)
