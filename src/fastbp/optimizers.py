@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any, ClassVar
 
-from fastbp import validate
+from fastbp import schedules, validate
 from fastbp.description import Description
 
 
@@ -20,8 +20,8 @@ class Optimizer(Description):
 
     Parameters
     ----------
-    learning_rate : float
-        Step length; at least 0.
+    learning_rate : float or Schedule
+        Step length, at least 0; or how it changes while the network trains.
     weight_decay : float, default 0.0 where not said otherwise
         How strongly parameters are drawn to 0; at least 0. Biases are drawn as weights are.
     decoupled_weight_decay : bool, default False
@@ -53,14 +53,15 @@ class Optimizer(Description):
     name: ClassVar[str]
     formula: ClassVar[str]
     evaluates: ClassVar[bool] = False
-    learning_rate: float = 0.01
+    learning_rate: Any = 0.01
     weight_decay: float = field(default=0.0, kw_only=True)
     decoupled_weight_decay: bool = field(default=False, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._check(_at_least_0, "learning_rate", "weight_decay")
+        self._check(schedules.resolve, "learning_rate")
+        self._check(_at_least_0, "weight_decay")
         self._check(validate.flag, "decoupled_weight_decay")
         self._check(_positive_or_none, "clip_value", "clip_norm")
 
@@ -78,6 +79,14 @@ class Optimizer(Description):
     def n_states(self) -> int:
         """How many numbers the rule remembers for each parameter."""
         return len(self.initial_state)
+
+    def starts_schedule(self, before: Optimizer | None) -> bool:
+        """Whether the learning rate has a schedule that starts anew where `before` was set."""
+        if not isinstance(self.learning_rate, schedules.Schedule):
+            return False
+        if before is None or (before.name, before.n_states) != (self.name, self.n_states):
+            return True
+        return bool(before.learning_rate != self.learning_rate)
 
 
 def _at_least_0(argument: str, value: Any) -> float:
@@ -97,7 +106,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or Schedule, default 0.01
         Step length; at least 0.
     momentum : float, default 0.0
         Share of the last step that is taken again; in [0, 1).
@@ -139,7 +148,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Step length; at least 0.
     beta_1, beta_2 : float, default 0.9 and 0.999
         Decay of the first and second moment; in [0, 1).
@@ -164,7 +173,7 @@ class Adam(Optimizer):
         "m <- beta_1 m + (1 - beta_1) g; v <- beta_2 v + (1 - beta_2) g^2; "
         "p <- p - lr (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)"
     )
-    learning_rate: float = 0.001
+    learning_rate: Any = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
@@ -246,7 +255,7 @@ class NAdam(Adam):
         "p <- p - lr (mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)) "
         "/ (sqrt(v / (1 - beta_2^t)) + epsilon)"
     )
-    learning_rate: float = 0.002
+    learning_rate: Any = 0.002
     epsilon: float = 1e-8
     momentum_decay: float = 0.004
 
@@ -352,7 +361,7 @@ class Rprop(Optimizer):
     Parameters
     ----------
     learning_rate : float, default 0.01
-        Length of each parameter's first step; at least 0.
+        Length of each parameter's first step, a number; at least 0.
     eta_minus, eta_plus : float, default 0.5 and 1.2
         What a step is multiplied with where the gradient changes its sign, in (0, 1), and where it
         keeps it, at least 1.
@@ -388,6 +397,7 @@ class Rprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check(_at_least_0, "learning_rate")
         self._check(validate.positive, "eta_minus")
         self._check(validate.fraction, "eta_minus")
         self._check(_at_least_1, "eta_plus")
@@ -458,7 +468,7 @@ class LBFGS(Optimizer):
     ----------
     learning_rate : float, default 1.0
         Length at which the search along the direction begins; the first of all is shorter, as in
-        PyTorch: times min(1, 1 / sum |g|). Above 0.
+        PyTorch: times min(1, 1 / sum |g|). A number above 0.
     history : int, default 10
         Steps to remember; at least 1. PyTorch's default is 100, SciPy's 10.
 
@@ -479,7 +489,7 @@ class LBFGS(Optimizer):
         "past steps, H_0 = s y / y y; a by a search for the strong Wolfe conditions"
     )
     evaluates = True
-    learning_rate: float = 1.0
+    learning_rate: Any = 1.0
     history: int = 10
 
     def __post_init__(self) -> None:

@@ -1,10 +1,11 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.layout cimport fbp_frame, fbp_op, fbp_plan
+from fastbp._core.share cimport Shared
 
 cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                      const fbp_frame *frame, size_t first, size_t rows, bint training,
                      bint activates, uint64_t seed, uint64_t batch,
-                     size_t before, char *panel) noexcept nogil
+                     size_t before, const Shared *shared, char *panel) noexcept nogil
 cdef void backward_activation(const fbp_plan *plan, const fbp_op *op, const fbp_frame *frame,
                               size_t first, size_t rows) noexcept nogil

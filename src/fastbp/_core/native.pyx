@@ -35,6 +35,8 @@ from fastbp._core.layout cimport (
     fbp_source,
 )
 
+from fastbp.schedules import Schedule
+
 # Each optimizer's constants, in the order in which update.pyx reads them.
 CONSTANTS = {
     "sgd": ("learning_rate", "momentum", "nesterov"),
@@ -156,5 +158,6 @@ cdef Rule native_rule(object optimizer) except *:
     rule.clip_value = INFINITY if optimizer.clip_value is None else optimizer.clip_value
     rule.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
     for i, name in enumerate(CONSTANTS[optimizer.name]):
-        rule.constants[i] = getattr(optimizer, name)
+        value = getattr(optimizer, name)
+        rule.constants[i] = 0 if isinstance(value, Schedule) else value
     return rule

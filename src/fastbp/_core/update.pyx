@@ -14,37 +14,9 @@ from fastbp._core.layout cimport (
     fbp_plan,
     fbp_step,
 )
+from fastbp._core.power cimport power, real_power
 
 cdef double TWO_TO_MINUS_60 = 2.0 ** -60
-cdef double LOG_OF_096 = -0.04082199452025513
-
-
-cdef double power(double base, uint64_t exponent) noexcept nogil:
-    """base^exponent by repeated squaring: multiplications only, so the same bits everywhere."""
-    cdef double result = 1.0
-    while exponent:
-        if exponent & 1:
-            result *= base
-        base *= base
-        exponent >>= 1
-    return result
-
-
-cdef double exponential(double x) noexcept nogil:
-    """e^x for x <= 0: Taylor's series at x / 2^j, squared j times, so the same bits everywhere."""
-    cdef double result = 1.0
-    cdef int halvings = 0, k
-    if x < -745.0:
-        return 0.0  # below the smallest number
-    while x < -0.0625:
-        x *= 0.5
-        halvings += 1
-    for k in range(12, 0, -1):
-        result = 1.0 + result * x / k
-    while halvings > 0:
-        result *= result
-        halvings -= 1
-    return result
 
 
 cdef double momentum_product(double beta, double decay, uint64_t step) noexcept nogil:
@@ -70,10 +42,9 @@ cdef void adam_constants(const double *c, uint64_t step, double *k) noexcept nog
 
 
 cdef void nadam_constants(const double *c, uint64_t step, double *k) noexcept nogil:
-    cdef double rate = c[4] * LOG_OF_096
-    cdef double now = c[1] * (1.0 - 0.5 * exponential(rate * <double>step))
-    cdef double later = c[1] * (1.0 - 0.5 * exponential(rate * <double>(step + 1)))
-    cdef double product = momentum_product(c[1], exponential(rate), step)
+    cdef double now = c[1] * (1.0 - 0.5 * real_power(0.96, c[4] * <double>step))
+    cdef double later = c[1] * (1.0 - 0.5 * real_power(0.96, c[4] * <double>(step + 1)))
+    cdef double product = momentum_product(c[1], real_power(0.96, c[4]), step)
     adam_constants(c, step, k)
     k[0] = c[0] * later / (1.0 - product * later)
     k[7] = c[0] * (1.0 - now) / (1.0 - product)
