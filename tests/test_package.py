@@ -21,7 +21,7 @@ FLOORS = (
     "activations initializers layers losses metrics optimizers schedules",
     "plan lowering engine random arena measures",
     "_core reference.*",
-    "data arguments parameters bound occupancy summary state history progress network",
+    "data arguments parameters bound occupancy summary state history progress lbfgs network",
     "__init__",
     "reference datasets datasets.* plotting",
     "demo bench bench.* cli __main__",

@@ -119,6 +119,10 @@ class Fit(NamedTuple):
     on_progress : callable or None
         Called with a `Progress` some twenty times a second and at the end of each epoch that ends
         while it is due; what it raises ends the fit at that batch boundary.
+    accumulate : int
+        At least 1: batches whose gradients are added up for one update, which is to rounding that
+        of one batch of so many times the rows, dropout masks and the record included. Such a group
+        counts as one batch everywhere else.
     """
 
     data: Rows
@@ -131,6 +135,7 @@ class Fit(NamedTuple):
     record_outputs: bool = False
     n_threads: int | None = None
     on_progress: Callable[[Progress], None] | None = None
+    accumulate: int = 1
 
 
 @dataclass
@@ -169,15 +174,16 @@ class EngineProtocol(Protocol):
         Live flat vectors in the plan's dtype, 64-byte aligned, never moved. Gradients of frozen
         parameters stay 0.
     state : ndarray, shape (optimizer.n_states, n_parameters)
-        What the optimizer remembers; replaced by zeros when the optimizer changes.
+        What the optimizer remembers; starts anew when the optimizer changes.
     seed : int
         Key of the row orders and dropout masks, in [0, 2**64). Settable.
     position : Position
         Where training stands. Settable.
     optimizer : Optimizer
-        The update rule. Setting another kind, or one with another number of states, zeroes `state`
-        and ``position.steps``; setting one that differs only in its constants keeps them. A
-        schedule starts anew as `Optimizer.starts_schedule` says.
+        The update rule. Setting another kind, or one with another number of states, starts `state`
+        anew, at the rule's `initial_state`, and ``position.steps`` at 0; setting one that differs
+        only in its constants keeps them. A schedule starts anew as `Optimizer.starts_schedule`
+        says.
     learning_rate : float
         The rate that `step` takes next. Read-only.
     """

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, progress, validate
+from fastbp import arguments, data, lbfgs, progress, validate
 from fastbp.engine import Array, EngineProtocol, Fit, Record
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
+from fastbp.optimizers import LBFGS
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Network(NetworkState):
         *,
         epochs: int = 1,
         batch_size: int = 32,
+        gradient_accumulation_steps: int = 1,
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         sample_weight: npt.ArrayLike | None = None,
@@ -106,7 +108,13 @@ class Network(NetworkState):
         epochs : int, default 1
             How often to go through the rows.
         batch_size : int, default 32
-            Rows for each update; the last batch of an epoch may be smaller.
+            Rows that go through the network at once, and for each update if nothing else is said;
+            the last batch of an epoch may be smaller.
+        gradient_accumulation_steps : int, default 1
+            Batches for each update: it is, to rounding, that of one batch of so many times the
+            rows, whatever the loss, sample weights and dropout, in the memory of one. The last
+            group of an epoch may be smaller; a group counts as one batch everywhere else. L-BFGS
+            takes all rows at once.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Data to evaluate at the end of each epoch.
         shuffle : bool, default True
@@ -158,6 +166,9 @@ class Network(NetworkState):
                 data=rows,
                 epochs=asked,
                 batch_size=validate.integer("batch_size", batch_size, 1),
+                accumulate=validate.integer(
+                    "gradient_accumulation_steps", gradient_accumulation_steps, 1
+                ),
                 shuffle=validate.flag("shuffle", shuffle),
                 metrics=self._metrics,
                 validation=arguments.validation_data(validation_data, plan, look),
@@ -191,7 +202,10 @@ class Network(NetworkState):
         self._forwarded = 0
         record = Record()
         try:
-            engine.fit(job, record)
+            if isinstance(self._optimizer, LBFGS):
+                lbfgs.Training(engine, self._optimizer, job, record).run()
+            else:
+                engine.fit(job, record)
         finally:
             if display is not None:
                 display.close(record)
@@ -227,6 +241,7 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
+            self._require_steps("train_on_batch")
             engine = self._built
             look = self._look(engine)
             batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
@@ -329,8 +344,16 @@ class Network(NetworkState):
         """Update the trainable parameters from `gradients`."""
         with self._occupancy.taken_by("step"):
             self._occupancy.require_unread("step")
+            self._require_steps("step")
             self._built.step()
             self._forwarded = 0
+
+    def _require_steps(self, operation: str) -> None:
+        if self._optimizer.evaluates:
+            raise RuntimeError(
+                f"{operation}: expected an optimizer that needs one gradient a step, got "
+                f"{type(self._optimizer).__name__}; call fit()"
+            )
 
     def evaluate(
         self,

@@ -44,7 +44,8 @@ cdef struct Training:
     bint shuffles
     bint wants_accuracy
     size_t epochs
-    size_t batch_size
+    size_t batch_size          # rows that run at once
+    size_t update_rows         # rows for each update, in one batch or in several parts
     double stop_at_loss        # -infinity: never
     bint repeats               # epochs are alike, and many run in one kernel (repeat.pyx)
     const fbp_kernels *one_row_kernels

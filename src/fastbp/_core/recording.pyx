@@ -117,8 +117,8 @@ cdef class Recorder:
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,
-            batch=(t.place + t.batch_size - 1) // t.batch_size,
-            batches=(t.data.n + t.batch_size - 1) // t.batch_size,
+            batch=(t.place + t.update_rows - 1) // t.update_rows,
+            batches=(t.data.n + t.update_rows - 1) // t.update_rows,
             loss=loss,
             metrics=dict.fromkeys(names, right),
         )
