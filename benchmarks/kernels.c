@@ -26,8 +26,15 @@ static size_t n;             /* elements of the kernel under test */
 static void *stream[4];      /* numbers in (-4, 4), in (0, 1), (0, 1) and again */
 static int32_t labels[MOST]; /* class numbers */
 static double row[MOST];
-static const double adam[8] = {1e-3, 1, 0.9, 0.1, 0.999, 0.001, 1e-7};
-static const double sgd[3][8] = {{1e-3}, {1e-3, 0.9}, {1e-3, 0.9, 1}};
+static const fbp_step sgd = {.constants = {1e-3}};
+static const fbp_step momentum_of_sgd = {.constants = {1e-3, 0.9}};
+static const fbp_step nesterov = {.constants = {1e-3, 0.9, 1}};
+static const fbp_step adam = {.constants = {1e-3, 1, 0.9, 0.1, 0.999, 0.001, 1e-7, 1e-4}};
+static const fbp_step adamw = {{1e-3, 1, 0.9, 0.1, 0.999, 0.001, 1e-8}, true, 1, 1e30, 0, 1e-5};
+static const fbp_step rmsprop = {.constants = {1e-3, 1e-8, 0.99, 0.01}};
+static const fbp_step centred = {.constants = {1e-3, 1e-8, 0.99, 0.01, 0, 1}};
+static const fbp_step rprop = {.constants = {0.5, 1.2, 1e-6, 50}};
+static const fbp_step quickprop = {.constants = {1e-3, 1.75, 1.75 / 2.75}};
 
 /* --- time --- */
 
@@ -104,9 +111,10 @@ STREAMS(moments, 4, 3, 1)
 #define Z    stream[3]
 #define ROWS (n / CLASSES)
 
-#define FORWARD(f)  TABLE.activate(FBP_ACTIVATION_##f, 0.3, n, X, Z)
-#define BACKWARD(f) TABLE.activate_backward(FBP_ACTIVATION_##f, 0.3, n, X, X, Y, Z)
-#define LOSS(f, t)  TABLE.loss(FBP_LOSS_##f, 0, true, ROWS, CLASSES, t, Y, X, Z, row)
+#define FORWARD(f)         TABLE.activate(FBP_ACTIVATION_##f, 0.3, n, X, Z)
+#define BACKWARD(f)        TABLE.activate_backward(FBP_ACTIVATION_##f, 0.3, n, X, X, Y, Z)
+#define UPDATE(rule, step) TABLE.update[FBP_OPTIMIZER_##rule](&step, n, X, Y, (void *[]){T, Z})
+#define LOSS(f, t)         TABLE.loss(FBP_LOSS_##f, 0, true, ROWS, CLASSES, t, Y, X, Z, row)
 
 /* name, memory floor, products, divisions, square roots, call */
 /* clang-format off */
@@ -131,10 +139,18 @@ STREAMS(moments, 4, 3, 1)
     K(squared_error, combine, 2, 0, 0, LOSS(mean_squared_error, T)) \
     K(accuracy, load, 0, 0, 0, \
       TABLE.accuracy(FBP_ACCURACY_LABEL, 0.5, ROWS, CLASSES, labels, X, row)) \
-    K(sgd, combine_in_place, 1, 0, 0, TABLE.update[FBP_OPTIMIZER_sgd](sgd[0], n, X, Y, NULL, NULL)) \
-    K(sgd_momentum, momentum, 2, 0, 0, TABLE.update[FBP_OPTIMIZER_sgd](sgd[1], n, X, Y, T, NULL)) \
-    K(sgd_nesterov, momentum, 3, 0, 0, TABLE.update[FBP_OPTIMIZER_sgd](sgd[2], n, X, Y, T, NULL)) \
-    K(adam, moments, 7, 1, 1, TABLE.update[FBP_OPTIMIZER_adam](adam, n, X, Y, T, Z)) \
+    K(sgd, combine_in_place, 1, 0, 0, UPDATE(sgd, sgd)) \
+    K(sgd_momentum, momentum, 2, 0, 0, UPDATE(sgd, momentum_of_sgd)) \
+    K(sgd_nesterov, momentum, 3, 0, 0, UPDATE(sgd, nesterov)) \
+    K(adam, moments, 7, 1, 1, UPDATE(adam, adam)) \
+    K(adamw, moments, 10, 1, 1, UPDATE(adamw, adamw)) \
+    K(nadam, moments, 8, 1, 1, UPDATE(nadam, adam)) \
+    K(rmsprop, momentum, 4, 1, 1, UPDATE(rmsprop, rmsprop)) \
+    K(rmsprop_centred, moments, 7, 1, 1, UPDATE(rmsprop, centred)) \
+    K(adagrad, momentum, 3, 1, 1, UPDATE(adagrad, rmsprop)) \
+    K(rprop, moments, 3, 0, 0, UPDATE(rprop, rprop)) \
+    K(quickprop, moments, 6, 1, 0, UPDATE(quickprop, quickprop)) \
+    K(square, load, 0, 0, 0, row[0] = TABLE.dot(n, X, X)) \
     K(dropout_mask, store, 0, 0, 0, \
       TABLE.dropout_mask(1, 2, 3, 1u << 30, 4.0 / 3, 0, n / 128, 128, Z)) \
     K(convert_float32, copy, 0, 0, 0, TABLE.convert[FBP_SOURCE_float32](n, X, Z)) \

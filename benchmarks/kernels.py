@@ -28,7 +28,20 @@ FLAGS = {
 SPANS = {  # elements: what runs on so many
     320: ["softmax", "softmax_backward", "sparse_crossentropy", "crossentropy", "accuracy"],
     2_410: [],  # everything; the parameters of 64-32-10
-    101_770: ["sgd", "sgd_momentum", "sgd_nesterov", "adam"],  # of 784-128-10
+    101_770: [
+        "sgd",
+        "sgd_momentum",
+        "sgd_nesterov",
+        "adam",
+        "adamw",
+        "nadam",
+        "rmsprop",
+        "rmsprop_centred",
+        "adagrad",
+        "rprop",
+        "quickprop",
+        "square",
+    ],  # of 784-128-10
 }
 
 

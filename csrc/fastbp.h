@@ -34,7 +34,9 @@
     X(mean_absolute_error) X(huber) X(binary_crossentropy) \
     X(categorical_crossentropy) X(sparse_categorical_crossentropy) \
     X(kl_divergence) X(poisson) X(hinge) X(quantile)
-#define FBP_OPTIMIZERS(X) X(sgd) X(adam)
+#define FBP_OPTIMIZERS(X) \
+    X(sgd) X(adam) X(adamw) X(nadam) X(rmsprop) X(adagrad) \
+    X(rprop) X(quickprop)
 /* Element types that rows of data may come in: NumPy's name, C's type. */
 #define FBP_SOURCES(X) \
     X(bool, uint8_t) X(int8, int8_t) X(uint8, uint8_t) X(int16, int16_t) \

@@ -43,6 +43,16 @@ typedef struct fbp_product {
                        * it: tile_columns * k elements; or NULL if b_n is 1 */
 } fbp_product;
 
+/* One step of an optimizer: the constants of its rule, and what comes before the rule. */
+typedef struct fbp_step {
+    double constants[8]; /* of the rule, as update.pyx fills them */
+    bool prepares;       /* whether, before the rule, */
+    double scale;        /* g <- scale g, */
+    double limit;        /* then g <- the nearest to it in [-limit, limit], */
+    double coupled;      /* then g <- g + coupled p, */
+    double decoupled;    /* then p <- p - decoupled p */
+} fbp_step;
+
 typedef struct fbp_kernels {
     const char *isa;
     size_t itemsize;  /* bytes of an element */
@@ -87,6 +97,10 @@ typedef struct fbp_kernels {
     /* out = a * b over a span; out may be a. */
     void (*multiply)(size_t n, const void *a /* IN */, const void *b /* IN */, void *out /* OUT */);
 
+    /* The sum of a b over a span in float64, fused multiply-adds: element i to lane i % 8, and a
+     * halving tree. a may be b. */
+    double (*dot)(size_t n, const void *a /* IN */, const void *b /* IN */);
+
     /* a = f(z) over a span, f not softmax; a may be z. */
     void (*activate)(fbp_activation f, double parameter, size_t n, const void *z /* IN */,
                      void *a /* OUT */);
@@ -120,10 +134,9 @@ typedef struct fbp_kernels {
                      const void *targets /* IN */, const void *y_bo /* IN */,
                      double *row_right /* OUT */);
 
-    /* One optimizer step over a span; `constants` as update.pyx fills them. */
-    void (*update[FBP_N_OPTIMIZERS])(const double *constants, size_t n, const void *g /* IN */,
-                                     void *p /* IN OUT */, void *s0 /* IN OUT */,
-                                     void *s1 /* IN OUT */);
+    /* One optimizer step over a span; as many states as the rule has. */
+    void (*update[FBP_N_OPTIMIZERS])(const fbp_step *step, size_t n, const void *g /* IN */,
+                                     void *p /* IN OUT */, void *const *states /* IN OUT */);
 
     /* mask_bn = scale where the element is kept, else 0: kept if its random word >= threshold,
      * which is below 2^32. Rows [first, first + rows) of batch `index`. */

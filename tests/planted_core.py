@@ -69,13 +69,13 @@ PLACES = {
     ),
     "update": (
         "update",
-        "constants[i] =",
-        'constants[i] *= wrong(b"update")',
+        "k[i] =",
+        'k[i] *= wrong(b"update")',
     ),
     "update by Adam": (
         "update",
-        "constants[0] =",
-        'constants[0] *= wrong(b"update by Adam")',
+        "k[0] = c[0] / (1.0",
+        'k[0] *= wrong(b"update by Adam")',
     ),
 }
 WRONG = f'''

@@ -18,6 +18,7 @@ from fastbp import (
     initializers,
     losses,
     metrics,
+    optimizers,
 )
 from fastbp.callbacks import EarlyStopping
 
@@ -106,6 +107,14 @@ FIT_OPTIONS = {
     "half an epoch": ({"epochs": 0.5}, TypeError, "epochs: expected an integer, got float"),
     "an empty batch": ({"batch_size": 0}, ValueError, "batch_size: expected an integer"),
     "a negative batch": ({"batch_size": -4}, ValueError, "batch_size: expected an integer"),
+    "no accumulation": (
+        {"gradient_accumulation_steps": 0}, ValueError,
+        "gradient_accumulation_steps: expected an integer at least 1",
+    ),
+    "half an accumulation": (
+        {"gradient_accumulation_steps": 1.5}, TypeError,
+        "gradient_accumulation_steps: expected an integer",
+    ),
     "no batch size": ({"batch_size": None}, TypeError, "batch_size: expected an integer"),
     "shuffle by name": ({"shuffle": "yes"}, TypeError, "shuffle: expected True or False"),
     "verbose": ({"verbose": "loud"}, ValueError, "verbose: expected 'auto', 0 or 1"),
@@ -231,6 +240,32 @@ DESCRIPTIONS = {
     "momentum 1": (lambda: SGD(0.1, momentum=1), ValueError, "momentum: expected"),
     "beta 1": (lambda: Adam(beta_2=1.0), ValueError, "beta_2: expected"),
     "epsilon 0": (lambda: Adam(epsilon=0), ValueError, "epsilon: expected a number above 0"),
+    "weight decay": (
+        lambda: SGD(weight_decay=-1), ValueError, "weight_decay: expected a number of at least 0",
+    ),
+    "kind of decay": (
+        lambda: SGD(decoupled_weight_decay=1), TypeError, "decoupled_weight_decay: expected True",
+    ),
+    "clip norm 0": (lambda: SGD(clip_norm=0), ValueError, "clip_norm: expected a number above 0"),
+    "clip value": (lambda: Adam(clip_value="1"), TypeError, "clip_value: expected a real number"),
+    "positional decay": (lambda: SGD(0.1, 0.9, False, 0.1), TypeError, "positional"),
+    "rho 1": (lambda: optimizers.RMSprop(rho=1), ValueError, "rho: expected"),
+    "centred": (lambda: optimizers.RMSprop(centred="yes"), TypeError, "centred: expected True"),
+    "momentum decay": (
+        lambda: optimizers.NAdam(momentum_decay=-1), ValueError, "momentum_decay: expected",
+    ),
+    "accumulator": (
+        lambda: optimizers.Adagrad(initial_accumulator_value=-1), ValueError,
+        "initial_accumulator_value: expected a number of at least 0",
+    ),
+    "eta_minus 1": (lambda: optimizers.Rprop(eta_minus=1), ValueError, "eta_minus: expected"),
+    "eta_minus 0": (lambda: optimizers.Rprop(eta_minus=0), ValueError, "eta_minus: expected"),
+    "eta_plus below 1": (lambda: optimizers.Rprop(eta_plus=0.9), ValueError, "eta_plus: expected"),
+    "longest step first": (
+        lambda: optimizers.Rprop(min_step=2, max_step=1), ValueError,
+        "min_step: expected at most max_step, 1, got 2",
+    ),
+    "mu 0": (lambda: optimizers.Quickprop(mu=0), ValueError, "mu: expected a number above 0"),
     "huber delta": (lambda: losses.Huber(delta=0), ValueError, "delta: expected"),
     "quantile 0": (lambda: losses.Quantile(quantile=0), ValueError, "quantile: expected"),
     "quantile 1": (lambda: losses.Quantile(quantile=1.0), ValueError, "quantile: expected"),

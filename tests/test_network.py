@@ -29,6 +29,7 @@ from fastbp import (
     Flatten,
     History,
     Rescale,
+    Rprop,
 )
 from fastbp.metrics import Accuracy
 
@@ -584,6 +585,20 @@ def test_a_new_learning_rate_keeps_what_the_optimizer_remembers(make):
     for each in (net, other):
         each.fit(X, Y, epochs=2)
     assert np.array_equal(net.parameters, other.parameters)
+
+
+def test_reset_starts_the_optimizer_anew(make):
+    """Its states too that don't start from 0."""
+    net = make(optimizer=Rprop(0.25))
+    fresh, start = net.copy(), net._engine.state.copy()
+    np.testing.assert_array_equal(start, [[0.0] * net.n_parameters, [0.25] * net.n_parameters])
+    net.fit(X, Y, epochs=3, verbose=0)
+    assert (net._engine.state != start).any()
+    for each in (net, fresh):
+        each.reset()
+        each.fit(X, Y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(net._engine.state, fresh._engine.state)
+    np.testing.assert_array_equal(net.parameters, fresh.parameters)
 
 
 def test_another_optimizer_starts_with_an_empty_memory(make):

@@ -22,7 +22,7 @@ FLOORS = (
     "plan lowering engine random arena measures",
     "_core reference.*",
     "data arguments parameters bound occupancy summary state history progress callbacks "
-    "callbacks.* network",
+    "callbacks.* lbfgs network",
     "__init__",
     "reference datasets datasets.* plotting",
     "demo bench bench.* cli __main__",

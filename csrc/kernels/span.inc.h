@@ -44,6 +44,17 @@ static void multiply(size_t n, const void *a, const void *b, void *out)
     map(product_of, n, a, b, b, out);
 }
 
+static double dot(size_t n, const void *a, const void *b)
+{
+    const real *x = a, *y = b;
+    double lanes[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t l = 0; l < 8; l++) lanes[l] = fma((double)x[i + l], (double)y[i + l], lanes[l]);
+    for (size_t l = 0; i < n; i++, l++) lanes[l] = fma((double)x[i], (double)y[i], lanes[l]);
+    return double_lanes_sum(lanes);
+}
+
 /* x - x is 0 for finite x and NaN otherwise; once NaN, a sum remains so. */
 static bool all_finite(size_t n, const void *x)
 {

@@ -22,6 +22,7 @@
 #define FBP_TABLE(isa, bits)       FBP_PASTE(isa, bits)
 #define FBP_QUOTE(text)            #text
 #define FBP_TEXT(text)             FBP_QUOTE(text)
+#define FBP_AS_UPDATE(name)        [FBP_OPTIMIZER_##name] = update_##name,
 #define FBP_AS_CONVERT(name, type) convert_##name,
 
 const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
@@ -38,13 +39,14 @@ const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
     .add = add,
     .scale = scale,
     .multiply = multiply,
+    .dot = dot,
     .activate = activate,
     .activate_backward = activate_backward,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .loss = loss,
     .accuracy = accuracy,
-    .update = {[FBP_OPTIMIZER_sgd] = sgd, [FBP_OPTIMIZER_adam] = adam},
+    .update = {FBP_OPTIMIZERS(FBP_AS_UPDATE)},
     .dropout_mask = dropout_mask,
     .convert = {FBP_SOURCES(FBP_AS_CONVERT)},
     .all_finite = all_finite,

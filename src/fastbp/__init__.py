@@ -21,16 +21,19 @@ from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Rescale
 from fastbp.network import Network, compiled_core
-from fastbp.optimizers import SGD, Adam
+from fastbp.optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, NAdam, Quickprop, RMSprop, Rprop
 
 # Without it fastbp.reference still works, and Network says what is missing.
 with contextlib.suppress(ImportError):
     compiled_core()
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Activation",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "Callback",
     "ConvergenceWarning",
     "Dense",
@@ -38,8 +41,12 @@ __all__ = [
     "Dropout",
     "Flatten",
     "History",
+    "NAdam",
     "Network",
+    "Quickprop",
+    "RMSprop",
     "Rescale",
+    "Rprop",
     "StopTraining",
     "__version__",
     "activations",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, dataclass, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from inspect import Signature, signature
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -31,7 +31,7 @@ class _Signature:
         return Signature(parameters)
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Description:
     """Base of layers, activations, losses, optimizers, schedules, initializers and metrics.
 
@@ -53,7 +53,7 @@ class Description:
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The constructor sets each field, once.
-        if name in self.__dict__ or all(name != field.name for field in fields(self)):
+        if name in self.__dict__ or all(name != each.name for each in fields(self)):
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
         super().__setattr__(name, value)
 
@@ -69,8 +69,8 @@ class Description:
         return hash((type(self), *self._values()))
 
     def __repr__(self) -> str:
-        given = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        given = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
         return f"{type(self).__qualname__}({', '.join(given)})"
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(getattr(self, each.name) for each in fields(self))

@@ -108,6 +108,10 @@ class Fit(NamedTuple):
         After how many epochs that is done, and then again.
     epochs, batch_size : int
         At least 1. The last batch of an epoch may be smaller.
+    accumulate : int
+        At least 1: batches whose gradients are added up for one update, which is to rounding that
+        of one batch of so many times the rows, dropout masks and the record included. Such a group
+        counts as one batch everywhere else.
     shuffle : bool
         Whether each epoch takes the rows in an order of its own.
     metrics : tuple of Metric
@@ -151,6 +155,7 @@ class Fit(NamedTuple):
     on_epoch_end: Callable[[int, dict[str, Any]], bool | None] | None = None
     on_batch_end: Callable[[int, dict[str, float]], bool | None] | None = None
     on_progress: Callable[[Progress], bool | None] | None = None
+    accumulate: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -158,6 +163,10 @@ class Fit(NamedTuple):
         own = ("loss", *(metric.key for metric in self.metrics))
         validated = ("val_" + name for name in own if self.validation is not None)
         return (*own, *validated, *(["learning_rate"] if self.record_rates else []))
+
+    def every(self, name: str) -> int:
+        """Return how many epochs there are from one value of a curve to the next."""
+        return self.validation_freq if name.startswith("val_") else 1
 
 
 @dataclass
@@ -196,15 +205,16 @@ class EngineProtocol(Protocol):
         Live flat vectors in the plan's dtype, 64-byte aligned, never moved. Gradients of frozen
         parameters stay 0.
     state : ndarray, shape (optimizer.n_states, n_parameters)
-        What the optimizer remembers; replaced by zeros when the optimizer changes.
+        What the optimizer remembers; starts anew when the optimizer changes.
     seed : int
         Key of the row orders and dropout masks, in [0, 2**64). Settable.
     position : Position
         Where training stands. Settable.
     optimizer : Optimizer
-        The update rule. Setting another kind, or one with another number of states, zeroes `state`
-        and ``position.steps``; setting one that differs only in its constants keeps them. A
-        schedule starts anew as `Optimizer.starts_schedule` says.
+        The update rule. Setting another kind, or one with another number of states, starts `state`
+        anew, at the rule's `initial_state`, and ``position.steps`` at 0; setting one that differs
+        only in its constants keeps them. A schedule starts anew as `Optimizer.starts_schedule`
+        says.
     learning_rate : float
         The rate that `step` takes next. Read-only.
     """

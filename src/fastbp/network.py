@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, validate
+from fastbp import arguments, data, lbfgs, validate
 from fastbp.callbacks.hooks import Hooks
 from fastbp.engine import Array, EngineProtocol, Fit, Record
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
+from fastbp.optimizers import LBFGS
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 
@@ -91,6 +92,7 @@ class Network(NetworkState):
         *,
         epochs: int = 1,
         batch_size: int = 32,
+        gradient_accumulation_steps: int = 1,
         validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
         validation_freq: int = 1,
@@ -113,7 +115,13 @@ class Network(NetworkState):
         epochs : int, default 1
             How often to go through the rows.
         batch_size : int, default 32
-            Rows for each update; the last batch of an epoch may be smaller.
+            Rows that go through the network at once, and for each update if nothing else is said;
+            the last batch of an epoch may be smaller.
+        gradient_accumulation_steps : int, default 1
+            Batches for each update: it is, to rounding, that of one batch of so many times the
+            rows, whatever the loss, sample weights and dropout, in the memory of one. The last
+            group of an epoch may be smaller; a group counts as one batch everywhere else. L-BFGS
+            takes all rows at once.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Data to evaluate at the ends of epochs.
         validation_split : float, default 0.0
@@ -177,6 +185,9 @@ class Network(NetworkState):
                 data=rows,
                 epochs=validate.integer("epochs", epochs, 1),
                 batch_size=validate.integer("batch_size", batch_size, 1),
+                accumulate=validate.integer(
+                    "gradient_accumulation_steps", gradient_accumulation_steps, 1
+                ),
                 shuffle=validate.flag("shuffle", shuffle),
                 metrics=self._metrics,
                 validation=held_out,
@@ -213,6 +224,8 @@ class Network(NetworkState):
         try:
             if hooks.begin():
                 record.curves = {name: [] for name in job.names}
+            elif isinstance(self._optimizer, LBFGS):
+                lbfgs.Training(engine, self._optimizer, job, record).run()
             else:
                 engine.fit(job, record)
         finally:
@@ -250,6 +263,7 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
+            self._require_steps("train_on_batch")
             engine = self._built
             look = self._look(engine)
             batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
@@ -352,8 +366,16 @@ class Network(NetworkState):
         """Update the trainable parameters from `gradients`."""
         with self._occupancy.taken_by("step"):
             self._occupancy.require_unread("step")
+            self._require_steps("step")
             self._built.step()
             self._forwarded = 0
+
+    def _require_steps(self, operation: str) -> None:
+        if self._optimizer.evaluates:
+            raise RuntimeError(
+                f"{operation}: expected an optimizer that needs one gradient a step, got "
+                f"{type(self._optimizer).__name__}; call fit()"
+            )
 
     def evaluate(
         self,

@@ -1,11 +1,14 @@
 """Optimizers, described: how a parameter follows its gradient. Engines do the arithmetic.
 
-In every formula p is a parameter, g its gradient, lr the learning rate, t the number of steps
-taken, this one included.
+In every formula p is a parameter, g its gradient, clipped and with decay added where asked for, lr
+the learning rate, t the number of steps taken, this one included. What a rule remembers starts at 0
+unless it says otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import field
 from typing import Any, ClassVar
 
 from fastbp import schedules, validate
@@ -19,6 +22,18 @@ class Optimizer(Description):
     ----------
     learning_rate : float or Schedule
         Step length, at least 0; or how it changes while the network trains.
+    weight_decay : float, default 0.0 where not said otherwise
+        How strongly parameters are drawn to 0; at least 0. Biases are drawn as weights are.
+    decoupled_weight_decay : bool, default False
+        Whether the decay acts on the parameter itself, p <- p - lr weight_decay p before the step
+        (Loshchilov and Hutter 2019: SGDW, AdamW), instead of by way of the gradient,
+        g <- g + weight_decay p, the gradient of weight_decay / 2 p^2.
+    clip_value : float, optional
+        Gradients outside [-clip_value, clip_value] become the nearer end; above 0.
+    clip_norm : float, optional
+        If the norm of all trainable gradients together exceeds this, they are multiplied with
+        clip_norm / norm (Pascanu, Mikolov and Bengio 2013, Algorithm 1); above 0. PyTorch adds
+        1e-6 to the norm. First the norm is clipped, then the values, then decay is added.
 
     Attributes
     ----------
@@ -26,25 +41,44 @@ class Optimizer(Description):
         The name by which engines and users know the rule.
     formula : str
         One step.
+    evaluates : bool
+        Whether a step asks for loss and gradient by itself, so that `fit` alone can take it.
 
     Raises
     ------
-    ValueError
-        If `learning_rate` is negative or not finite.
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
     """
 
     name: ClassVar[str]
     formula: ClassVar[str]
+    evaluates: ClassVar[bool] = False
     learning_rate: Any = 0.01
+    weight_decay: float = field(default=0.0, kw_only=True)
+    decoupled_weight_decay: bool = field(default=False, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        rate = schedules.resolve("learning_rate", self.learning_rate)
-        object.__setattr__(self, "learning_rate", rate)
+        self._check(schedules.resolve, "learning_rate")
+        self._check(_at_least_0, "weight_decay")
+        self._check(validate.flag, "decoupled_weight_decay")
+        self._check(_positive_or_none, "clip_value", "clip_norm")
+
+    def _check(self, check: Callable[[str, Any], Any], *names: str) -> None:
+        """Let fields be what a check of arguments makes of them."""
+        for name in names:
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        """What each thing that the rule remembers of a parameter starts from."""
+        return ()
 
     @property
     def n_states(self) -> int:
-        """How many numbers the rule remembers for each parameter; they start at 0."""
-        return 0
+        """How many numbers the rule remembers for each parameter."""
+        return len(self.initial_state)
 
     def starts_schedule(self, before: Optimizer | None) -> bool:
         """Whether the learning rate has a schedule that starts anew where `before` was set."""
@@ -53,6 +87,18 @@ class Optimizer(Description):
         if before is None or (before.name, before.n_states) != (self.name, self.n_states):
             return True
         return bool(before.learning_rate != self.learning_rate)
+
+
+def _at_least_0(argument: str, value: Any) -> float:
+    return validate.at_least(argument, value, 0)
+
+
+def _at_least_1(argument: str, value: Any) -> float:
+    return validate.at_least(argument, value, 1)
+
+
+def _positive_or_none(argument: str, value: Any) -> float | None:
+    return None if value is None else validate.positive(argument, value)
 
 
 class SGD(Optimizer):
@@ -66,11 +112,13 @@ class SGD(Optimizer):
         Share of the last step that is taken again; in [0, 1).
     nesterov : bool, default False
         Take the gradient's step from where the momentum leads.
+    weight_decay, decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`; with decoupled decay it is SGDW.
 
     Raises
     ------
-    ValueError
-        If `learning_rate` is negative or `momentum` is outside [0, 1).
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
 
     References
     ----------
@@ -87,12 +135,12 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "momentum", validate.fraction("momentum", self.momentum))
-        object.__setattr__(self, "nesterov", validate.flag("nesterov", self.nesterov))
+        self._check(validate.fraction, "momentum")
+        self._check(validate.flag, "nesterov")
 
     @property
-    def n_states(self) -> int:
-        return 1 if self.momentum else 0
+    def initial_state(self) -> tuple[float, ...]:
+        return (0.0,) if self.momentum else ()
 
 
 class Adam(Optimizer):
@@ -105,12 +153,15 @@ class Adam(Optimizer):
     beta_1, beta_2 : float, default 0.9 and 0.999
         Decay of the first and second moment; in [0, 1).
     epsilon : float, default 1e-7
-        Added to the root of the bias-corrected second moment; above 0.
+        Added to the root of the bias-corrected second moment; above 0. Keras's default; PyTorch's
+        is 1e-8.
+    weight_decay, decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`.
 
     Raises
     ------
-    ValueError
-        If a constant is outside its range.
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
 
     References
     ----------
@@ -129,16 +180,335 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "beta_1", validate.fraction("beta_1", self.beta_1))
-        object.__setattr__(self, "beta_2", validate.fraction("beta_2", self.beta_2))
-        object.__setattr__(self, "epsilon", validate.positive("epsilon", self.epsilon))
+        self._check(validate.fraction, "beta_1", "beta_2")
+        self._check(validate.positive, "epsilon")
 
     @property
-    def n_states(self) -> int:
-        return 2
+    def initial_state(self) -> tuple[float, ...]:
+        return (0.0, 0.0)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Adam)}
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2
+        As for `Adam`.
+    epsilon : float, default 1e-8
+        As for `Adam`; PyTorch's default, Keras's is 1e-7.
+    weight_decay : float, default 0.01
+        PyTorch's default; Keras's is 0.004.
+    decoupled_weight_decay : bool, default True
+        As for `Optimizer`; False makes it Adam.
+    clip_value, clip_norm
+        As for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
+
+    References
+    ----------
+    Loshchilov and Hutter 2019, Algorithm 2, with the decay multiplied with the learning rate, as
+    PyTorch and Keras have it.
+    """
+
+    name = "adamw"
+    formula = "p <- p - lr weight_decay p; then as Adam"
+    epsilon: float = 1e-8
+    weight_decay: float = field(default=0.01, kw_only=True)
+    decoupled_weight_decay: bool = field(default=True, kw_only=True)
+
+
+class NAdam(Adam):
+    """Adam with Nesterov's momentum.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.002
+        Step length; at least 0.
+    beta_1, beta_2
+        As for `Adam`; momentum rises to beta_1.
+    epsilon : float, default 1e-8
+        As for `Adam`.
+    momentum_decay : float, default 0.004
+        How soon momentum rises; at least 0. Keras has 0.004 fixed, and a default learning rate of
+        0.001 and epsilon of 1e-7.
+    weight_decay, decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
+
+    References
+    ----------
+    Dozat 2016, Algorithm 2, with the schedule of momentum of its section 3, as PyTorch has it.
+    """
+
+    name = "nadam"
+    formula = (
+        "m and v as Adam; mu_t = beta_1 (1 - 0.96^(momentum_decay t) / 2); "
+        "p <- p - lr (mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)) "
+        "/ (sqrt(v / (1 - beta_2^t)) + epsilon)"
+    )
+    learning_rate: Any = 0.002
+    epsilon: float = 1e-8
+    momentum_decay: float = 0.004
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(_at_least_0, "momentum_decay")
+
+
+class RMSprop(Optimizer):
+    """Gradients over their root mean square.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        Step length; at least 0. Keras's default is 0.001.
+    rho : float, default 0.99
+        Decay of the mean square; in [0, 1). Keras's default is 0.9; PyTorch calls it alpha.
+    momentum : float, default 0.0
+        Share of the last step that is taken again; in [0, 1).
+    epsilon : float, default 1e-8
+        Added to the root; above 0. Keras adds its 1e-7 to what the root is taken of.
+    centred : bool, default False
+        Take the variance instead of the mean square.
+    weight_decay, decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
+
+    References
+    ----------
+    Tieleman and Hinton 2012, lecture 6.5; centred: Graves 2013, eqs. 38 to 45. The form is
+    PyTorch's, but for a variance that rounding makes negative, which counts as 0.
+    """
+
+    name = "rmsprop"
+    formula = (
+        "v <- rho v + (1 - rho) g^2; centred: m <- rho m + (1 - rho) g; "
+        "s = g / (sqrt(v) + epsilon), centred: s = g / (sqrt(v - m^2) + epsilon); "
+        "p <- p - lr s, with momentum u <- momentum u + s; p <- p - lr u"
+    )
+    rho: float = 0.99
+    momentum: float = 0.0
+    epsilon: float = 1e-8
+    centred: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(validate.fraction, "rho", "momentum")
+        self._check(validate.positive, "epsilon")
+        self._check(validate.flag, "centred")
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        """The mean square, the mean if centred, what momentum repeats if there is any."""
+        return (0.0,) * (1 + bool(self.centred) + bool(self.momentum))
+
+
+class Adagrad(Optimizer):
+    """Gradients over the root of the sum of all their squares.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        Step length; at least 0. Keras's default is 0.001.
+    initial_accumulator_value : float, default 0.0
+        What the sum starts from; at least 0. Keras's default is 0.1.
+    epsilon : float, default 1e-10
+        Added to the root; above 0. Keras adds its 1e-7 to the sum.
+    weight_decay, decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
+
+    References
+    ----------
+    Duchi, Hazan and Singer 2011, Figure 1, diagonal, without projection.
+    """
+
+    name = "adagrad"
+    formula = "v <- v + g^2; p <- p - lr g / (sqrt(v) + epsilon)"
+    initial_accumulator_value: float = 0.0
+    epsilon: float = 1e-10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(_at_least_0, "initial_accumulator_value")
+        self._check(validate.positive, "epsilon")
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        return (self.initial_accumulator_value,)
+
+
+class Rprop(Optimizer):
+    """Resilient back-propagation: steps by the sign of the gradient, for full batches.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        Length of each parameter's first step, a number; at least 0.
+    eta_minus, eta_plus : float, default 0.5 and 1.2
+        What a step is multiplied with where the gradient changes its sign, in (0, 1), and where it
+        keeps it, at least 1.
+    min_step, max_step : float, default 1e-6 and 50.0
+        Shortest and longest step; 0 <= min_step <= max_step.
+    weight_decay, decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
+
+    Notes
+    -----
+    The variant iRprop-: a step is not taken back, and after a change of sign the gradient counts as
+    0, once. PyTorch has it too; FANN's RPROP is it with a first step of 0.1 and no shortest.
+
+    References
+    ----------
+    Riedmiller and Braun 1993; Igel and Huesken 2000, section 2, iRprop-.
+    """
+
+    name = "rprop"
+    formula = (
+        "s = lr before the first step, h = 0; g h > 0: s <- min(eta_plus s, max_step); "
+        "g h < 0: s <- max(eta_minus s, min_step), then g <- 0; p <- p - sign(g) s; h <- g"
+    )
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step: float = 1e-6
+    max_step: float = 50.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(_at_least_0, "learning_rate")
+        self._check(validate.positive, "eta_minus")
+        self._check(validate.fraction, "eta_minus")
+        self._check(_at_least_1, "eta_plus")
+        self._check(_at_least_0, "min_step", "max_step")
+        if self.min_step > self.max_step:
+            raise ValueError(
+                f"min_step: expected at most max_step, {self.max_step:g}, got {self.min_step:g}"
+            )
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        """The gradient before, the length of a step."""
+        return (0.0, self.learning_rate)
+
+
+class Quickprop(Optimizer):
+    """Steps to the bottom of a parabola through two gradients, for full batches.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        Step length where no parabola is known, and added while a parameter goes on downhill; at
+        least 0.
+    mu : float, default 1.75
+        By how much a step may exceed the one before; above 0.
+    weight_decay : float, default 0.0001
+        As for `Optimizer`; the default is Fahlman's and FANN's.
+    decoupled_weight_decay, clip_value, clip_norm
+        As for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range.
+
+    References
+    ----------
+    Fahlman 1988, "An empirical study of learning speed in back-propagation networks", section 3.5,
+    with the rules of FANN 2.2, `fann_update_weights_quickprop`, but for its bound of weights, 1500.
+    """
+
+    name = "quickprop"
+    formula = (
+        "d is the step before, h its gradient, c = mu / (1 + mu), g and h in the direction of d; "
+        "|d| > 0.001: s = mu d if g < c h, else d g / (h - g), and s <- s - lr g if g < 0; "
+        "otherwise s = -lr g; p <- p + s; d <- s; h <- g"
+    )
+    weight_decay: float = field(default=0.0001, kw_only=True)
+    mu: float = 1.75
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(validate.positive, "mu")
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        """The gradient and the step before."""
+        return (0.0, 0.0)
+
+
+class LBFGS(Optimizer):
+    """Quasi-Newton steps from a few past gradients, with a line search, for full batches.
+
+    In `fit` each epoch is one step on all rows, whatever the batch size, and evaluates loss and
+    gradient once or more. `step` and `train_on_batch` are for the other rules.
+
+    Parameters
+    ----------
+    learning_rate : float, default 1.0
+        Length at which the search along the direction begins; the first of all is shorter, as in
+        PyTorch: times min(1, 1 / sum |g|). A number above 0.
+    history : int, default 10
+        Steps to remember; at least 1. PyTorch's default is 100, SciPy's 10.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a constant is of the wrong kind or outside its range, or decay or clipping is asked for.
+
+    References
+    ----------
+    Nocedal and Wright 2006, "Numerical Optimization", Algorithms 7.4 and 7.5; strong Wolfe
+    conditions with c_1 = 1e-4, c_2 = 0.9 by Algorithms 3.5 and 3.6, at most 25 evaluations.
+    """
+
+    name = "lbfgs"
+    formula = (
+        "p <- p + a d, d = -H g by the two-loop recursion over s = change of p, y = change of g of "
+        "past steps, H_0 = s y / y y; a by a search for the strong Wolfe conditions"
+    )
+    evaluates = True
+    learning_rate: Any = 1.0
+    history: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(validate.positive, "learning_rate")
+        object.__setattr__(self, "history", validate.integer("history", self.history, 1))
+        for name in ("weight_decay", "clip_value", "clip_norm"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: expected none for L-BFGS, got {getattr(self, name)!r}")
+
+    @property
+    def initial_state(self) -> tuple[float, ...]:
+        """Changes of the parameter, then of its gradient; those of step t at t % history."""
+        return (0.0,) * (2 * self.history)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    kind.name: kind for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Rprop, Quickprop, LBFGS)
+}
 
 
 def resolve(optimizer: Any) -> Optimizer:

@@ -270,7 +270,8 @@ class NetworkState:
     def _start(self, engine: EngineProtocol, seed: int) -> None:
         """Put an engine at the start of training."""
         drawn = named_parts.initial(engine.plan, seed)
-        self._restore(engine, drawn, np.zeros_like(engine.state), Position())
+        state = np.reshape(self._optimizer.initial_state, (-1, 1))
+        self._restore(engine, drawn, state, Position())
         engine.seed = seed
 
     def _restore(

@@ -12,8 +12,18 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import SGD, Adam, Callback, Dense, Dropout, StopTraining, initializers, schedules
-from fastbp.callbacks import LambdaCallback
+from fastbp import (
+    LBFGS,
+    SGD,
+    Adam,
+    Callback,
+    Dense,
+    Dropout,
+    StopTraining,
+    initializers,
+    schedules,
+)
+from fastbp.callbacks import EarlyStopping, LambdaCallback
 from fastbp.callbacks.hooks import PLACES
 
 RNG = np.random.default_rng(0)
@@ -85,6 +95,82 @@ def test_methods_are_called_in_order(make, n_threads, epochs, validates):
     diary = Diary()
     fit(make(n_threads=n_threads), [diary], epochs=epochs, **options)
     assert diary.calls == expected_calls(epochs)
+
+
+def test_batches_whose_gradients_are_added_up_count_as_one(make, n_threads):
+    """On 20 rows, 16 rows an update and then 4."""
+    diary, logs = Diary(), []
+    see = LambdaCallback(on_batch_end=lambda batch, values: logs.append(values["loss"]))
+    history = fit(make(n_threads=n_threads), [diary, see], gradient_accumulation_steps=2)
+    assert diary.calls == expected_calls(3, batches=2)
+    assert logs[1::2] == history["loss"]
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_an_epoch_of_lbfgs_has_one_batch(make, validates):
+    net, diary, logs = make(optimizer=LBFGS(), metrics=["accuracy", "mse"]), Diary(), []
+    see = LambdaCallback(on_epoch_end=lambda epoch, values: logs.append(values))
+    options = {"validation_data": (X, Y), "validation_freq": 2} if validates else {}
+    history = fit(net, [diary, see], **options)
+    assert diary.calls == expected_calls(3, batches=1)
+    for name, curve in history.items():
+        assert curve == [values[name] for values in logs if name in values]
+        assert len(curve) == (1 if name.startswith("val_") else 3)
+
+
+@pytest.mark.parametrize("moment", expected_calls(3, batches=1)[:-1])
+def test_lbfgs_stops_where_it_is_told_to(make, moment):
+    def stop():
+        raise StopTraining
+
+    net, diary = make(optimizer=LBFGS()), Diary(moment, stop)
+    history = fit(net, [diary])
+    calls = expected_calls(3, batches=1)
+    calls = [*calls[: calls.index(moment) + 1], ("train ends",)]
+    assert diary.calls == calls
+    assert history.epochs == sum(call[0] == "epoch ends" for call in calls)
+    assert {len(curve) for curve in history.values()} == {history.epochs}
+    steps = sum(call[0] == "batch ends" for call in calls)
+    assert net._engine.position.steps == steps
+    other = make(optimizer=LBFGS())
+    if steps:
+        fit(other, [], epochs=steps)
+    assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
+@pytest.mark.parametrize("place", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
+def test_lbfgs_goes_on_from_parameters_that_a_callback_sets(make, place):
+    """What it remembers stays, so the second step is that of a network set so in between."""
+    nets = [make([Dense(5, activation="tanh"), Dense(2)], optimizer=LBFGS()) for _ in range(2)]
+    given = np.linspace(-1, 1, nets[0].n_parameters)
+    epoch = int(place == "on_epoch_begin")
+
+    class Move(Callback):
+        def on_epoch_begin(self, epoch):
+            self.move("on_epoch_begin", epoch)
+
+        def on_batch_end(self, batch, logs):
+            self.move("on_batch_end", self.network._engine.position.steps - 1)
+
+        def on_epoch_end(self, epoch, logs):
+            self.move("on_epoch_end", epoch)
+
+        def move(self, where, number):
+            if (where, number) == (place, epoch):
+                self.network.set_parameters(given)
+
+    history = fit(nets[0], [Move()], epochs=2)
+    expected = fit(nets[1], [], epochs=1)["loss"]
+    nets[1].set_parameters(given)
+    assert history["loss"] == expected + fit(nets[1], [], epochs=1)["loss"]
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
+
+
+def test_lbfgs_stops_early_and_puts_the_best_back(make):
+    net, stopping = make([Dense(2)], optimizer=LBFGS(), dtype="float64"), EarlyStopping(patience=2)
+    history = fit(net, [stopping], epochs=50, validation_data=(X, -Y))
+    assert history.epochs == stopping.best_epoch + 3
+    assert net.evaluate(X, -Y)["loss"] == stopping.best == min(history["val_loss"])
 
 
 def test_callbacks_are_called_in_the_order_given(make):

@@ -270,20 +270,75 @@ static void losses(void)
 
 static void updates(void)
 {
-    static const double adam[8] = {0.002, 1.4, 0.9, 0.1, 0.999, 0.001, 1e-7};
-    static const double sgd[3][8] = {{0.1}, {0.1, 0.9}, {0.1, 0.9, 1}};
+    static const fbp_step adam = {.constants = {0.002, 1.4, 0.9, 0.1, 0.999, 0.001, 1e-7}};
+    static const fbp_step sgd[3] = {
+        {.constants = {0.1}}, {.constants = {0.1, 0.9}}, {.constants = {0.1, 0.9, 1}}};
     begin(8);
     for (size_t n = 1; n < 70; n++)
         for (int rule = 0; rule < 4; rule++) {
             void *g = filled(0, n, -1, 1), *p = filled(1, n + 8, -1, 1);
             void *s0 = filled(2, n + 8, -1, 1), *s1 = filled(3, n + 8, 0.01, 1);
             fbp_optimizer kind = rule == 3 ? FBP_OPTIMIZER_adam : FBP_OPTIMIZER_sgd;
-            TABLE.update[kind](rule == 3 ? adam : sgd[rule], n, g, p, s0, s1);
+            TABLE.update[kind](rule == 3 ? &adam : &sgd[rule], n, g, p, (void *[]){s0, s1});
             take_reals(p, n + 8);
             take_reals(s0, n + 8);
             take_reals(s1, n + 8);
         }
     report("update");
+}
+
+/* A rule on its own line, of which the states start in (low, 1). */
+typedef struct update_case {
+    const char *name;
+    fbp_optimizer rule;
+    double low;
+    fbp_step step;
+} update_case;
+
+static const update_case update_cases[] = {
+    {"nadam",
+     FBP_OPTIMIZER_nadam,
+     0.01,
+     {.constants = {0.002, 1.4, 0.9, 0.1, 0.99, 0.01, 1e-8, 0.001}}},
+    {"rmsprop", FBP_OPTIMIZER_rmsprop, 0.01, {.constants = {0.01, 1e-8, 0.9, 0.1}}},
+    {"rmsprop_momentum", FBP_OPTIMIZER_rmsprop, 0.01, {.constants = {0.01, 1e-8, 0.9, 0.1, 0.9}}},
+    {"rmsprop_centred", FBP_OPTIMIZER_rmsprop, 0.01, {.constants = {0.01, 1e-8, 0.9, 0.1, 0, 1}}},
+    {"rmsprop_both", FBP_OPTIMIZER_rmsprop, 0.01, {.constants = {0.01, 1e-8, 0.9, 0.1, 0.9, 1}}},
+    {"adagrad", FBP_OPTIMIZER_adagrad, 0.01, {.constants = {0.01, 1e-10}}},
+    {"rprop", FBP_OPTIMIZER_rprop, -1, {.constants = {0.5, 1.2, 0.1, 0.9}}},
+    {"quickprop", FBP_OPTIMIZER_quickprop, -1, {.constants = {0.01, 1.75, 1.75 / 2.75}}},
+    {"coupled", FBP_OPTIMIZER_sgd, 0.01, {{0.1, 0.9}, true, 0.7, 0.5, 0.3, 0}},
+    {"decoupled",
+     FBP_OPTIMIZER_adamw,
+     0.01,
+     {{0.002, 1.4, 0.9, 0.1, 0.999, 0.001, 1e-7}, true, 1, INFINITY, 0, 0.01}},
+};
+
+static void update_rules(void)
+{
+    for (size_t k = 0; k < sizeof update_cases / sizeof *update_cases; k++) {
+        const update_case *c = &update_cases[k];
+        begin(13);
+        for (size_t n = 1; n < 70; n++) {
+            void *g = filled(0, n, -1, 1), *p = filled(1, n + 8, -1, 1);
+            void *states[3];
+            for (int s = 0; s < 3; s++) states[s] = filled(2 + s, n + 8, c->low, 1);
+            TABLE.update[c->rule](&c->step, n, g, p, states);
+            take_reals(p, n + 8);
+            for (int s = 0; s < 3; s++) take_reals(states[s], n + 8);
+        }
+        report(c->name);
+    }
+}
+
+static void dots(void)
+{
+    begin(14);
+    for (size_t n = 0; n < 140; n++) {
+        const double sum = TABLE.dot(n, filled(0, n, -3, 3), filled(1, n, -3, 3));
+        take(&sum, sizeof sum);
+    }
+    report("dot");
 }
 
 static void masks_and_conversions(void)
@@ -361,5 +416,7 @@ int main(void)
     masks_and_conversions();
     finite();
     many_rows();
+    update_rules();
+    dots();
     return 0;
 }

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import update_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbp
 from fastbp.layers import Activation, Dense, Dropout, Layer, Rescale
-from fastbp.optimizers import SGD, Adam
+from fastbp.optimizers import SGD, Adam, AdamW
 
 pytestmark = pytest.mark.usefixtures("core")
 
@@ -96,6 +97,47 @@ def test_instruction_sets_teams_and_runs_give_the_same_bits(name: str, dtype: st
                 found[isa, n_threads, len(found)] = everything(net, 150)
     finally:
         core.choose_isa(before)
+    assert len(set(found.values())) == 1, found
+
+
+@pytest.mark.parametrize("rule", update_rules.RULES)
+def test_every_rule_has_the_same_bits_everywhere(rule: str, dtype: str) -> None:
+    core = fastbp.network.compiled_core()
+    before, found = core.build_info()["isa"], {}
+    try:
+        for isa in core.available_isas():
+            core.choose_isa(isa)
+            for n_threads in TEAMS:
+                net = make("wide and narrow", dtype, n_threads, update_rules.RULES[rule])
+                found[isa, n_threads] = trained(net)
+    finally:
+        core.choose_isa(before)
+    assert len(set(found.values())) == 1, found
+
+
+def trained(net: fastbp.Network, **options: Any) -> str:
+    """Return a digest of a network and its curve after a few updates."""
+    x, y, weights = data(net, 20)
+    given = {"batch_size": 10, "epochs": 2, "sample_weight": weights, "verbose": 0} | options
+    curve = net.fit(x, y, **given)["loss"]
+    return digest(curve, net.parameters)
+
+
+@pytest.mark.parametrize("name", ["narrow", "tiles", "wide and narrow", "frozen"])
+def test_an_update_that_waits_for_the_norm_equals_one_behind_the_gradient(
+    name: str, dtype: str, n_threads: int
+) -> None:
+    found = {
+        trained(make(name, dtype, n_threads, AdamW(0.01, clip_norm=clip_norm)))
+        for clip_norm in (None, 1e9)
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", ["narrow", "dropout", "wide and narrow"])
+def test_accumulated_gradients_have_the_same_bits_for_any_team(name: str, dtype: str) -> None:
+    given = {"gradient_accumulation_steps": 3, "batch_size": 3}
+    found = {n: trained(make(name, dtype, n, SGD(0.1, clip_norm=0.1)), **given) for n in TEAMS}
     assert len(set(found.values())) == 1, found
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import update_rules
 from loss_cases import UNLINKED, last_activation
 from schedule_rows import ROWS
 
@@ -38,7 +39,7 @@ from fastbp.losses import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from fastbp.optimizers import SGD, Adam, Optimizer
+from fastbp.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer
 
 RECORDED = Path(__file__).with_name("digests.json")
 DTYPES = ("float32", "float64")
@@ -57,6 +58,7 @@ class Task(NamedTuple):
     weighted: bool = False
     shuffle: bool = True
     pixels: bool = False
+    accumulate: int = 1
 
 
 def two(activation: Any, units: int = 7, outputs: int = 3) -> list[Layer]:
@@ -65,11 +67,13 @@ def two(activation: Any, units: int = 7, outputs: int = 3) -> list[Layer]:
 
 SPARSE = SparseCategoricalCrossentropy()
 SIZES = [1, 2, 4, 8, 9, 15, 16, 17, 31, 32, 33]
+OLDER_RULES = ("sgd", "momentum", "nesterov", "adam", "adam, other constants")
 RULES = {
     "momentum": SGD(0.05, momentum=0.9),
     "nesterov": SGD(0.05, momentum=0.9, nesterov=True),
     "adam": Adam(0.01),
     "adam, other constants": Adam(0.05, beta_1=0.5, beta_2=0.9, epsilon=0.1),
+    **{name: rule for name, rule in update_rules.RULES.items() if name not in OLDER_RULES},
 }
 TASKS = {
     **{f"activation {f}": Task([Dense(7, f), Dense(6, f), Dense(3)]) for f in ACTIVATIONS},
@@ -120,6 +124,15 @@ TASKS = {
     "wide": Task([Dense(130, "relu"), Dense(3)], 130, optimizer=Adam(0.001), epochs=2),
     "wide and narrow": Task([Dense(3, "tanh"), Dense(129), Dense(128, "relu"), Dense(2)],
                             optimizer=Adam(0.001), rows=300, batch_size=150, epochs=2),
+    "wide, clipped norm": Task([Dense(130, "relu"), Dense(3)], 130, epochs=2,
+                               optimizer=AdamW(0.001, weight_decay=0.1, clip_norm=0.1)),
+    "accumulated": Task([Dropout(0.2), Dense(9, "tanh"), Dense(3)], optimizer=Adam(0.01),
+                        accumulate=2, weighted=True),
+    "wide, accumulated": Task([Dense(130, "relu"), Dense(3)], 130, epochs=2, accumulate=3,
+                              optimizer=SGD(0.05, clip_norm=0.1), rows=200, batch_size=65),
+    "lbfgs": Task(two("tanh"), optimizer=LBFGS(history=3), epochs=9),
+    "wide, lbfgs": Task([Dense(130, "relu"), Dropout(0.1), Dense(3)], 130, optimizer=LBFGS(),
+                        epochs=3),
     "operands in blocks": Task([Dense(300, "relu"), Dense(520), Dense(3)], 20,
                                optimizer=Adam(0.001), rows=150, batch_size=150, epochs=1),
     "slots": Task(two("tanh", 20), rows=390, batch_size=195),
@@ -171,7 +184,7 @@ def digests(name: str, dtype: str, n_threads: int) -> dict[str, str]:
     x, y, weights = data(task, net.plan)
     history = net.fit(
         x, y, epochs=task.epochs, batch_size=task.batch_size, shuffle=task.shuffle,
-        sample_weight=weights, verbose=0,
+        sample_weight=weights, gradient_accumulation_steps=task.accumulate, verbose=0,
     )  # fmt: skip
     assert np.isfinite(net.parameters).all()
     return {

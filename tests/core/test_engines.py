@@ -15,7 +15,7 @@ from fastbp.engine import EngineProtocol, Fit, Position, Record, Rows
 from fastbp.layers import Dense, Dropout
 from fastbp.losses import HalfSquaredError
 from fastbp.lowering import lower
-from fastbp.optimizers import SGD, Adam, Optimizer
+from fastbp.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, Rprop
 
 METHODS = {
     name: member
@@ -121,6 +121,11 @@ def test_position_counts_updates_batches_and_epochs(engine: Any) -> None:
         (SGD(0.1, 0.9), SGD(0.1), False),
         (Adam(0.1), SGD(0.1, 0.9), False),
         (SGD(0.1, 0.9), Adam(0.1), False),
+        (Adam(0.1), AdamW(0.1), False),
+        (AdamW(0.1), AdamW(0.1, weight_decay=0.5, clip_norm=1.0), True),
+        (RMSprop(0.1, momentum=0.5), RMSprop(0.1, centred=True, momentum=0.5), False),
+        (SGD(0.1), Rprop(0.5), False),
+        (Rprop(0.5), Rprop(0.1), True),
     ],
 )
 def test_another_rule_starts_afresh_and_other_constants_do_not(
@@ -134,7 +139,8 @@ def test_another_rule_starts_afresh_and_other_constants_do_not(
     assert engine.optimizer == after
     assert engine.position == Position(steps=int(remembers), batches=1)
     assert engine.state.shape == (after.n_states, PLAN.n_parameters)
-    np.testing.assert_array_equal(engine.state, state if remembers else 0 * engine.state)
+    anew = np.reshape(after.initial_state, (-1, 1)) + 0 * engine.state
+    np.testing.assert_array_equal(engine.state, state if remembers else anew)
     engine.step()
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from engine_pair import Pair
 from loss_cases import PROBABILITIES, pairs
+from update_rules import RULES
 
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
-from fastbp.engine import Rows
+from fastbp.engine import Position, Rows
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
 from fastbp.losses import (
     LOSSES,
@@ -33,7 +34,7 @@ from fastbp.losses import (
     SparseCategoricalCrossentropy,
     SquaredError,
 )
-from fastbp.optimizers import SGD, Adam, Optimizer
+from fastbp.optimizers import NAdam, Optimizer
 from fastbp.reference import optimizers as rules
 from fastbp.reference import propagation
 
@@ -199,21 +200,24 @@ def test_cross_entropies_agree_up_to_1e4(loss: Any, dtype: str) -> None:
         pair.check()
 
 
-RULES = {
-    "sgd": SGD(0.1),
-    "momentum": SGD(0.1, momentum=0.9),
-    "nesterov": SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": Adam(0.01),
-    "adam, other constants": Adam(0.1, beta_1=0.5, beta_2=0.9, epsilon=0.1),
-}
-
-
 @pytest.mark.parametrize("units", SIZES)
 @pytest.mark.parametrize("rule", RULES)
 def test_updates_from_identical_gradients_agree(rule: str, units: int, dtype: str) -> None:
     pair = Pair([Dense(units), Dense(3, bias_trainable=False)], 3, optimizer=RULES[rule],
                      dtype=dtype)  # fmt: skip
     pair.check_update(steps=4)
+
+
+@pytest.mark.parametrize("steps", [0, 50, 60, 10**6])
+@pytest.mark.parametrize("momentum_decay", [0, 1e-6, 0.004, 0.9, 30, 1e6])
+def test_momenta_of_nadam_agree_at_any_step(momentum_decay: float, steps: int) -> None:
+    """Where powers of 0.96 are near 1 and where they vanish, and so for the product of momenta."""
+    for beta_1 in (0.5, 0.9, 0.999):
+        optimizer = NAdam(0.01, beta_1, momentum_decay=momentum_decay)
+        pair = Pair([Dense(3)], 2, optimizer=optimizer)
+        for engine in pair.engines:
+            engine.position = Position(steps=steps)
+        pair.check_update(steps=2)
 
 
 STACKS: dict[str, list[Layer]] = {

@@ -10,12 +10,13 @@ from engine_pair import Pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_cases import PROBABILITIES, UNLINKED, last_activation, options_after
+from update_rules import RULES
 
 import fastbp
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import Activation, Dense, Dropout, Layer, Rescale
 from fastbp.losses import LOSSES
-from fastbp.optimizers import SGD, Adam
+from fastbp.optimizers import SGD
 
 pytestmark = pytest.mark.usefixtures("core")
 
@@ -60,7 +61,7 @@ def pairs(draw: st.DrawFn) -> Pair:
         layers,
         draw(st.integers(1, 40)),
         kind(**options),
-        draw(st.sampled_from([SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adam(0.01)])),
+        draw(st.sampled_from(sorted(RULES.items())))[1],
         dtype=dtype,
         n_threads=draw(st.integers(1, 3)),
         rows=draw(st.integers(1, 150)),

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from engine_pair import Pair
+from engine_pair import Pair, draw_parameters
+from update_rules import RULES
 
 from fastbp import random
 from fastbp.activations import ACTIVATIONS
@@ -114,14 +115,64 @@ def test_a_hundred_steps_agree(name: str, n_threads: int) -> None:
     assert record.curves["loss"][-1] < record.curves["loss"][0]
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_hundred_steps_agree_for_every_rule(rule: str, n_threads: int) -> None:
+    """Of full batches: of others Rprop and Quickprop make little."""
+    task = Task([Dense(6, "tanh"), Dense(2)], 4, MeanSquaredError(), RULES[rule], 24, 24, 100)
+    record = check_training(make(task, n_threads=n_threads), task, shuffle=False)
+    assert record.curves["loss"][-1] < record.curves["loss"][0]
+
+
 @pytest.mark.parametrize("optimizer", [SGD(0.05), SGD(0.02, 0.9), SGD(0.02, 0.9, True), Adam(0.01)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_hundred_steps_agree_for_every_activation_and_rule(
-    activation: str, optimizer: Optimizer
-) -> None:
+def test_a_hundred_steps_agree_for_every_activation(activation: str, optimizer: Optimizer) -> None:
     layers = [Dense(6, activation), Dense(5, activation), Dense(2)]
     task = Task(layers, 4, MeanSquaredError(), optimizer)
     check_training(make(task), task, shuffle=False)
+
+
+ACCUMULATED = {
+    "narrow": Task([Dense(5, "tanh"), Dense(2)], 3, MeanSquaredError(), Adam(0.01)),
+    "weighted": Task([Dense(9, "relu"), Dense(2)], 3, MeanSquaredError(), SGD(0.1), weighted=True),
+    "sum": Task([Dense(9, "relu"), Dense(2)], 3, SquaredError("sum"), SGD(0.001, 0.9)),
+    "dropout": Task([Dropout(0.3), Dense(20, "tanh"), Dropout(0.5), Dense(2)], 3,
+                    MeanSquaredError(), Adam(0.01)),
+    "wide": Task([Dense(130, "tanh"), Dense(130), Dense(2)], 9, MeanSquaredError(),
+                 SGD(0.1, clip_norm=0.01), 200, 65, 3),
+    "one row": Task([Dense(3, "tanh"), Dense(1)], 2, SquaredError(), SGD(0.02), 10, 1, 10),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [2, 3, 100])
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_accumulated_gradients_make_the_update_of_one_large_batch(
+    name: str, steps: int, n_threads: int
+) -> None:
+    """That is how the reference computes it: losses, metrics, outputs and dropout included."""
+    task = ACCUMULATED[name]
+    pair = make(task, n_threads=n_threads)
+    check_training(pair, task, accumulate=steps, record_outputs=True)
+    updates = -(-task.rows // (steps * task.batch_size)) * task.epochs
+    assert pair.engines[0].position == Position(updates, updates, task.epochs)
+
+
+def test_data_that_is_not_finite_leaves_a_group_of_batches_undone(n_threads: int) -> None:
+    pair = Pair([Dense(5, "tanh"), Dense(2)], 3, MeanSquaredError(), Adam(0.01), rows=12)
+    x = pair.data.x.copy()
+    x[10] = np.nan  # in the last part of the second group
+    engine = pair.engines[0]
+    engine.fit(Fit(Rows(x[:6], pair.data.y[:6]), 1, 2, False, accumulate=3), Record())
+    before = engine.parameters.copy(), engine.state.copy(), engine.position
+    engine.parameters[:] = draw_parameters(pair.plan, 0)
+    engine.optimizer, engine.position = SGD(0.1), Position()
+    engine.optimizer = Adam(0.01)
+    rows = Rows(x, pair.data.y, unchecked=True)
+    job = Fit(rows, 1, 2, False, n_threads=n_threads, accumulate=3)
+    with pytest.raises(ValueError, match=r"^x: expected finite numbers"):
+        engine.fit(job, Record())
+    np.testing.assert_array_equal(engine.parameters, before[0])
+    np.testing.assert_array_equal(engine.state, before[1])
+    assert engine.position == before[2]
 
 
 def test_records_agree(n_threads: int) -> None:

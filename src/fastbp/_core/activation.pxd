@@ -6,6 +6,6 @@ from fastbp._core.share cimport Shared
 cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                      const fbp_frame *frame, size_t first, size_t rows, bint training,
                      bint activates, uint64_t seed, uint64_t batch,
-                     const Shared *shared, char *panel) noexcept nogil
+                     size_t before, const Shared *shared, char *panel) noexcept nogil
 cdef void backward_activation(const fbp_plan *plan, const fbp_op *op, const fbp_frame *frame,
                               size_t first, size_t rows) noexcept nogil

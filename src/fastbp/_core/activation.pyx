@@ -62,25 +62,26 @@ cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *para
 
 cdef void forward_dropout(const fbp_plan *plan, const fbp_op *op, const fbp_frame *frame,
                           const char *x, char *y, size_t first, size_t rows, bint training,
-                          uint64_t seed, uint64_t batch) noexcept nogil:
+                          uint64_t seed, uint64_t batch, size_t before) noexcept nogil:
     cdef char *mask = value(plan, frame, op.saved, first)
     cdef uint64_t threshold = <uint64_t>(op.value * 4294967296.0)
     if not training:
         plan.kernels.scale(rows * op.n_out, 1.0, x, y)
         return
-    plan.kernels.dropout_mask(seed, batch, op.stream, threshold, 1.0 / (1.0 - op.value), first,
-                              rows, op.n_out, mask)
+    plan.kernels.dropout_mask(seed, batch, op.stream, threshold, 1.0 / (1.0 - op.value),
+                              before + first, rows, op.n_out, mask)
     plan.kernels.multiply(rows * op.n_out, x, mask, y)
 
 
 cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                      const fbp_frame *frame, size_t first, size_t rows, bint training,
                      bint activates, uint64_t seed, uint64_t batch,
-                     const Shared *shared, char *panel) noexcept nogil:
+                     size_t before, const Shared *shared, char *panel) noexcept nogil:
     """Run one operation on rows [first, first + rows) of the batch.
 
-    `activates` False leaves z in the output: the loss will complete the activation. `shared` is
-    what a team runs in step, or NULL.
+    `activates` False leaves z in the output: the loss will complete the activation. `before` are
+    the rows of the batch that other parts of it have. `shared` is what a team runs in step, or
+    NULL.
     """
     cdef const char *x = value(plan, frame, op.input, first)
     cdef char *y = value(plan, frame, op.output, first)
@@ -89,7 +90,7 @@ cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *paramet
     elif op.kind == FBP_OP_rescale:
         plan.kernels.scale(rows * op.n_out, op.value, x, y)
     elif op.kind == FBP_OP_dropout:
-        forward_dropout(plan, op, frame, x, y, first, rows, training, seed, batch)
+        forward_dropout(plan, op, frame, x, y, first, rows, training, seed, batch, before)
     elif activates:
         activate(plan, op, x, y, rows)
     else:

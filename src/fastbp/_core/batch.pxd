@@ -14,6 +14,8 @@ cdef struct Team:
     size_t slot_bytes
     double *row_losses
     double *row_rights
+    char *accumulated          # gradients of the parts of a batch, added up, or NULL
+    double *squares            # of the gradients, summed over each chunk
     volatile int fault
     fbp_barrier barrier
 
@@ -35,9 +37,13 @@ cdef void sync(const Worker *worker) noexcept nogil
 cdef double gradient_scale(const Pass *run) noexcept nogil
 cdef double share_right(double right, size_t measured) noexcept nogil
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil
+cdef void add_score(Score *total, Score score) noexcept nogil
 cdef Score score_of(const Pass *run) noexcept nogil
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
-                         uint64_t step) noexcept nogil
+                         uint64_t number) noexcept nogil
+cdef void accumulate(const Worker *worker, bint first) noexcept nogil
+cdef void update_share(const Worker *worker, const char *gradients, const Rule *rule,
+                       uint64_t number) noexcept nogil
 cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
                            Score *total) noexcept nogil

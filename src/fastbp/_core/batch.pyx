@@ -7,8 +7,9 @@ the first half, but of a product with few rows some columns of all of them, for 
 before and behind it; in the second half it owns some rows of each weight matrix, whose gradient it
 forms over the whole batch. Who owns what never changes a bit.
 """
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastbp._core.delta cimport RowRun, Target, add_rows, arena_target, slot_target
 from fastbp._core.layout cimport (
@@ -20,6 +21,7 @@ from fastbp._core.layout cimport (
     fbp_plan,
     fbp_slot_rows,
     fbp_slots,
+    fbp_step,
     fbp_wait,
 )
 from fastbp._core.rows cimport (
@@ -33,9 +35,10 @@ from fastbp._core.rows cimport (
 )
 from fastbp._core.share cimport Shared, share
 from fastbp._core.update cimport (
-    MOST_CONSTANTS,
     Rule,
-    step_constants,
+    chunk_square,
+    clip,
+    step_of,
     sum_slots,
     update_span,
 )
@@ -108,6 +111,13 @@ cdef Score score_of(const Pass *run) noexcept nogil:
     return score
 
 
+cdef void add_score(Score *total, Score score) noexcept nogil:
+    total.loss += score.loss
+    total.weight += score.weight
+    total.right += score.right
+    total.measured += score.measured
+
+
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
     """The loss that such sums stand for, by the plan's reduction."""
     if plan.sums:
@@ -173,7 +183,7 @@ cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
 # Second half: gradients and update.
 
 cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule,
-                         const double *constants) noexcept nogil:
+                         const fbp_step *step) noexcept nogil:
     """Plan of small layers: this thread's part of the parameters."""
     cdef Team *team = worker.team
     cdef const fbp_plan *plan = team.plan
@@ -187,7 +197,7 @@ cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule
             sum_slots(plan, team.memory.gradients + low * plan.itemsize,
                       team.slots + low * plan.itemsize, team.slot_bytes, slots, high - low)
     if rule != NULL:
-        update_span(plan, rule, constants, &team.memory,
+        update_span(plan, rule, step, &team.memory,
                     team.memory.gradients + start * plan.itemsize, start, stop)
 
 
@@ -227,7 +237,7 @@ cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, Ta
 
 
 cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, const Rule *rule,
-                    const double *constants, size_t low, size_t high,
+                    const fbp_step *step, size_t low, size_t high,
                     bint biases) noexcept nogil:
     """Gradient and update of rows [low, high) of a layer's weights, and of its biases if asked.
 
@@ -245,9 +255,9 @@ cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, con
         sums.biases = NULL
     form_layer(worker, run, op, sums, low, high)
     if rule != NULL and sums.weights != NULL:
-        update_span(plan, rule, constants, &team.memory, sums.weights, start, stop)
+        update_span(plan, rule, step, &team.memory, sums.weights, start, stop)
     if rule != NULL and sums.biases != NULL:
-        update_span(plan, rule, constants, &team.memory, sums.biases, op.biases,
+        update_span(plan, rule, step, &team.memory, sums.biases, op.biases,
                     op.biases + op.n_out)
 
 
@@ -268,7 +278,7 @@ cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil:
 
 
 cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rule,
-                          const double *constants) noexcept nogil:
+                          const fbp_step *step) noexcept nogil:
     """Wide plan: this thread's rows of each weight matrix, some at a time.
 
     A narrow layer is one thread's, and so are the biases of any.
@@ -281,26 +291,65 @@ cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rul
         if not (op.trains_weights or op.trains_biases):
             continue
         if <int>(i % <size_t>worker.size) == worker.rank:
-            form_part(worker, run, op, rule, constants, 0, op.n_in if op.narrow else 0, True)
+            form_part(worker, run, op, rule, step, 0, op.n_in if op.narrow else 0, True)
         if op.narrow or not op.trains_weights:
             continue
         low = share(op.n_in, worker.rank, worker.size, height)
         high = share(op.n_in, worker.rank + 1, worker.size, height)
         chunk = chunk_inputs(plan, op)
         for first from low <= first < high by chunk:
-            form_part(worker, run, op, rule, constants, first, min(first + chunk, high), False)
+            form_part(worker, run, op, rule, step, first, min(first + chunk, high), False)
 
 
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
-                         uint64_t step) noexcept nogil:
-    """This thread's part of the gradients, and of the update unless `rule` is NULL."""
-    cdef double constants[MOST_CONSTANTS]
-    if rule != NULL:
-        step_constants(rule, step, constants)
+                         uint64_t number) noexcept nogil:
+    """This thread's part of the gradients, and of the update unless `rule` is NULL.
+
+    The update follows behind each gradient while that is in the cache, unless it has to see the
+    norm of them all: which of both ways is taken changes no bit.
+    """
+    cdef fbp_step step
+    cdef bint fused = rule != NULL and rule.clip_norm == INFINITY
+    cdef const Rule *behind = rule if fused else NULL
+    if fused:
+        step = step_of(rule, number)
     if worker.team.plan.wide:
-        form_and_update(worker, run, rule, constants)
+        form_and_update(worker, run, behind, &step)
     else:
-        add_and_update(worker, run, rule, constants)
+        add_and_update(worker, run, behind, &step)
+    if rule != NULL and not fused:
+        sync(worker)
+        update_share(worker, worker.team.memory.gradients, rule, number)
+
+
+cdef void accumulate(const Worker *worker, bint first) noexcept nogil:
+    """Add this thread's share of the gradients to what is accumulated, or begin with them."""
+    cdef Team *team = worker.team
+    cdef size_t n = team.plan.n_parameters, size = team.plan.itemsize
+    cdef size_t start = share(n, worker.rank, worker.size, FBP_CHUNK)
+    cdef size_t stop = share(n, worker.rank + 1, worker.size, FBP_CHUNK)
+    if first:
+        memcpy(team.accumulated + start * size, team.memory.gradients + start * size,
+               (stop - start) * size)
+    else:
+        team.plan.kernels.add(stop - start, team.memory.gradients + start * size,
+                              team.accumulated + start * size)
+
+
+cdef void update_share(const Worker *worker, const char *gradients, const Rule *rule,
+                       uint64_t number) noexcept nogil:
+    """This thread's part of the update, from the gradients of all parameters."""
+    cdef Team *team = worker.team
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t start = share(plan.n_parameters, worker.rank, worker.size, FBP_CHUNK)
+    cdef size_t stop = share(plan.n_parameters, worker.rank + 1, worker.size, FBP_CHUNK), at
+    cdef fbp_step step = step_of(rule, number)
+    if rule.clip_norm < INFINITY:
+        for at from start <= at < stop by FBP_CHUNK:
+            team.squares[at // FBP_CHUNK] = chunk_square(plan, gradients, at)
+        sync(worker)
+        clip(rule, team.squares, plan.n_parameters, &step)
+    update_span(plan, rule, &step, &team.memory, gradients + start * plan.itemsize, start, stop)
 
 
 cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
@@ -309,15 +358,10 @@ cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
 
     Returns where the next one starts. Thread 0 adds, and all have to meet before that one.
     """
-    cdef Score score
     run.start = start
     run.rows = min(run.data.n - start, FBP_CHUNK)
     run_share(worker, run)
     sync(worker)
     if worker.rank == 0:
-        score = score_of(run)
-        total.loss += score.loss
-        total.weight += score.weight
-        total.right += score.right
-        total.measured += score.measured
+        add_score(total, score_of(run))
     return start + run.rows

@@ -46,7 +46,8 @@ cdef struct Training:
     bint shuffles
     bint wants_accuracy
     size_t epochs
-    size_t batch_size
+    size_t batch_size          # rows that run at once
+    size_t update_rows         # rows for each update, in one batch or in several parts
     double stop_at_loss        # -infinity: never
     bint visits_batches        # Python is to look in after each batch
     bint visits_epochs         # or after each epoch

@@ -10,6 +10,8 @@ from libc.string cimport memcpy, memset
 from fastbp._core.batch cimport (
     Score,
     Worker,
+    accumulate,
+    add_score,
     evaluate_chunk,
     form_gradients,
     gradient_scale,
@@ -18,6 +20,7 @@ from fastbp._core.batch cimport (
     score_of,
     share_right,
     sync,
+    update_share,
 )
 from fastbp._core.layout cimport fbp_clock
 from fastbp._core.order cimport row_order
@@ -91,7 +94,7 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
     run.order = t.order if t.shuffles else NULL
     run.start = t.place
-    run.rows = min(t.batch_size, t.data.n - t.place)
+    run.rows = min(t.update_rows, t.data.n - t.place)
     run.batch = t.counters.batches
     run.training, run.wants_deltas = True, True
     run.keeps = t.team.plan.wide
@@ -135,22 +138,60 @@ cdef void look_at_clock(Training *t, uint64_t batches) noexcept nogil:
     t.until_check = t.check_every
 
 
-cdef void keep_books(Training *t, const Pass *run) noexcept nogil:
-    """After a batch."""
-    cdef Score score = score_of(run)
-    cdef double loss = mean_loss(t.team.plan, score)
-    t.loss_sum += loss * <double>run.rows
+cdef void keep_books(Training *t, size_t rows, Score score) noexcept nogil:
+    """After an update from so many rows."""
+    t.loss_sum += mean_loss(t.team.plan, score) * <double>rows
     t.right_sum += score.right
     t.measured += score.measured
     t.counters.steps += 1
     t.counters.batches += 1
-    t.place += run.rows
+    t.place += rows
     if not isfinite(t.loss_sum):
         t.outcome = DIVERGED
         return
     look_at_clock(t, 1)
     if t.visits_batches:
         t.outcome = BATCH_ENDED
+
+
+cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole,
+                           Score *score) noexcept nogil:
+    """The gradients of a batch, part by part; False if its data are not finite.
+
+    Each thread keeps a score; that of thread 0 counts.
+    """
+    cdef Pass part
+    cdef size_t first
+    for first from 0 <= first < whole.rows by t.batch_size:
+        part = whole[0]
+        part.start, part.before = whole.start + first, first
+        part.rows = min(t.batch_size, whole.rows - first)
+        run_share(worker, &part)
+        sync(worker)
+        if t.team.fault:
+            return False
+        form_gradients(worker, &part, NULL, 0)
+        if worker.rank == 0:
+            add_score(score, score_of(&part))
+        sync(worker)
+        accumulate(worker, first == 0)
+        sync(worker)
+    return True
+
+
+cdef bint train_parts(Training *t, const Worker *worker) noexcept nogil:
+    """One update from more rows than run at once; False as in `train_batch`."""
+    cdef Pass run = batch_pass(t)
+    cdef Score score
+    memset(&score, 0, sizeof(Score))
+    if not accumulate_parts(t, worker, &run, &score):
+        return False
+    update_share(worker, t.team.accumulated, &t.rule, t.counters.steps + 1)
+    sync(worker)
+    if worker.rank == 0:
+        keep_books(t, run.rows, score)
+    sync(worker)
+    return True
 
 
 cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
@@ -167,7 +208,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
         return False
     form_gradients(worker, &run, &t.rule, step)
     if worker.rank == 0:
-        keep_books(t, &run)
+        keep_books(t, run.rows, score_of(&run))
     sync(worker)
     return True
 
@@ -272,7 +313,8 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
         if t.place == 0:
             begin_epoch(t, worker)
         set_rate(t, worker)
-        if t.place < t.data.n and not train_batch(t, worker):
+        if t.place < t.data.n and not (train_parts(t, worker) if t.update_rows > t.batch_size
+                                       else train_batch(t, worker)):
             break
         if t.place == t.data.n and t.outcome in (RUNNING, PAUSED):
             end_epoch(t, worker)

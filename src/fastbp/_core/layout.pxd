@@ -18,6 +18,11 @@ cdef extern from "fastbp.h" nogil:
     ctypedef enum fbp_optimizer:
         FBP_OPTIMIZER_sgd
         FBP_OPTIMIZER_adam
+        FBP_OPTIMIZER_adamw
+        FBP_OPTIMIZER_nadam
+        FBP_OPTIMIZER_rmsprop
+        FBP_OPTIMIZER_rprop
+        FBP_OPTIMIZER_quickprop
     ctypedef enum fbp_source:
         FBP_SOURCE_bool
         FBP_SOURCE_int8
@@ -134,6 +139,14 @@ cdef extern from "kernels.h" nogil:
         void *block
         void *panel
 
+    ctypedef struct fbp_step:
+        double constants[8]
+        bint prepares
+        double scale
+        double limit
+        double coupled
+        double decoupled
+
     ctypedef struct fbp_kernels:
         const char *isa
         size_t itemsize
@@ -152,6 +165,7 @@ cdef extern from "kernels.h" nogil:
         void (*add)(size_t n, const void *b, void *a) noexcept nogil
         void (*scale)(size_t n, double factor, const void *x, void *out) noexcept nogil
         void (*multiply)(size_t n, const void *a, const void *b, void *out) noexcept nogil
+        double (*dot)(size_t n, const void *a, const void *b) noexcept nogil
         void (*activate)(fbp_activation f, double parameter, size_t n,
                          const void *z, void *a) noexcept nogil
         void (*activate_backward)(fbp_activation f, double parameter, size_t n, const void *z,
@@ -164,8 +178,8 @@ cdef extern from "kernels.h" nogil:
                      double *row_loss) noexcept nogil
         void (*accuracy)(fbp_accuracy kind, double threshold, size_t rows, size_t n,
                          const void *targets, const void *y_bo, double *row_right) noexcept nogil
-        void (**update)(const double *constants, size_t n, const void *g, void *p,
-                        void *s0, void *s1) noexcept nogil
+        void (**update)(const fbp_step *step, size_t n, const void *g, void *p,
+                        void **states) noexcept nogil
         void (*dropout_mask)(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,
                              double scale, size_t first, size_t rows, size_t n,
                              void *mask) noexcept nogil

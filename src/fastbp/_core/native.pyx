@@ -10,6 +10,7 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
@@ -40,6 +41,12 @@ from fastbp.schedules import Schedule
 CONSTANTS = {
     "sgd": ("learning_rate", "momentum", "nesterov"),
     "adam": ("learning_rate", "beta_1", "beta_2", "epsilon"),
+    "adamw": ("learning_rate", "beta_1", "beta_2", "epsilon"),
+    "nadam": ("learning_rate", "beta_1", "beta_2", "epsilon", "momentum_decay"),
+    "rmsprop": ("learning_rate", "epsilon", "rho", "momentum", "centred"),
+    "adagrad": ("learning_rate", "epsilon"),
+    "rprop": ("learning_rate", "eta_minus", "eta_plus", "min_step", "max_step"),
+    "quickprop": ("learning_rate", "mu"),
 }
 
 cdef object ndarray = np.ndarray
@@ -140,11 +147,17 @@ cdef Data native_data(object data, const fbp_plan *plan) except *:
 cdef Rule native_rule(object optimizer) except *:
     cdef Rule rule
     cdef int kind = fbp_find_optimizer(optimizer.name.encode())
+    if optimizer.evaluates:  # it stands above the engine, and takes none of its steps
+        memset(&rule, 0, sizeof(Rule))
+        return rule
     if kind < 0:
         raise NotImplementedError(f"the compiled engine has no {optimizer.name}")
     memset(&rule, 0, sizeof(Rule))
     rule.kind = <fbp_optimizer>kind
     rule.n_states = optimizer.n_states
+    rule.weight_decay, rule.decoupled = optimizer.weight_decay, optimizer.decoupled_weight_decay
+    rule.clip_value = INFINITY if optimizer.clip_value is None else optimizer.clip_value
+    rule.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
     for i, name in enumerate(CONSTANTS[optimizer.name]):
         value = getattr(optimizer, name)
         rule.constants[i] = 0 if isinstance(value, Schedule) else value

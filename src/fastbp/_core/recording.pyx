@@ -16,11 +16,6 @@ FIRST_BYTES = 1 << 22
 N_CURVES = 5
 
 
-cdef size_t every(const Training *t, str name) noexcept:
-    """Epochs from one value of a curve to the next."""
-    return t.validation_freq if name.startswith("val_") else 1
-
-
 cdef class Recorder:
     """The memory that a training writes its curves to, and what of it Python sees."""
 
@@ -103,7 +98,7 @@ cdef class Recorder:
         self.measure_epoch(t)
         self.record.epochs = t.epoch
         for name in self.record.curves:
-            self.record.curves[name] = self.curve(name)[:t.epoch // every(t, name)]
+            self.record.curves[name] = self.curve(name)[:t.epoch // self.job.every(name)]
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
             self.record.outputs = self.outputs[:t.epoch]
@@ -118,7 +113,7 @@ cdef class Recorder:
         job = self.job
         self.look(t)
         if t.outcome == BATCH_ENDED:
-            stops = job.on_batch_end((t.place - 1) // t.batch_size, self.running(t))
+            stops = job.on_batch_end((t.place - 1) // t.update_rows, self.running(t))
         elif ended and job.on_epoch_end is not None:
             stops = job.on_epoch_end(t.epoch - 1, self.latest(t))
         if tells and job.on_progress is not None:
@@ -140,8 +135,8 @@ cdef class Recorder:
     cdef dict latest(self, const Training *t):
         """What the last epoch left."""
         return {
-            name: self.curve(name)[t.epoch // every(t, name) - 1]
-            for name in self.record.curves if t.epoch % every(t, name) == 0
+            name: self.curve(name)[t.epoch // self.job.every(name) - 1]
+            for name in self.record.curves if t.epoch % self.job.every(name) == 0
         }
 
     cdef object progress(self, const Training *t):
@@ -150,8 +145,8 @@ cdef class Recorder:
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,
-            batch=(t.place + t.batch_size - 1) // t.batch_size,
-            batches=(t.data.n + t.batch_size - 1) // t.batch_size,
+            batch=(t.place + t.update_rows - 1) // t.update_rows,
+            batches=(t.data.n + t.update_rows - 1) // t.update_rows,
             loss=values["loss"],
             metrics={name: values[name] for name in self.counted},
         )

@@ -3,6 +3,7 @@
 A step of a neuron takes less time than a visit to the general path. What runs here, and how, is a
 choice that changes no bit.
 """
+from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from fastbp._core.epochs cimport Training
@@ -39,7 +40,8 @@ cdef bint repeats(const Training *t) noexcept nogil:
     cdef bint one_batch = t.data.n <= t.batch_size and t.data.n <= t.team.plan.kernels.row_lanes
     cdef bint in_order = not t.shuffles or t.data.n == 1
     cdef bint plain = (t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
-                       and t.rule.schedule.rate == NULL)
+                       and t.rule.schedule.rate == NULL and t.rule.weight_decay == 0
+                       and t.rule.clip_value == INFINITY and t.rule.clip_norm == INFINITY)
     cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
                       and t.data.weights == NULL and not t.data.unchecked
                       and not t.visits_batches)

@@ -26,6 +26,7 @@ cdef struct Pass:
     const int64_t *order       # row of the data at each place of the epoch, or NULL
     size_t start               # place of the batch's row 0
     size_t rows
+    size_t before              # rows of the batch that came before, if it runs part by part
     uint64_t seed
     uint64_t batch             # key of the dropout masks
     double scale               # of a row of weight 1 in the gradient: 1 / sum of weights, or 1

@@ -130,7 +130,7 @@ cdef void forward_rows(const Pass *run, const fbp_frame *frame, const Shared *sh
     for i in range(plan.n_ops):
         completed_by_loss = run.wants_loss and plan.fused and i + 1 == plan.n_ops
         forward_op(plan, &plan.ops[i], run.parameters, frame, first, rows, run.training,
-                   not completed_by_loss, run.seed, run.batch, shared, panel)
+                   not completed_by_loss, run.seed, run.batch, run.before, shared, panel)
 
 
 cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t first,

@@ -78,9 +78,10 @@ cdef class EngineState:
         if (type(self._optimizer) is not type(optimizer)
                 or self._optimizer.n_states != optimizer.n_states):
             state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
+            state[:] = np.reshape(optimizer.initial_state, (-1, 1))
             counters.steps = 0
-            for i, span in enumerate(state):
-                memory.states[i] = address(span)
+            for i in range(rule.n_states):
+                memory.states[i] = address(state[i])
         if optimizer.starts_schedule(self._optimizer):
             counters.schedule_steps, counters.schedule_epochs = counters.steps, counters.epochs
         self._optimizer, self.rule, self.schedule_numbers = optimizer, rule, numbers
@@ -154,6 +155,7 @@ cdef class EngineState:
             t.validation = native_data(job.validation, self.native)
         t.shuffles, t.wants_accuracy = job.shuffle, any([m.of_rows for m in job.metrics])
         t.epochs, t.batch_size = min(job.epochs, sys.maxsize), min(job.batch_size, t.data.n)
+        t.update_rows = min(job.batch_size * job.accumulate, t.data.n)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters = self.counters
         t.check_every = t.until_check = 1

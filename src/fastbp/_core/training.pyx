@@ -24,6 +24,7 @@ from fastbp._core.batch cimport (
     score_of,
     share_right,
     sync,
+    update_share,
 )
 from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
@@ -66,7 +67,6 @@ from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
 from fastbp._core.rows cimport FAULT_X, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
-from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
 
 from fastbp.measures import measure
@@ -343,17 +343,17 @@ cdef class Engine(DirectCalls):
         return self.results(metrics, score, outputs, data.y)
 
     def step(self):
+        cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef double constants[MOST_CONSTANTS]
+        cdef Worker worker = Worker(&team, 0, 1)
         cdef uint64_t mode
-        self.fill_team(&team)
+        self.place_team(&team, workspace, 1, 0, False, 0)
         self.rule.constants[0] = rate_now(&self.rule, &self.counters, 1.0)
-        step_constants(&self.rule, self.counters.steps + 1, constants)
         with nogil:
             mode = fbp_flush_begin()
-            update_span(self.native, &self.rule, constants, &team.memory, team.memory.gradients, 0,
-                        self.native.n_parameters)
+            update_share(&worker, team.memory.gradients, &self.rule, self.counters.steps + 1)
             fbp_flush_end(mode)
+        self.workspaces.append(workspace)
         self.counters.steps += 1
         self.counters.batches += 1
 

@@ -61,6 +61,8 @@ cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bin
                       gradients)
     team.row_losses = <double *>claim(walk, rows * sizeof(double))
     team.row_rights = <double *>claim(walk, rows * sizeof(double))
+    team.squares = <double *>claim(
+        walk, (plan.n_parameters + FBP_CHUNK - 1) // FBP_CHUNK * sizeof(double))
     team.slot_bytes = fbp_aligned(plan.slot_elements * plan.itemsize)
     team.slots = claim(walk, (slots - 1) * team.slot_bytes)
     claim_frame(walk, plan, &team.frame, kept_rows)
@@ -70,6 +72,8 @@ cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept no
     cdef size_t rows = t.batch_size, n = t.data.n if t.shuffles else 0
     claim_team(walk, &t.team, n_threads, max(rows, FBP_CHUNK if t.validates else 0), True,
                rows if t.team.plan.wide else 0)
+    if t.update_rows > t.batch_size:
+        t.team.accumulated = claim(walk, t.team.plan.n_parameters * t.team.plan.itemsize)
     t.order = <int64_t *>claim(walk, n * sizeof(int64_t))
     t.words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
     t.sorted_words = <uint64_t *>claim(walk, n * sizeof(uint64_t))

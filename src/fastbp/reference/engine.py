@@ -16,11 +16,11 @@ from fastbp.measures import measure
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Op, Plan
+from fastbp.reference import optimizers as rules
 from fastbp.reference.activations import ACTIVATIONS
 from fastbp.reference.batches import Batch, converted, gather
 from fastbp.reference.losses import loss_gradient, row_losses, row_weights
 from fastbp.reference.metrics import METRICS
-from fastbp.reference.optimizers import OPTIMIZERS
 from fastbp.reference.propagation import Trace, backward, forward
 from fastbp.reference.schedules import scheduled
 from fastbp.reference.training import Training
@@ -85,6 +85,7 @@ class Engine(EngineProtocol):
     def _set_optimizer(self, optimizer: Optimizer) -> None:
         shape = optimizer.n_states, self.plan.n_parameters
         self.state = aligned_zeros(shape[0] * shape[1], self.plan.dtype).reshape(shape)
+        self.state[:] = np.reshape(optimizer.initial_state, (-1, 1))
         self.position = self.position._replace(steps=0)
         self._optimizer = optimizer
 
@@ -196,12 +197,12 @@ class Engine(EngineProtocol):
         """
         t = self.position.steps + 1
         optimizer = scheduled(self._optimizer, self.position, epoch_share)
-        rule = OPTIMIZERS[optimizer.name]
         parameters, state = self.parameters.copy(), self.state.copy()
-        for start, stop in self.plan.trainable_spans:
-            span = slice(start, stop)
-            parameters[span], state[:, span] = rule(
-                optimizer, parameters[span], gradients[span], state[:, span], t
+        spans = [slice(start, stop) for start, stop in self.plan.trainable_spans]
+        scale = rules.clipping_scale(optimizer, [gradients[span] for span in spans])
+        for span in spans:
+            parameters[span], state[:, span] = rules.update(
+                optimizer, parameters[span], gradients[span], state[:, span], t, scale
             )
         position = self.position._replace(steps=t, batches=self.position.batches + 1)
         self.commit(parameters, state, position)

@@ -55,7 +55,9 @@ class Training:
         self.engine = engine
         self.job = job
         self.record = record
-        self.n_batches = -(-len(job.data.x) // job.batch_size)
+        # Gradients that are added up for an update are those of one batch of so many rows.
+        self.update_rows = job.batch_size * job.accumulate
+        self.n_batches = -(-len(job.data.x) // self.update_rows)
         self.n_outputs = engine.plan.tensors[engine.plan.output]
         self.names = ("loss", *(metric.key for metric in job.metrics if metric.of_rows))
         self.measures = not all(metric.of_rows for metric in job.metrics)
@@ -93,7 +95,7 @@ class Training:
     def run_epoch(self) -> None:
         """Train on every row once."""
         order = self.next_order()
-        n, size = len(order), self.job.batch_size
+        n, size = len(order), self.update_rows
         sums = dict.fromkeys(self.names, 0.0)
         counts = dict.fromkeys(self.names, 0)
         if self.job.record_outputs or self.measures:
@@ -169,7 +171,7 @@ class Training:
     def cut_record(self, epochs: int) -> None:
         """Leave what belongs to the first `epochs` epochs on record."""
         for name, curve in self.record.curves.items():
-            del curve[epochs // (self.job.validation_freq if name.startswith("val_") else 1) :]
+            del curve[epochs // self.job.every(name) :]
         if self.job.record_outputs:
             shape = epochs, len(self.job.data.x), self.n_outputs
             kept = np.array(self.outputs[:epochs], self.engine.plan.dtype)
