@@ -210,7 +210,7 @@ static size_t repeat(const fbp_plan *plan, size_t rows, const void *x_bi, const 
         .rate = (real)rate,
         .factor = (real)scale,
     };
-    for (int j = 0; j < ROW_VECTORS; j++) r.holds[j] = lanes_with_rows(rows, j);
+    for (int j = 0; j < ROW_VECTORS; j++) r.holds[j] = lanes_with_rows(0, rows, j);
     to_lanes(rows, plan->ops[0].n_in, x_bi, x);
     to_lanes(rows, 1, t_b, t);
     return repeat_in_form(deep, sigmoids, &r, steps, stop_at_loss, losses);

@@ -1,11 +1,13 @@
 /* Rows in the lanes: of a layer narrower than a vector, a vector holds one unit of several rows,
  * and a weight is broadcast. ROW_LANES rows make a group, of ROW_VECTORS vectors. */
 
-/* Which lanes of vector j of a group hold rows, of which the group has `rows`. */
-INLINE mask lanes_with_rows(size_t rows, int j)
+/* Which lanes of vector j of a group hold rows: [first, first + rows) of all its lanes. */
+INLINE mask lanes_with_rows(size_t first, size_t rows, int j)
 {
     static const real flags[2 * ROW_LANES] = {[0 ... ROW_LANES - 1] = 1};
-    return v_gt(v_load(flags + ROW_LANES - rows + j * LANES), v_set(0));
+    const mask below = v_gt(v_load(flags + ROW_LANES - first - rows + j * LANES), v_set(0));
+    const mask from = v_lt(v_load(flags + ROW_LANES - first + j * LANES), v_set(1));
+    return v_and(from, below);
 }
 
 /* --- the activation of one vector: its functions, called with what they read --- */
