@@ -50,24 +50,6 @@ static size_t row_elements(const fbp_op *ops, size_t n_ops)
     return n;
 }
 
-/* to(n, width) = from(rows, n), and 0 in lanes without a row. */
-static void group_from_rows(size_t width, size_t rows, size_t n, const real *from, real *to)
-{
-    if (rows < width) memset(to, 0, n * width * sizeof(real));
-    if (n == 1)
-        memcpy(to, from, rows * sizeof(real));
-    else
-        transpose(rows, n, from, (ptrdiff_t)n, to, (ptrdiff_t)width);
-}
-
-static void rows_from_group(size_t width, size_t rows, size_t n, const real *from, real *to)
-{
-    if (n == 1)
-        memcpy(to, from, rows * sizeof(real));
-    else
-        transpose(n, rows, from, (ptrdiff_t)width, to, (ptrdiff_t)n);
-}
-
 INLINE void forward_group(const int vectors, const fbp_run *run, size_t rows, const real *x_bi,
                           real *y_bo, real *values)
 {

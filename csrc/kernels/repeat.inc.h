@@ -119,7 +119,7 @@ INLINE double batch_loss(const form k, const repeated *r, const real errors[])
 {
     double terms[ROW_LANES];
     terms_of(r->plan->loss, r->plan->loss_parameter, k.rows, errors, terms);
-    const double sum = double_rows_sum(k.rows, terms);
+    const double sum = few_doubles_sum(k.rows, terms);
     return r->plan->sums ? sum : sum / (double)r->n_rows;
 }
 

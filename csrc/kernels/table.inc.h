@@ -7,6 +7,7 @@
 #include "math.inc.h"
 #include "lanes.inc.h"
 #include "matmul.inc.h"
+#include "group.inc.h"
 #include "span.inc.h"
 #include "activation.inc.h"
 #include "softmax.inc.h"
