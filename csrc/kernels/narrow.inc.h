@@ -27,8 +27,10 @@ INLINE void add_products(const stretch k, const narrow_group *group, const real 
         vec chain[ROW_VECTORS];
         for (int j = 0; j < ROW_VECTORS; j++)
             chain[j] = k.starts ? v_set(0) : v_load(chains + j * LANES);
-        for (int j = 0; j < k.vectors; j++, delta += LANES)
-            chain[j] = v_select(group->holds[j], v_fma(x_b[j], v_load(delta), chain[j]), chain[j]);
+        for (int j = 0; j < k.vectors; j++, delta += LANES) {
+            const vec delta_j = v_load(delta), longer = v_fma(x_b[j], delta_j, chain[j]);
+            chain[j] = v_select(group->holds[j], longer, chain[j]);
+        }
         if (k.ends)
             v_store(to, sum_of_vectors(chain));
         else

@@ -25,9 +25,11 @@ INLINE void weigh_terms(const int vectors, const int count, const weights *by, s
     for (int i = 0; i < count; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = v_set(0);
     for (size_t t = 0; t < by->terms; t++, w += by->w_t, x += vectors * LANES)
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count; i++) {
+            const vec w_t = v_set(w[i * by->w_r]);
             for (int j = 0; j < vectors; j++)
-                sum[i][j] = v_fma(v_load(x + j * LANES), v_set(w[i * by->w_r]), sum[i][j]);
+                sum[i][j] = v_fma(v_load(x + j * LANES), w_t, sum[i][j]);
+        }
     for (int i = 0; i < count; i++)
         for (int j = 0; j < vectors; j++) {
             const vec z_j = by->bias ? v_add(sum[i][j], v_set(by->bias[r + i])) : sum[i][j];
