@@ -83,11 +83,10 @@ typedef struct fbp_kernels {
                            void *y_bo /* OUT */);
 
     /* Back through the layers that narrow_forward ran before, from the delta of the last one's
-     * outputs, or of its z if it doesn't activate, down to the first that `propagates` no further;
-     * dx_bi: the delta of the inputs, if that is the first layer's. The gradients are those
-     * of narrow_gradient and narrow_sum, of each layer that trains from its place `lanes` on: row 0 is the
-     * first of lane 0, chains start at 0 if `starts`, and are summed if `ends`. Rows are a whole
-     * number of row_lanes unless `ends`. */
+     * outputs, or of its z if it doesn't activate, down to one that doesn't propagate; dx_bi is the
+     * delta of the first one's inputs, if that does. Gradients of layers that train go to their
+     * place in `lanes`, as by narrow_gradient; row 0 is a lane 0. Chains start at 0 if `starts`; if
+     * `ends`, they are summed as by narrow_sum, else rows are a multiple of row_lanes. */
     void (*narrow_backward)(const fbp_run *run, size_t rows, bool starts, bool ends,
                             const void *delta_bo /* IN */, void *dx_bi /* OUT */,
                             void *lanes /* IN OUT */);

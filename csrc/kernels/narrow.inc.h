@@ -8,8 +8,8 @@ typedef struct narrow_group {
     mask holds[ROW_VECTORS]; /* which lanes hold rows */
 } narrow_group;
 
-/* What becomes of the chains: they start at 0 or go on; they are kept, or summed over the vectors of
- * a group, and then n chains take the places of n vectors. */
+/* What becomes of the chains: they start at 0 or go on; they are kept, or summed over the vectors
+ * of a group, and then n chains take the places of n vectors. */
 typedef struct stretch {
     int vectors;
     bool starts, ends;
@@ -49,8 +49,9 @@ INLINE void add_group(const stretch k, const narrow_group *group, real *chains)
     add_products(k, group, NULL, chains, to);
 }
 
-/* sums[e] = the sum over the lanes of vector e, by halves, a square block of vectors at a time: then
- * the lanes of many are added at once. Sums take the places of vectors that were read before. */
+/* sums[e] = the sum over the lanes of vector e, by halves, a square block of vectors at a time:
+ * then the lanes of many are added at once. Sums take the places of vectors that were read before.
+ */
 static void sum_lanes(size_t count, real *sums)
 {
     for (size_t e = 0; e < count; e += LANES) {

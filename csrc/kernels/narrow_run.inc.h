@@ -145,8 +145,8 @@ static void narrow_backward(const fbp_run *run, size_t rows, bool starts, bool e
         const size_t taken = rows - b < ROW_LANES ? rows - b : ROW_LANES;
         const bool first = starts && b == 0, last = ends && b + taken == rows;
         if (taken <= LANES)
-            backward_group(1, run, taken, first, last, values + elements * LANES,
-                           delta + b * n_out, dx + b * n_in, lanes);
+            backward_group(1, run, taken, first, last, values + elements * LANES, delta + b * n_out,
+                           dx + b * n_in, lanes);
         else
             backward_group(ROW_VECTORS, run, taken, first, last, values + elements * ROW_LANES,
                            delta + b * n_out, dx + b * n_in, lanes);

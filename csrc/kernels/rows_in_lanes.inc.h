@@ -1,5 +1,5 @@
-/* What a unit of several rows needs where it stands in a vector: activation, loss and sums of single
- * elements, for kernels that keep it in registers. */
+/* What a unit of several rows needs where it stands in a vector: activation, loss and sums of
+ * single elements, for kernels that keep it in registers. */
 
 /* --- the activation of one vector: its functions, called with what they read --- */
 

@@ -140,7 +140,8 @@ static void narrow(void)
     report("narrow_gradient");
 }
 
-/* Three narrow layers forward and back, in two calls: rows up to a whole group, and further ones. */
+/* Three narrow layers forward and back, in two calls: rows up to a whole group, and further ones.
+ */
 static void run_with(fbp_activation f, bool saves, bool activates, size_t n, size_t rows)
 {
     const size_t size = TABLE.itemsize, n_out[] = {n, TABLE.row_lanes - n, 3};
@@ -174,8 +175,8 @@ static void run_with(fbp_activation f, bool saves, bool activates, size_t n, siz
     if (rows > whole) {
         x += whole * first_in * size, delta += whole * 3 * size;
         TABLE.narrow_forward(&rest, rows - whole, x, y + whole * 3 * size);
-        TABLE.narrow_backward(&rest, rows - whole, false, true, delta,
-                              dx + whole * first_in * size, memory[7]);
+        TABLE.narrow_backward(&rest, rows - whole, false, true, delta, dx + whole * first_in * size,
+                              memory[7]);
     }
     take_reals(y, rows * 3 + 16); /* what is behind stays */
     take_reals(dx, rows * first_in + 16);

@@ -103,18 +103,22 @@ cdef bint goes_on(const fbp_op *op, const fbp_op *before) noexcept:
 
 cdef void find_runs(fbp_plan *plan) noexcept:
     """Put together narrow layers fed by each other; a run ends with softmax, if there is one."""
-    cdef size_t i, first = 0, k
+    cdef size_t i
     cdef fbp_op *op
     for i in range(plan.n_ops):
         op = &plan.ops[i]
-        if i == 0 or not goes_on(op, op - 1):
-            first = i
+        if not op.narrow:
+            continue
+        op.run = 1
+        if i > 0 and goes_on(op, op - 1):
+            op.run += (op - 1).run
+        else:
             op.run_values = plan.run_elements
-            plan.run_elements += op.n_in if op.narrow else 0
-        if op.narrow:
-            plan.run_elements += op.n_out * (1 if op.saved == FBP_NONE else 2)
-        for k in range(first, i + 1):
-            plan.ops[k].run = i + 1 - first
+            plan.run_elements += op.n_in
+        plan.run_elements += op.n_out * (1 if op.saved == FBP_NONE else 2)
+    for i in range(plan.n_ops - 1, 0, -1):  # each of a run knows how many it has
+        if goes_on(&plan.ops[i], &plan.ops[i - 1]):
+            plan.ops[i - 1].run = plan.ops[i].run
 
 
 cdef size_t block_rows(const fbp_plan *plan) noexcept:
