@@ -39,7 +39,7 @@ def fits(layers: list[Layer], rows: int, inputs: int, **fields: Any) -> list[Any
 
 
 # What `fits` is to be given, by name, for networks that run in one kernel and such that don't
-# quite. Their bits don't tell: with an error planted in that kernel, test_planted_errors.py sees it.
+# quite. Their bits don't tell; with an error planted in that kernel, test_planted_errors.py does.
 SIGMOIDS = [Dense(2, "sigmoid"), Dense(1, "sigmoid")]
 IN_ONE_KERNEL: dict[str, Any] = {
     "one unit": (([Dense(1)], 4, 2), {}),

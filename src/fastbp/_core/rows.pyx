@@ -118,10 +118,10 @@ cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame 
                        size_t first, size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
-    cdef size_t i = 0, at
+    cdef size_t i = 0
     cdef bint completed_by_loss
     while i < plan.n_ops:
-        op, at = &plan.ops[i], i
+        op = &plan.ops[i]
         i += op.run if in_lanes(op, scratch, frame) else 1
         completed_by_loss = run.wants_loss and plan.fused and i == plan.n_ops
         if in_lanes(op, scratch, frame):
