@@ -1,8 +1,9 @@
 """Speed of fastbp, measured from the root of the repository.
 
-``pytest benchmarks`` times fastbp alone, on both engines: products and kernels, one step, one
-epoch, prediction. ``python -m benchmarks.compare`` is `fastbp bench` with the targets of the
-project and what else is claimed, ``benchmarks.threads`` the grid of threads, ``benchmarks.scaling``
-time against batch, width and depth, ``benchmarks.limits`` what the machine can do at most; and
-``benchmarks.results`` writes their files into RESULTS.md and the README.
+``pytest benchmarks`` times fastbp alone, on both engines: one step, one epoch, prediction; ``python
+-m benchmarks.matmul`` and ``benchmarks.kernels`` the products and the other kernels, beside their
+floors. ``benchmarks.compare`` is `fastbp bench` with the targets of the project and what else is
+claimed, ``benchmarks.threads`` the grid of threads, ``benchmarks.scaling`` time against batch,
+width and depth, ``benchmarks.limits`` what the machine can do at most; and ``benchmarks.results``
+writes their files into RESULTS.md and the README.
 """

@@ -8,23 +8,18 @@ none is where a library is missing. ``python -m benchmarks.results run.json`` wr
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from benchmarks import claims
 from benchmarks.targets import RATIOS, verdict
-from fastbp.bench import command, machine
+from fastbp.bench import command
 from fastbp.bench.contest import thread_counts
-from fastbp.progress import StatusLine
-
-IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist10k"
-"""Images that may lie beside the checkout."""
 
 
 def arguments(argv=None):
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     command.add_arguments(parser)
-    parser.set_defaults(images=IMAGES if IMAGES.is_dir() else None)
+    parser.set_defaults(images=claims.IMAGES if claims.IMAGES.is_dir() else None)
     return parser.parse_args(argv)
 
 
@@ -35,27 +30,12 @@ def is_whole(record):
     return not settings["short"] and not settings["fastbp threads"] and settings["threads"] == every
 
 
-def further(record, path):
-    """Measure what is claimed beside the rows, and save it after each."""
-    line = StatusLine(seconds_between_lines=0)
-    parts = {
-        "imports": claims.imports,
-        "accuracy": claims.accuracy,
-        "peak": lambda show: claims.peak_shares(machine.cores(), show),
-    }
-    for name, measure in parts.items():
-        record.claims[name] = measure(line.write)
-        if path:
-            record.save(path)
-    line.wipe()
-
-
 def main(argv=None):
     """Run the contest that the command line asks for, then the claims."""
     options = arguments(argv)
     record = command.run(options)
     if options.rows is None and not options.quick:
-        further(record, options.json)
+        claims.measure(record, options.json)
         for name, figures in record.claims.items():
             print(f"{name}: {figures}")
     if not is_whole(record):

@@ -63,8 +63,9 @@ class Limits:
     def _long_enough(self):
         """Return how often the loop must turn to take `SECONDS`."""
         times = 100_000
-        while (taken := _seconds(self._multiply_add, times)) < SECONDS / 4:
+        while _seconds(self._multiply_add, times) < SECONDS / 4:
             times *= 2
+        taken = min(_seconds(self._multiply_add, times) for _ in range(REPEATS))
         return int(times * SECONDS / taken)
 
     def peak(self, threads=1, repeats=REPEATS):

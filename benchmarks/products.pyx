@@ -54,12 +54,11 @@ cdef void run(const fbp_plan *plan, str product, const char *w, char *x, char *z
     """x (rows, inputs), w (inputs, outputs), z (rows, outputs): one from the other two."""
     cdef const fbp_op *op = &plan.ops[0]
     if product == "forward":
-        dense_forward(plan, op, w, x, op.n_in, z, FBP_ACTIVATION_identity, rows, panel)
+        dense_forward(plan, op, w, x, z, FBP_ACTIVATION_identity, rows, NULL, panel)
     elif product == "input":
-        input_gradient(plan, op, w, z, x, rows, panel)
+        input_gradient(plan, op, w, z, x, rows, NULL, panel)
     else:
-        weights_gradient(plan, op, x, op.n_in, z, rows, 0, op.n_in, FBP_CHAIN_START, <char *>w,
-                         panel)
+        weights_gradient(plan, op, x, z, rows, 0, op.n_in, FBP_CHAIN_START, <char *>w, panel)
 
 
 def seconds(EngineState engine, str product, char[:, ::1] x, char[:, ::1] w, char[:, ::1] z,

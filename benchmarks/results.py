@@ -16,7 +16,7 @@ from benchmarks import targets
 from benchmarks.compare import is_whole
 from fastbp.bench import chart, record
 from fastbp.bench.record import OWN
-from fastbp.bench.table import KEY, cell, duration
+from fastbp.bench.table import KEY, cell, duration, measured_again, own_time
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, README = ROOT / "benchmarks" / "RESULTS.md", ROOT / "README.md"
@@ -61,13 +61,13 @@ def verdicts(run):
         if row is None:
             lines.append([name, "", "", wanted, "", "not run"])
             continue
-        own = row.best(OWN)
-        time = duration(own.median) if own else row.status(OWN)
         reached = ", ".join(_reached(row, target) for target in asked) or _reached(row, FASTEST)
         said = targets.verdict(row) if asked else "no target by ratio"
-        lines.append([name, row.workload.label, f"{time} per {row.workload.unit}", wanted,
+        lines.append([name, row.workload.label, f"{own_time(row)} per {row.workload.unit}", wanted,
                       reached, said])  # fmt: skip
-    return markdown(["row", "", "fastbp", "target", "reached", "verdict"], lines)
+    table = markdown(["row", "", "fastbp", "target", "reached", "verdict"], lines)
+    again = [f"- {row.workload.name} {said}" for row in run.rows for said in measured_again(row)]
+    return "\n".join([table, *["\nMeasured more than once:\n"] * bool(again), *again])
 
 
 FASTEST = targets.Target("fastest", 1)
@@ -84,10 +84,9 @@ def ratios(run):
     peers = [name for name in record.programs(run.rows) if name not in (OWN, *absent)]
     lines = []
     for row in run.rows:
-        own = row.best(OWN)
-        time = duration(own.median) if own else row.status(OWN)
-        own_cells = [row.workload.name, row.workload.label, f"{time} per {row.workload.unit}"]
-        lines.append(own_cells + [cell(row, peer) for peer in peers])
+        time = f"{own_time(row)} per {row.workload.unit}"
+        cells = [cell(row, peer) for peer in peers]
+        lines.append([row.workload.name, row.workload.label, time, *cells])
     left_out = f"\nNot installed: {', '.join(absent)}." if absent else ""
     return markdown(["row", "", OWN, *peers], lines) + f"\n\n{KEY}{left_out}"
 
@@ -129,15 +128,22 @@ def shares(run):
     peak = run.claims["peak"]
     if "skipped" in peak:
         return f"Not measured: {peak['skipped']}."
-    lines = []
-    for row in peak["rows"]:
-        wanted = [s.share for s in targets.SHARES[row["row"]] if s.threads == row["threads"]]
-        said = "" if not wanted else "met" if row["share"] >= wanted[0] else "not met"
-        target = f"{wanted[0]:.0%}" if wanted else "-"
-        figures = [f"{row['peak'] / 1e9:.0f}", f"{row['speed'] / 1e9:.0f}", f"{row['share']:.0%}"]
-        lines.append([row["row"], row["threads"], *figures, target, said])
-    head = ["row", "threads", "peak, GFLOP/s", "products, GFLOP/s", "share", "target", "verdict"]
-    return f"Instruction set: {peak['instruction set']}.\n\n{markdown(head, lines)}"
+    head = ["row", "threads", "peak, GFLOP/s", "products, GFLOP/s", "share", "disturbed",
+            "target", "verdict"]  # fmt: skip
+    table = markdown(head, map(_share, peak["rows"]))
+    return f"Instruction set: {peak['instruction set']}.\n\n{table}"
+
+
+def _share(row):
+    """Return the line of a share, with how many of its measurements something disturbed."""
+    wanted = [s.share for s in targets.SHARES[row["row"]] if s.threads == row["threads"]]
+    target = f"{wanted[0]:.0%}" if wanted else "-"
+    disturbed = f"{row['disturbed']} of {row['disturbed'] + row['pairs']}"
+    if row["share"] is None:
+        return [row["row"], row["threads"], "-", "-", "-", disturbed, target, "not measured"]
+    said = "" if not wanted else "met" if row["share"] >= wanted[0] else "not met"
+    figures = [f"{row['peak'] / 1e9:.0f}", f"{row['speed'] / 1e9:.0f}", f"{row['share']:.0%}"]
+    return [row["row"], row["threads"], *figures, disturbed, target, said]
 
 
 def claims(run):
@@ -172,7 +178,7 @@ def reference_machine(run):
         [
             row.workload.name,
             row.workload.title,
-            f"{duration(row.best(OWN).median)} per {row.workload.unit}",
+            f"{own_time(row)} per {row.workload.unit}",
             f"{cell(row, row.fastest)} {row.fastest}",
         ]
         for row in compared

@@ -35,23 +35,28 @@ class Steps:
     Parameters
     ----------
     workload : Training
-        What is trained.
+        What is trained, on as many of its batches as there is time for.
     seconds : float
-        How long one timing takes; at least one epoch.
+        How long one timing takes on one thread; at least a step.
     """
 
     def __init__(self, workload, seconds):
         self._net = networks.build(fastbp.Network, workload, None)
-        self._data = training_data(workload)
-        self._workload = workload
+        self._x, self._y = training_data(workload)
+        batch = workload.batch_size
+        self._workload = replace(workload, rows=batch, epochs=1)
         self.time(1)  # makes what is kept between runs
-        once = self.time(1) * workload.steps
-        self._workload = replace(workload, epochs=max(1, round(seconds / once)))
+        while (step := self.time(1)) * self._workload.epochs < seconds / 4:
+            self._workload = replace(self._workload, epochs=4 * self._workload.epochs)
+        batches = max(1, min(workload.steps, round(seconds / step)))
+        epochs = max(1, round(seconds / step / batches))
+        self._workload = replace(workload, rows=batches * batch, epochs=epochs)
 
     def time(self, n_threads):
         """Return the time of a step, the mean over one run."""
         self._net.n_threads = n_threads
-        fit = partial(networks.fit, self._net, self._workload, *self._data)
+        rows = self._workload.rows
+        fit = partial(networks.fit, self._net, self._workload, self._x[:rows], self._y[:rows])
         start = time.perf_counter()
         fit()
         return (time.perf_counter() - start) / self._workload.steps

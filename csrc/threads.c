@@ -12,10 +12,6 @@
 #include <omp.h>
 #endif
 
-#if defined(__x86_64__) || defined(__i386__)
-#include <immintrin.h>
-#endif
-
 #if FBP_OPENMP
 int fbp_team_size(void) { return omp_get_num_threads(); }
 int fbp_team_rank(void) { return omp_get_thread_num(); }
@@ -82,27 +78,3 @@ int fbp_useful_threads(void)
     int most_cores = atomic_load(&cores);
     return most < most_cores ? most : most_cores;
 }
-
-#if defined(__x86_64__) || defined(__i386__)
-#define FLUSH_MODE 0x8040u /* flush to zero, denormals are zero */
-uint64_t fbp_flush_begin(void)
-{
-    unsigned mode = _mm_getcsr();
-    _mm_setcsr(mode | FLUSH_MODE);
-    return mode;
-}
-void fbp_flush_end(uint64_t mode) { _mm_setcsr((unsigned)mode); }
-#elif defined(__aarch64__)
-#define FLUSH_MODE (UINT64_C(1) << 24) /* FPCR.FZ */
-uint64_t fbp_flush_begin(void)
-{
-    uint64_t mode;
-    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode));
-    __asm__ __volatile__("msr fpcr, %0" : : "r"(mode | FLUSH_MODE));
-    return mode;
-}
-void fbp_flush_end(uint64_t mode) { __asm__ __volatile__("msr fpcr, %0" : : "r"(mode)); }
-#else
-uint64_t fbp_flush_begin(void) { return 0; }
-void fbp_flush_end(uint64_t mode) { (void)mode; }
-#endif

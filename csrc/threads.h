@@ -1,5 +1,5 @@
-/* Threads: the team of a parallel region, how many threads may be used, fork, and the flushing of
- * subnormal numbers. threads.c is the only file that includes omp.h. */
+/* Threads: the team of a parallel region, how many threads may be used, and fork. threads.c is the
+ * only file that includes omp.h. */
 #ifndef FASTBP_THREADS_H
 #define FASTBP_THREADS_H
 
@@ -25,9 +25,5 @@ bool fbp_has_openmp(void);
  * released before the fork and start anew in whichever process needs them. Returns false if no
  * handler could be installed. */
 bool fbp_install_fork_handler(void);
-
-/* Make subnormal numbers count as zero on this thread; returns the mode to restore. */
-uint64_t fbp_flush_begin(void);
-void fbp_flush_end(uint64_t mode);
 
 #endif

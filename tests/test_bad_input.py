@@ -194,6 +194,15 @@ DESCRIPTIONS = {
     "reduction": (
         lambda: losses.SquaredError(reduction="men"), ValueError, "reduction: .*mean 'mean'",
     ),
+    "truncated stddev": (
+        lambda: initializers.TruncatedNormal(0, -1), ValueError, "stddev: expected a number of at",
+    ),
+    "scale 0": (lambda: initializers.VarianceScaling(0), ValueError, "scale: expected a number"),
+    "mode": (lambda: initializers.VarianceScaling(1, "fan"), ValueError, "mode: .* 'fan_avg'"),
+    "distribution": (
+        lambda: initializers.VarianceScaling(1, "fan_in", "norm"), ValueError,
+        "distribution: .*mean 'normal'",
+    ),
     "low above high": (lambda: initializers.Uniform(1, 0), ValueError, "low: expected at most"),
 }  # fmt: skip
 

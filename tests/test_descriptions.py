@@ -1,14 +1,16 @@
-"""Descriptions of layers, activations, losses, optimizers, initializers and metrics as values."""
+"""Descriptions of layers, activations, losses, optimizers, schedules and the like as values."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import inspect
+import itertools
 import pickle
 from typing import Any
 
 import pytest
+from schedule_rows import ROWS
 
 from fastbp import SGD, Activation, Adam, Dense, Dropout, Flatten, Rescale
 from fastbp.activations import ACTIVATIONS, ELU, GELU, ReLU, SiLU
@@ -21,7 +23,7 @@ TABLES = (ACTIVATIONS, INITIALIZERS, LOSSES, METRICS)
 DESCRIPTIONS: list[Description] = [
     *(kind() for table in TABLES for kind in table.values()),
     *(Dense(3, "relu"), Activation("tanh"), Flatten(), Rescale(0.5), Dropout(0.1)),
-    *(SGD(0.1, momentum=0.9), Adam(), Values([1.0, 2.0])),
+    *(SGD(0.1, momentum=0.9), Adam(), Values([1.0, 2.0]), *ROWS.values()),
 ]
 each = pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: type(d).__name__)
 
@@ -32,6 +34,31 @@ def test_a_description_is_a_dataclass_that_replace_copies(description: Any) -> N
     fields = [field.name for field in dataclasses.fields(description)]
     assert fields == list(inspect.signature(type(description)).parameters)
     assert repr(dataclasses.replace(description)) == repr(description)
+
+
+def test_a_class_has_its_own_fields_whichever_is_asked_first() -> None:
+    def chain() -> tuple[type[Description], ...]:
+        class One(Description):
+            one: int = 1
+
+        class Two(One):
+            two: int = 2
+
+        class Three(Two):
+            pass
+
+        return One, Two, Three
+
+    expected = [["one"], ["one", "two"], ["one", "two"]]
+    for order in itertools.permutations(range(3)):
+        for ask in (dataclasses.fields, inspect.signature, lambda kind: kind()):
+            kinds = chain()
+            for index in order:
+                ask(kinds[index])
+                names = [field.name for field in dataclasses.fields(kinds[index])]
+                assert names == expected[index]
+                assert list(inspect.signature(kinds[index]).parameters) == names
+                assert list(vars(kinds[index]()).values()) == [1, 2][: len(names)]
 
 
 @each

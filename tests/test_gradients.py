@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradient_check import STEP, central_differences, check_backward, check_gradients, some_places
+from loss_pairs import activations_with_losses
 
 import fastbp
 from fastbp import Activation, Dense, Dropout, Flatten, Rescale, reference
@@ -20,7 +21,6 @@ from fastbp.reference.activations import ACTIVATIONS as FUNCTIONS
 
 # Far more than STEP times the change of any net input or error with any one number.
 DISTANCE = 1e-3
-PROBABILITIES = {loss.probability for loss in LOSSES.values()} - {None}
 
 
 def build(
@@ -72,25 +72,12 @@ def inputs(rows: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(2).normal(size=(rows, *shape))
 
 
-def pairs() -> list[Any]:
-    """Every activation with every loss that may follow it."""
-    found = []
-    for activation in ACTIVATIONS:
-        for name, kind in LOSSES.items():
-            losses: list[Loss] = [kind()]
-            if issubclass(kind, CrossEntropy):
-                losses = [kind()] if activation == kind.probability else []
-                losses += [kind(from_logits=True)] if activation not in PROBABILITIES else []
-            found += [pytest.param(activation, loss, id=f"{activation}-{name}") for loss in losses]
-    return found
-
-
 def test_every_pair_is_there() -> None:
     """Five losses follow everything; three want logits (8 activations) or probabilities."""
-    assert len(pairs()) == 10 * 5 + 8 * 3 + 3
+    assert len(activations_with_losses()) == 10 * 5 + 8 * 3 + 3
 
 
-@pytest.mark.parametrize(("activation", "loss"), pairs())
+@pytest.mark.parametrize(("activation", "loss"), activations_with_losses())
 def test_gradients_of_every_activation_with_every_loss(
     Network: type[fastbp.Network], activation: str, loss: Loss
 ) -> None:

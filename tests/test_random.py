@@ -8,7 +8,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fastbp import initializers, random
+import fastbp
+from fastbp import initializers, random, reference
 from fastbp.layers import Dense
 from fastbp.lowering import lower
 
@@ -76,6 +77,16 @@ def test_draws_are_frozen() -> None:
         "-0x1.a0bb9ba101b9cp-3",
         "-0x1.d873c32e49985p-6",
         "-0x1.1cec3ad44606cp-1",
+    ]
+    assert [z.hex() for z in random.truncated_normal(1, 2, 3, "float32").tolist()] == [
+        "-0x1.ac836c0000000p-1",
+        "-0x1.8d86860000000p-3",
+        "-0x1.23fca60000000p-1",
+    ]
+    assert [z.hex() for z in random.truncated_normal(1, 2, 3, "float64").tolist()] == [
+        "-0x1.8d868b69976fcp-3",
+        "-0x1.c2f32f2e91095p-6",
+        "-0x1.0ea4af7016b8bp-1",
     ]
     orthogonal = random.draw(initializers.Orthogonal(), (3, 2), 1, 2, "float64")
     assert [v.hex() for v in orthogonal.ravel()[:3].tolist()] == [
@@ -160,6 +171,13 @@ def test_the_logarithm_is_within_two_units_of_the_last_place() -> None:
     [
         (initializers.Uniform(-1, 3), 1, 16 / 12),
         (initializers.Normal(2, 0.5), 2, 0.25),
+        (initializers.LecunUniform(), 0, 1 / 300),
+        (initializers.LecunNormal(), 0, 1 / 300),
+        (initializers.TruncatedNormal(2, 0.5), 2, 0.25 * 0.8796256610342398**2),
+        (initializers.VarianceScaling(), 0, 1 / 300),
+        (initializers.VarianceScaling(2, "fan_out"), 0, 2 / 200),
+        (initializers.VarianceScaling(0.5, "fan_avg", "normal"), 0, 0.5 / 250),
+        (initializers.VarianceScaling(3, distribution="uniform"), 0, 3 / 300),
         (initializers.GlorotUniform(), 0, 2 / 500),
         (initializers.GlorotNormal(), 0, 2 / 500),
         (initializers.HeUniform(), 0, 2 / 300),
@@ -172,11 +190,50 @@ def test_initializers_have_their_mean_and_variance(
 ) -> None:
     values = random.draw(initializer, (300, 200), 3, 1, dtype)
     assert values.dtype == dtype
-    # Four standard errors; the variance of the square of a normal is 2 sigma^4.
+    # Four standard errors; the variance of the square is 2 sigma^4 for a normal, less for others.
     error = 4 * math.sqrt(variance / values.size)
     assert abs(float(values.mean(dtype=np.float64)) - mean) < error
     spread = float(((values.astype(np.float64) - mean) ** 2).mean())
     assert abs(spread / variance - 1) < 4 * math.sqrt(2 / values.size)
+
+
+def test_truncated_normals_are_the_quantiles_of_the_uniforms(dtype: str) -> None:
+    """The distribution function of what lies within two standard deviations leads back."""
+    n = 20_000
+    u, z = random.uniform(12, 0, n, dtype), random.truncated_normal(12, 0, n, dtype)
+    assert 1.99 < np.abs(z).max() <= 2
+    phi = NormalDist().cdf
+    back = np.array([(phi(float(value)) - phi(-2)) / (phi(2) - phi(-2)) for value in z])
+    assert np.abs(back - u.astype(np.float64)).max() < 4 * np.finfo(dtype).eps
+
+
+def test_truncated_values_keep_within_two_standard_deviations(dtype: str) -> None:
+    values = random.draw(initializers.TruncatedNormal(-1, 0.1), (300, 200), 5, 0, dtype)
+    assert np.abs(values + 1).max() <= np.dtype(dtype).type(0.2) * (1 + 2 * np.finfo(dtype).eps)
+    scaled = random.draw(initializers.VarianceScaling(4), (300, 200), 5, 0, dtype)
+    assert np.abs(scaled).max() <= 2 * math.sqrt(4 / 300) / 0.8796
+
+
+def test_variance_scaling_gives_what_has_a_name_of_its_own(dtype: str) -> None:
+    for given, named in (
+        ((1, "fan_in", "uniform"), initializers.LecunUniform()),
+        ((1, "fan_in", "normal"), initializers.LecunNormal()),
+        ((1, "fan_avg", "uniform"), initializers.GlorotUniform()),
+        ((1, "fan_avg", "normal"), initializers.GlorotNormal()),
+        ((2, "fan_in", "uniform"), initializers.HeUniform()),
+        ((2, "fan_in", "normal"), initializers.HeNormal()),
+    ):
+        scaling = initializers.VarianceScaling(*given)
+        got, expected = (random.draw(i, (7, 3), 2, 1, dtype) for i in (scaling, named))
+        np.testing.assert_array_equal(got, expected, strict=True)
+
+
+@pytest.mark.parametrize("name", initializers.INITIALIZERS)
+def test_both_engines_start_from_the_same_values(name: str, dtype: str, core: None) -> None:
+    layers = [Dense(4, weights_initializer=name, bias_initializer=name), Dense(3)]
+    kinds = fastbp.Network, reference.Network
+    nets = [kind(layers, input_shape=5, dtype=dtype, seed=7) for kind in kinds]
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
 
 
 def test_fans_of_a_bias_vector_are_its_length() -> None:

@@ -9,6 +9,7 @@
 #define TILE_SIZE    (TILE_ROWS * TILE_VECTORS)
 #define TILE_COLUMNS (TILE_VECTORS * LANES)
 #define MOST_VECTORS 8
+#define TERMS_AHEAD  4 /* beside a panel, a cache keeps so many of one place */
 _Static_assert(TILE_ROWS <= 8, "TILE_SIZES ends there");
 _Static_assert((TILE_VECTORS & (TILE_VECTORS - 1)) == 0, "a strip is as wide as a tile");
 
@@ -16,6 +17,7 @@ _Static_assert((TILE_VECTORS & (TILE_VECTORS - 1)) == 0, "a strip is as wide as 
 typedef struct place {
     const real *a;
     ptrdiff_t a_m, a_k;
+    bool filled; /* a is the product's block */
     const real *b;
     ptrdiff_t b_k;
     real *block; /* takes a copy of A, unless NULL: TILE_ROWS elements a term */
@@ -24,6 +26,9 @@ typedef struct place {
     const real *bias; /* or NULL */
     size_t n;
 } place;
+
+/* Elements from one tile of rows in a block to the next: copies may run over its end. */
+INLINE ptrdiff_t block_pitch(size_t k) { return (ptrdiff_t)k * TILE_ROWS + ROW_LANES; }
 
 /* The accumulators of a tile. */
 typedef vec sums[TILE_ROWS][MOST_VECTORS];
@@ -77,33 +82,59 @@ INLINE void chain_row(const int vectors, const place *at, size_t k, vec c[])
     }
 }
 
+/* The next term of a tile's chains. */
+INLINE void add_term(const int rows, const int vectors, const real *a, ptrdiff_t a_m,
+                     const vec row[], sums c)
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+        vec a_ik = v_set(a[i * a_m]);
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++) c[i][j] = v_fma(a_ik, row[j], c[i][j]);
+    }
+}
+
+INLINE void load_row(const int vectors, const real *b, vec row[])
+{
+#pragma GCC unroll 16
+    for (int j = 0; j < vectors; j++) row[j] = v_load(b + j * LANES);
+}
+
 /* The chains of a tile, k terms of each. */
 INLINE void chain_tile(const int rows, const int vectors, const place *at, size_t k, sums c)
 {
     const real *a = at->a, *b = at->b;
     const ptrdiff_t a_m = at->a_m, a_k = at->a_k, b_k = at->b_k;
-    real *block = at->block, *panel = at->panel;
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (; k > 0; k--, a += a_k, b += b_k) {
         vec row[MOST_VECTORS];
-#pragma GCC unroll 16
-        for (int j = 0; j < vectors; j++) row[j] = v_load(b + j * LANES);
+        load_row(vectors, b, row);
+        add_term(rows, vectors, a, a_m, row, c);
+    }
+}
+
+/* The same, with copies of A, B or both on the way. Rows of B that are a power of two apart share
+ * few places in a cache: those of the next terms are asked for only shortly before they are read,
+ * and those of the next strip when they are at hand. */
+INLINE void chain_and_copy(const int rows, const int vectors, const place *at, size_t k, sums c)
+{
+    const real *a = at->a, *b = at->b;
+    real *block = at->block, *panel = at->panel;
+    for (; k > 0; k--, a += at->a_k, b += at->b_k) {
+        vec row[MOST_VECTORS];
+        load_row(vectors, b, row);
         if (panel) {
 #pragma GCC unroll 16
             for (int j = 0; j < vectors; j++) v_store(panel + j * LANES, row[j]);
             panel += TILE_COLUMNS;
-            __builtin_prefetch(b + TILE_COLUMNS); /* for the next strip */
+            __builtin_prefetch(b + TERMS_AHEAD * at->b_k);
+            __builtin_prefetch(b + TILE_COLUMNS);
         }
         if (block) {
             copy_over(rows, a, k == 1, block);
             block += TILE_ROWS;
         }
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            vec a_ik = v_set(a[i * a_m]);
-#pragma GCC unroll 16
-            for (int j = 0; j < vectors; j++) c[i][j] = v_fma(a_ik, row[j], c[i][j]);
-        }
+        add_term(rows, vectors, a, at->a_m, row, c);
     }
 }
 
@@ -135,6 +166,8 @@ INLINE void tile(const int rows, const int vectors, const fbp_product *product, 
         EACH_VECTOR c[i][j] = v_set(0);
     if (rows == 1 && !at->block)
         chain_row(vectors, at, product->k, c[0]);
+    else if (at->block || at->panel)
+        chain_and_copy(rows, vectors, at, product->k, c);
     else
         chain_tile(rows, vectors, at, product->k, c);
     if (last == LANES) /* without masks */
@@ -151,16 +184,32 @@ INLINE void tile(const int rows, const int vectors, const fbp_product *product, 
     X(1, 8) X(2, 8) X(3, 8) X(4, 8) X(5, 8) X(6, 8) X(7, 8) X(8, 8)
 /* clang-format on */
 
+/* To the tile below, which finds B in the panel if this one has copied it. */
+INLINE void move_down(const int rows, const fbp_product *product, place *at)
+{
+    at->a += at->filled ? block_pitch(product->k) : rows * product->a_m;
+    at->c += rows * product->c_m;
+    if (at->block) at->block += block_pitch(product->k);
+    if (at->panel) {
+        at->b = at->panel;
+        at->b_k = TILE_COLUMNS;
+        at->panel = NULL;
+    }
+}
+
 #define AS_FUNCTION(rows, vectors)                                                                 \
-    static void tile_##rows##_##vectors(const fbp_product *product, const place *at)               \
+    static void tiles_##rows##_##vectors(const fbp_product *product, place *at, size_t tiles)      \
     {                                                                                              \
-        tile(rows, vectors, product, at);                                                          \
+        for (; tiles > 0; tiles--) {                                                               \
+            tile(rows, vectors, product, at);                                                      \
+            move_down(rows, product, at);                                                          \
+        }                                                                                          \
     }
 TILE_SIZES(AS_FUNCTION)
 
-#define AS_ENTRY(rows, vectors) [rows][vectors] = tile_##rows##_##vectors,
-static void (*const tile_functions[][MOST_VECTORS + 1])(const fbp_product *product,
-                                                        const place *at) = {TILE_SIZES(AS_ENTRY)};
+#define AS_ENTRY(rows, vectors) [rows][vectors] = tiles_##rows##_##vectors,
+static void (*const tile_functions[][MOST_VECTORS + 1])(const fbp_product *product, place *at,
+                                                        size_t tiles) = {TILE_SIZES(AS_ENTRY)};
 
 /* to(j, i) = from(i, j) for one block of at most LANES x LANES. */
 INLINE void transpose_block(size_t m, size_t n, const real *from, ptrdiff_t from_m, real *to,
@@ -194,9 +243,6 @@ static void transpose(size_t m, size_t n, const void *from, ptrdiff_t from_m, vo
 INLINE size_t tiles_of(size_t m) { return (m + TILE_ROWS - 1) / TILE_ROWS; }
 INLINE size_t rows_of_next(size_t m, size_t tiles) { return (m + tiles - 1) / tiles; }
 
-/* Elements from one tile of rows in a block to the next: copies may run over its end. */
-INLINE ptrdiff_t block_pitch(size_t k) { return (ptrdiff_t)k * TILE_ROWS + ROW_LANES; }
-
 /* A in the product's block, from rows of contiguous terms. */
 static void fill_block(const fbp_product *product)
 {
@@ -216,10 +262,11 @@ static void strip(const fbp_product *product, bool filled, size_t j, size_t n, i
 {
     const real *b = (const real *)product->b + (ptrdiff_t)j * product->b_n, *bias = product->bias;
     place at = {.a = product->a, .a_m = product->a_m, .a_k = product->a_k, .b = b, .n = n};
-    size_t m = product->m, tiles = tiles_of(m), rows;
+    size_t m = product->m, tiles = tiles_of(m), rows, alike;
     at.b_k = product->b_k;
     at.c = (real *)product->c + j;
     if (bias) at.bias = bias + j;
+    at.filled = filled;
     if (filled) {
         at.a = product->block;
         at.a_m = 1;
@@ -234,17 +281,10 @@ static void strip(const fbp_product *product, bool filled, size_t j, size_t n, i
     } else if (tiles > 1) {
         at.panel = product->panel;
     }
-    for (; tiles > 0; tiles--, m -= rows) {
+    for (; tiles > 0; tiles -= alike, m -= alike * rows) {
         rows = rows_of_next(m, tiles);
-        tile_functions[rows][vectors](product, &at);
-        at.a += filled ? block_pitch(product->k) : (ptrdiff_t)rows * product->a_m;
-        at.c += (ptrdiff_t)rows * product->c_m;
-        if (at.block) at.block += block_pitch(product->k);
-        if (at.panel) {
-            at.b = at.panel;
-            at.b_k = TILE_COLUMNS;
-            at.panel = NULL;
-        }
+        alike = m % tiles ? m % tiles : tiles;
+        tile_functions[rows][vectors](product, &at, alike);
     }
 }
 

@@ -163,4 +163,15 @@ static const real TAIL[22] = {
     0x1.19f4ce8a89a47p-29,
 };
 
+/* sin(pi y / 2) / y as a function of u = y^2 for |y| <= 1/2; error 0.45 */
+static const real SINE[7] = {
+    0x1.921fb54442d18p+0,
+    -0x1.4abbce625be41p-1,
+    0x1.466bc677586fep-4,
+    -0x1.32d2cce2d5223p-8,
+    0x1.50782fca2e795p-13,
+    -0x1.e300639d1883cp-19,
+    0x1.e3eed66b2267p-25,
+};
+
 #endif

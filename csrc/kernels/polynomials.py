@@ -100,6 +100,19 @@ def normal_tail(bits: int) -> Polynomial:
     )
 
 
+def sine() -> Polynomial:
+    """Return the sine of a quarter turn's part, divided by the part."""
+    return Polynomial(
+        "SINE",
+        "sin(pi y / 2) / y as a function of u = y^2 for |y| <= 1/2",
+        lambda u: mp.sin(mp.pi * mp.sqrt(u) / 2) / mp.sqrt(u),
+        lambda u: mp.sqrt(u) / mp.sin(mp.pi * mp.sqrt(u) / 2),
+        mpf(0),
+        mpf("0.25"),
+        7,
+    )
+
+
 def polynomials(bits: int) -> list[Polynomial]:
     """Return the polynomials for numbers of `bits` bits."""
     return [
@@ -109,6 +122,7 @@ def polynomials(bits: int) -> list[Polynomial]:
         logarithm("LOG1P", mpf(1) / 3, 4 if bits == 32 else 9),
         error_function(bits),
         normal_tail(bits),
+        *([sine()] if bits == 64 else []),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from fastbp import activations, initializers, layers, losses, metrics, optimizers
+from fastbp import activations, initializers, layers, losses, metrics, optimizers, schedules
 from fastbp._version import __version__
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
@@ -37,6 +37,7 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "schedules",
 ]
 
 

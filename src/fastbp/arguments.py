@@ -83,7 +83,7 @@ def record_outputs(value: Any, data: Rows, plan: Plan) -> bool:
     return wanted
 
 
-def validation_data(value: Any, plan: Plan) -> Rows | None:
+def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | None:
     """Return the rows of a tuple (x, y) or (x, y, sample_weight), or None."""
     if value is None:
         return None
@@ -94,4 +94,4 @@ def validation_data(value: Any, plan: Plan) -> Rows | None:
         )
     x, y, sample_weight = (*value, None)[:3]
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-    return data.rows(plan, x, y, sample_weight, names)
+    return data.rows(plan, x, y, sample_weight, names, look)

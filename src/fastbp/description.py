@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, FrozenInstanceError, dataclass, fields
-from typing import Any, ClassVar, dataclass_transform
+from dataclasses import FrozenInstanceError, dataclass, fields
+from inspect import Signature, signature
+from typing import Any, ClassVar, Self, dataclass_transform
+
+
+class _Fields:
+    """Stands for the fields of a class, which replace it when somebody asks for them."""
+
+    def __get__(self, instance: object, cls: type[Description]) -> dict[str, Any]:
+        _complete(cls)
+        found: dict[str, Any] = cls.__dict__["__dataclass_fields__"]
+        return found
+
+
+def _complete(cls: type[Description]) -> None:
+    """Make `cls` a dataclass, unless that has been done; its bases become some on the way."""
+    if isinstance(cls.__dict__["__dataclass_fields__"], _Fields):
+        dataclass(repr=False, eq=False)(cls)
+
+
+class _Signature:
+    """The signature of the constructor, for `help` and the like."""
+
+    def __get__(self, instance: object, cls: type[Description]) -> Signature:
+        _complete(cls)
+        _, *parameters = signature(cls.__init__).parameters.values()
+        return Signature(parameters)
 
 
 @dataclass_transform(frozen_default=True)
 class Description:
-    """Base of layers, activations, losses, optimizers, initializers and metrics.
+    """Base of layers, activations, losses, optimizers, schedules, initializers and metrics.
 
-    A subclass is made a frozen dataclass, of which only the constructor is generated. All else is
-    written here once: generated for each class, it would be a third of the time to import fastbp.
+    A subclass becomes a frozen dataclass, of which only the constructor is generated, when it is
+    first used; all else is written here once. Generated for each class on import, all of it
+    would be more than half of the time that an import takes.
     """
 
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    __dataclass_fields__: ClassVar[Any]
+    __signature__: ClassVar[Any] = _Signature()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.__annotations__:  # without fields of its own it has its base's constructor
-            dataclass(repr=False, eq=False)(cls)
+        cls.__dataclass_fields__ = _Fields()
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
+        _complete(cls)  # before Python looks for the constructor
+        return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The constructor sets each field, once.

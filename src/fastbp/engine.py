@@ -2,7 +2,7 @@
 
 There are two: `fastbp._core.Engine`, compiled, and `fastbp.reference.Engine`, in NumPy. Both keep
 to `EngineProtocol`; a test compares their signatures. All arrays that reach an engine have been
-checked by `fastbp.data`.
+checked by `fastbp.data`, which leaves it to the engine to look for NaN and infinity in rows.
 """
 
 from __future__ import annotations
@@ -59,11 +59,15 @@ class Position(NamedTuple):
         Batches trained on: keys the dropout masks.
     epochs : int
         Epochs begun: keys the order of the rows.
+    schedule_steps, schedule_epochs : int
+        What `steps` and `epochs` were when the schedule of the learning rate was set: its time 0.
     """
 
     steps: int = 0
     batches: int = 0
     epochs: int = 0
+    schedule_steps: int = 0
+    schedule_epochs: int = 0
 
 
 class Progress(NamedTuple):
@@ -137,7 +141,8 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's name, and with "val_" before them the same on validation data.
+        "loss", each metric's name, and with "val_" before them the same on validation data; then
+        "learning_rate", that of the epoch's last update, where a schedule gives it.
     outputs : ndarray or None, shape (epochs, n, outputs)
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
@@ -169,7 +174,10 @@ class EngineProtocol(Protocol):
         Where training stands. Settable.
     optimizer : Optimizer
         The update rule. Setting another kind, or one with another number of states, zeroes `state`
-        and ``position.steps``; setting one that differs only in its constants keeps them.
+        and ``position.steps``; setting one that differs only in its constants keeps them. A
+        schedule starts anew as `Optimizer.starts_schedule` says.
+    learning_rate : float
+        The rate that `step` takes next. Read-only.
     """
 
     plan: Plan
@@ -180,10 +188,20 @@ class EngineProtocol(Protocol):
     position: Position
     optimizer: Optimizer
 
+    @property
+    def learning_rate(self) -> float: ...
+
     def __init__(self, plan: Plan, optimizer: Optimizer, seed: int) -> None: ...
 
-    def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
-        """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype)."""
+    def all_finite(self, rows: Array, n_threads: int | None) -> bool:
+        """Whether `rows` (as `Rows.x`, of any width) are finite in the plan's dtype."""
+
+    def predict(self, x: Array, out: Array, n_threads: int | None) -> bool:
+        """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype).
+
+        Looks at the rows as it reads them: False if they are not `all_finite`. What has been
+        written then means nothing.
+        """
 
     def call(self, x: object, out: object, changing: Lock) -> Array | None:
         """Return the outputs of one row or a few at once, or None to ask for the way of `predict`.

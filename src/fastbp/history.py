@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class History(dict[str, list[float]]):
     """What one call of `fit` recorded: a dict of names to one float per completed epoch.
 
-    The names are "loss" and each metric's; with validation data also the same behind "val_".
+    The names are "loss" and each metric's; with validation data also the same behind "val_". Where
+    a schedule gives the learning rate, "learning_rate" is that of the epoch's last update.
 
     Attributes
     ----------

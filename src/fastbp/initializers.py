@@ -96,6 +96,104 @@ class Normal(Initializer):
         validate.at_least("stddev", self.stddev, 0)
 
 
+class TruncatedNormal(Initializer):
+    """Normally distributed, but nowhere more than two standard deviations from the mean.
+
+    Parameters
+    ----------
+    mean : float, default 0.0
+        The mean.
+    stddev : float, default 0.05
+        The standard deviation before the tails are cut off, at least 0; that of the values is
+        0.8796 times as large.
+
+    Raises
+    ------
+    ValueError
+        If `stddev` is negative.
+
+    References
+    ----------
+    Keras's TruncatedNormal. Drawn by the inverse of the distribution function, without rejections.
+    """
+
+    name = "truncated_normal"
+    formula = "N(mean, stddev^2) within mean +- 2 stddev"
+    mean: float = 0.0
+    stddev: float = 0.05
+
+    def __post_init__(self) -> None:
+        validate.real("mean", self.mean)
+        validate.at_least("stddev", self.stddev, 0)
+
+
+class VarianceScaling(Initializer):
+    """Mean 0 and a variance that suits the fan.
+
+    Parameters
+    ----------
+    scale : float, default 1.0
+        The variance times the fan; above 0. 1 suits linear and selu units, 2 relu.
+    mode : {"fan_in", "fan_out", "fan_avg"}, default "fan_in"
+        The fan: the number of inputs, of outputs, or the mean of both.
+    distribution : {"truncated_normal", "normal", "uniform"}, default "truncated_normal"
+        What is drawn; the truncated normal is widened so that it has the variance too.
+
+    Raises
+    ------
+    ValueError
+        If `scale` is not above 0, or `mode` or `distribution` is unknown.
+
+    Notes
+    -----
+    Keras's "glorot_normal", "he_normal" and "lecun_normal" are truncated:
+    ``VarianceScaling(1, "fan_avg")``, ``VarianceScaling(2)`` and ``VarianceScaling(1)``. Those here
+    are not, as PyTorch's.
+
+    References
+    ----------
+    Glorot and Bengio 2010, section 4.2; He, Zhang, Ren and Sun 2015, section 2.2. Keras's
+    VarianceScaling, whose "untruncated_normal" is "normal" here.
+    """
+
+    name = "variance_scaling"
+    formula = "variance scale / fan: truncated normal, N(0, scale / fan) or uniform"
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+
+    def __post_init__(self) -> None:
+        validate.positive("scale", self.scale)
+        validate.choice("mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
+        distributions = ("truncated_normal", "normal", "uniform")
+        validate.choice("distribution", self.distribution, distributions)
+
+
+class LecunUniform(Initializer):
+    """Uniform with variance 1 / fan_in.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Mueller 1998 ("Efficient BackProp"), eq. 16.
+    """
+
+    name = "lecun_uniform"
+    formula = "U[-r, r), r = sqrt(3 / fan_in)"
+
+
+class LecunNormal(Initializer):
+    """Normal with variance 1 / fan_in, not truncated.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Mueller 1998 ("Efficient BackProp"), eq. 16; Klambauer, Unterthiner, Mayr
+    and Hochreiter 2017, for selu.
+    """
+
+    name = "lecun_normal"
+    formula = "N(0, 1 / fan_in)"
+
+
 class GlorotUniform(Initializer):
     """Uniform with variance 2 / (fan_in + fan_out).
 
@@ -202,6 +300,10 @@ INITIALIZERS: dict[str, type[Initializer]] = {
         Constant,
         Uniform,
         Normal,
+        TruncatedNormal,
+        VarianceScaling,
+        LecunUniform,
+        LecunNormal,
         GlorotUniform,
         GlorotNormal,
         HeUniform,

@@ -140,8 +140,9 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("fit"):
             self._occupancy.require_unread("fit")
-            plan = self._lowered(data.input_shape(x)) if self._engine is None else self.plan
-            rows = data.rows(plan, x, y, sample_weight)
+            engine = self._engine or self._started(self._lowered(data.input_shape(x)))
+            plan, look = engine.plan, self._look(engine)
+            rows = data.rows(plan, x, y, sample_weight, look=look)
             asked = validate.integer("epochs", epochs, 1)
             display = progress.ProgressDisplay(asked) if progress.wanted(verbose) else None
             job = Fit(
@@ -150,18 +151,26 @@ class Network(NetworkState):
                 batch_size=validate.integer("batch_size", batch_size, 1),
                 shuffle=validate.flag("shuffle", shuffle),
                 metrics=self._metrics,
-                validation=arguments.validation_data(validation_data, plan),
+                validation=arguments.validation_data(validation_data, plan, look),
                 stop_at_loss=arguments.stop_at_loss(stop_at_loss),
                 record_outputs=arguments.record_outputs(record_outputs, rows, plan),
                 n_threads=self._n_threads,
                 on_progress=display,
             )
-            if self._engine is None:
-                self._engine = self._started(plan)
-            record = self._train(self._engine, job, display)
+            self._engine = engine
+            record = self._train(engine, job, display)
         if shortfall := _shortfall(job, record):
             warnings.warn(*shortfall, stacklevel=2)
         return History(record, plan.output_shape)
+
+    def _look(self, engine: EngineProtocol) -> data.Look:
+        """Return what looks for NaN and infinity in rows."""
+        return functools.partial(engine.all_finite, n_threads=self._n_threads)
+
+    def _require_finite(self, engine: EngineProtocol, x: Array) -> None:
+        """Refuse inputs that are not finite."""
+        plan = engine.plan
+        data.require_finite("x", x, plan.dtype, plan.input_shape, self._look(engine))
 
     def _train(
         self, engine: EngineProtocol, job: Fit, display: progress.ProgressDisplay | None
@@ -205,7 +214,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight)
+            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
             if math.isfinite(result["loss"]):
@@ -241,7 +250,7 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("loss_and_gradients"):
             engine = self._built
-            batch = data.rows(engine.plan, x, y, sample_weight)
+            batch = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
             adds = validate.flag("accumulate", accumulate)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
@@ -265,6 +274,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("forward"):
             engine = self._built
             rows = data.inputs(engine.plan, x)
+            self._require_finite(engine, rows)
             outputs = engine.forward(rows, validate.flag("training", training), self._n_threads)
             self._forwarded = len(rows)
             return outputs.reshape(len(rows), *engine.plan.output_shape)
@@ -323,7 +333,7 @@ class Network(NetworkState):
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")
             engine = self._built
-            rows = data.rows(engine.plan, x, y, sample_weight)
+            rows = data.rows(engine.plan, x, y, sample_weight, look=self._look(engine))
             return engine.evaluate(rows, self._metrics, self._n_threads)
 
     def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:
@@ -352,9 +362,11 @@ class Network(NetworkState):
             shape = (len(rows), *engine.plan.output_shape)
             if out is None:
                 outputs = np.empty(shape, self._dtype)
-            else:
+            else:  # which stays as it is if a row is refused
+                self._require_finite(engine, rows)
                 outputs = data.output(out, shape, self._dtype, rows)
-            engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads)
+            if not engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads):
+                data.require_finite("x", rows, self._dtype, engine.plan.input_shape)
             return outputs
 
     def __call__(self, x: npt.ArrayLike, out: Array | None = None) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastbp import validate
+from fastbp import schedules, validate
 from fastbp.description import Description
 
 
@@ -17,8 +17,8 @@ class Optimizer(Description):
 
     Parameters
     ----------
-    learning_rate : float
-        Step length; at least 0.
+    learning_rate : float or Schedule
+        Step length, at least 0; or how it changes while the network trains.
 
     Attributes
     ----------
@@ -35,10 +35,10 @@ class Optimizer(Description):
 
     name: ClassVar[str]
     formula: ClassVar[str]
-    learning_rate: float = 0.01
+    learning_rate: Any = 0.01
 
     def __post_init__(self) -> None:
-        rate = validate.at_least("learning_rate", self.learning_rate, 0)
+        rate = schedules.resolve("learning_rate", self.learning_rate)
         object.__setattr__(self, "learning_rate", rate)
 
     @property
@@ -46,13 +46,21 @@ class Optimizer(Description):
         """How many numbers the rule remembers for each parameter; they start at 0."""
         return 0
 
+    def starts_schedule(self, before: Optimizer | None) -> bool:
+        """Whether the learning rate has a schedule that starts anew where `before` was set."""
+        if not isinstance(self.learning_rate, schedules.Schedule):
+            return False
+        if before is None or (before.name, before.n_states) != (self.name, self.n_states):
+            return True
+        return bool(before.learning_rate != self.learning_rate)
+
 
 class SGD(Optimizer):
     """Gradient descent, with momentum where asked for.
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or Schedule, default 0.01
         Step length; at least 0.
     momentum : float, default 0.0
         Share of the last step that is taken again; in [0, 1).
@@ -92,7 +100,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Step length; at least 0.
     beta_1, beta_2 : float, default 0.9 and 0.999
         Decay of the first and second moment; in [0, 1).
@@ -114,7 +122,7 @@ class Adam(Optimizer):
         "m <- beta_1 m + (1 - beta_1) g; v <- beta_2 v + (1 - beta_2) g^2; "
         "p <- p - lr (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)"
     )
-    learning_rate: float = 0.001
+    learning_rate: Any = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from fastbp.initializers import Initializer
+from fastbp.initializers import Initializer, VarianceScaling
 from fastbp.plan import Plan, Shape
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ DROPOUT_STREAM = 0x80000000
 
 # Numbers are made in pieces that stay in the cache; the size has no influence on them.
 CHUNK = 1 << 14
+
+# The probability that a standard normal lies in [-2, 2], and the standard deviation of one that
+# does: sqrt(1 - 4 phi(2) / NORMAL_WITHIN_2), phi the density.
+NORMAL_WITHIN_2 = 0.95449973610364158560
+STDDEV_WITHIN_2 = 0.87962566103423975041
 
 
 def philox(seed: int, stream: int, index: int, blocks: Array) -> npt.NDArray[np.uint32]:
@@ -105,14 +110,25 @@ def uniform(seed: int, stream: int, count: int, dtype: npt.DTypeLike) -> Array:
 
 def normal(seed: int, stream: int, count: int, dtype: npt.DTypeLike) -> Array:
     """Return the first `count` numbers of a stream of standard normals."""
+    return _quantiles(seed, stream, count, dtype, 1.0)
+
+
+def _quantiles(seed: int, stream: int, count: int, dtype: npt.DTypeLike, share: float) -> Array:
+    """Return standard normals of the middle of the distribution, which has so much of it."""
     uniforms = uniform(seed, stream, count, dtype)
     # From the middle of the interval that a uniform stands for, so that none gives infinity.
     half_step = 2**-25 if uniforms.dtype == np.float32 else 2**-54
     normals = np.empty_like(uniforms)
     for start in range(0, count, CHUNK):
         piece = slice(start, start + CHUNK)
-        normals[piece] = _normal_quantile(uniforms[piece].astype(np.float64) - 0.5 + half_step)
+        centred = uniforms[piece].astype(np.float64) - 0.5 + half_step
+        normals[piece] = _normal_quantile(share * centred)
     return normals
+
+
+def truncated_normal(seed: int, stream: int, count: int, dtype: npt.DTypeLike) -> Array:
+    """Return the first `count` numbers of a stream of standard normals in [-2, 2]."""
+    return _quantiles(seed, stream, count, dtype, NORMAL_WITHIN_2)
 
 
 def row_order(seed: int, epoch: int, n: int) -> npt.NDArray[np.intp]:
@@ -204,6 +220,10 @@ class _Source(NamedTuple):
         return self.shape[0]
 
     @property
+    def fan_out(self) -> int:
+        return self.shape[-1]
+
+    @property
     def mean_fan(self) -> float:
         return (self.shape[0] + self.shape[-1]) / 2
 
@@ -217,10 +237,25 @@ class _Source(NamedTuple):
         z = normal(self.seed, self.stream, math.prod(self.shape), self.dtype).astype(np.float64)
         return (mean + stddev * z).reshape(self.shape)
 
+    def truncated_normal(self, mean: float, stddev: float) -> Array:
+        """As `normal`; `stddev` is that before the tails are cut off at twice of it."""
+        count = math.prod(self.shape)
+        z = truncated_normal(self.seed, self.stream, count, self.dtype).astype(np.float64)
+        return (mean + stddev * z).reshape(self.shape)
+
     def centred_uniform(self, variance: float) -> Array:
         """U[-r, r) has the variance r^2 / 3."""
         r = math.sqrt(3 * variance)
         return self.uniform(-r, r)
+
+    def scaled(self, i: VarianceScaling) -> Array:
+        fan = {"fan_in": self.fan_in, "fan_out": self.fan_out, "fan_avg": self.mean_fan}[i.mode]
+        variance = i.scale / fan
+        if i.distribution == "uniform":
+            return self.centred_uniform(variance)
+        if i.distribution == "normal":
+            return self.normal(0, math.sqrt(variance))
+        return self.truncated_normal(0, math.sqrt(variance) / STDDEV_WITHIN_2)
 
 
 # A new initializer is a line here.
@@ -229,6 +264,10 @@ _DRAWS: dict[str, Callable[[Any, _Source], Array]] = {
     "constant": lambda i, source: np.full(source.shape, float(i.value)),
     "uniform": lambda i, source: source.uniform(i.low, i.high),
     "normal": lambda i, source: source.normal(i.mean, i.stddev),
+    "truncated_normal": lambda i, source: source.truncated_normal(i.mean, i.stddev),
+    "variance_scaling": lambda i, source: source.scaled(i),
+    "lecun_uniform": lambda i, source: source.centred_uniform(1 / source.fan_in),
+    "lecun_normal": lambda i, source: source.normal(0, math.sqrt(1 / source.fan_in)),
     "glorot_uniform": lambda i, source: source.centred_uniform(1 / source.mean_fan),
     "glorot_normal": lambda i, source: source.normal(0, math.sqrt(1 / source.mean_fan)),
     "he_uniform": lambda i, source: source.centred_uniform(2 / source.fan_in),

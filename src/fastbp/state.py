@@ -18,6 +18,7 @@ from fastbp.metrics import Metric
 from fastbp.occupancy import Occupancy
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan, Shape
+from fastbp.schedules import Schedule
 from fastbp.summary import summary
 
 if TYPE_CHECKING:
@@ -120,11 +121,15 @@ class NetworkState:
 
     @property
     def learning_rate(self) -> float:
-        """The optimizer's step length."""
-        return self._optimizer.learning_rate
+        """The optimizer's step length: that of the next update, where a schedule gives it.
+
+        Setting it to a schedule starts that; see `fastbp.schedules`.
+        """
+        given: float | Schedule = self._optimizer.learning_rate
+        return self._built.learning_rate if isinstance(given, Schedule) else given
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: float) -> None:
+    def learning_rate(self, learning_rate: float | Schedule) -> None:
         self.optimizer = replace(self._optimizer, learning_rate=learning_rate)
 
     @property

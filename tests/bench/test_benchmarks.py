@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastbp.bench.contest import Entry
@@ -74,29 +75,71 @@ def test_targets_and_published_times_are_of_rows_and_peers_that_exist(module):
     assert named <= {"fastest"} | {peer.name for peer in PEERS}
 
 
+def cell_of(module, *halves):
+    return module("threads").Cell("W3", 1, [(first, second) for first, second in halves])
+
+
 def test_a_cell_of_the_grid_allows_the_spread_of_like_and_like(module):
-    threads = module("threads")
-    even = {1: ([10.0], [10.0]), 2: ([10.1], [10.1]), None: ([10.8], [10.8])}
-    assert threads.Cell("W3", 1, even).verdict == "two threads, the choice slower"
-    uneven = even | {1: ([10.0], [9.7])}
-    cell = threads.Cell("W3", 1, uneven)
-    assert cell.spread == pytest.approx(10 / 9.7 - 1)
+    one, two = ([10.0] * 7, [10.0] * 7), ([10.1] * 7, [10.1] * 7)
+    slow = ([10.8] * 7, [10.8] * 7)
+    assert cell_of(module, one, two, slow).verdict == "two threads, the choice slower"
+    uneven = ([10.0, 9.8] * 4, [9.8, 10.0] * 4)
+    cell = cell_of(module, uneven, two, slow)
+    assert cell.spread == pytest.approx(10 / 9.8 - 1)
     assert cell.verdict == "the choice slower"
-    assert threads.Cell("W3", 1, even | {2: ([9.0], [9.0]), None: ([9.4], [9.4])}).verdict == "ok"
+    fast, near = ([9.0] * 7, [9.0] * 7), ([9.4] * 7, [9.4] * 7)
+    assert cell_of(module, one, fast, near).verdict == "ok"
+
+
+@pytest.mark.parametrize("rounds", [7, 15])
+def test_settings_that_run_the_same_code_pass_and_slower_ones_do_not(module, rounds):
+    rng = np.random.default_rng(rounds)
+
+    def drawn(*factors):
+        noise = rng.normal(1, 0.01, (3, 2, rounds)) + (rng.random((3, 2, rounds)) < 0.05) * 0.3
+        times = (noise * np.array(factors)[:, None, None]).tolist()
+        return cell_of(module, *times).verdict
+
+    assert sum(drawn(1, 1, 1) != "ok" for _ in range(200)) <= 4
+    assert sum(drawn(1, 1.04, 1) == "two threads slower" for _ in range(50)) >= 48
 
 
 def test_the_grid_measures_prints_and_saves_its_cells(module, core, tmp_path, capsys):
-    path = tmp_path / "threads.json"
-    module("threads").main(
-        ["--rows", "W1,W3", "--batches", "1,8", "--budget", "0.2", "--json", str(path)]
-    )
+    path, threads = tmp_path / "threads.json", module("threads")
+    budget = ["--budget", "0.2", "--json", str(path)]
+    threads.main(["--rows", "W1,W3", "--batches", "1,8", *budget])
     assert capsys.readouterr().out.count("W3") == 2
     saved = json.loads(path.read_text())
-    assert [(cell["row"], cell["batch"]) for cell in saved["cells"]] == [
-        ("W1", 1), ("W1", 8), ("W3", 1), ("W3", 8)
-    ]  # fmt: skip
-    assert [len(half) for pair in saved["cells"][0]["times"] for half in pair] == [7] * 6
+    grid = [("W1", 1), ("W1", 8), ("W3", 1), ("W3", 8)]
+    assert [(cell["row"], cell["batch"]) for cell in saved["cells"]] == grid
+    halves = [len(half) for pair in saved["cells"][0]["times"] for half in pair]
+    assert len(halves) == 6
+    assert min(halves) >= threads.ROUNDS
     assert "of 4 cells" in saved["table"]
+    threads.main(["--rows", "W1,W2", "--batches", "8", *budget])
+    again = json.loads(path.read_text())["cells"]
+    assert [(cell["row"], cell["batch"]) for cell in again] == [*grid[:2], ("W2", 8), *grid[2:]]
+    kept = [n for n, place in enumerate(grid) if place != ("W1", 8)]
+    assert [again[n + (n > 1)] for n in kept] == [saved["cells"][n] for n in kept]
+    assert again[1] != saved["cells"][1]
+
+
+def test_the_grid_keeps_no_cells_of_another_machine(module, core, tmp_path):
+    path = tmp_path / "threads.json"
+    path.write_text(json.dumps({"machine": {"processor": "another"}, "cells": []}))
+    with pytest.raises(ValueError, match="expected a file of this machine"):
+        module("threads").main(["--rows", "W1", "--json", str(path)])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_a_run_of_steps_takes_at_least_one_and_about_the_time_asked_for(module, core, seconds):
+    steps = module("steps")
+    workload = steps.on_random_rows(ROWS["W3"], 32)
+    timed = steps.Steps(workload, seconds)
+    done = timed._workload
+    assert 1 <= done.rows // 32 <= workload.steps
+    assert (done.steps == 1) is (seconds == 0)
+    assert timed.time(1) * done.steps < 10 * max(seconds, 0.01)
 
 
 @pytest.mark.parametrize("batch", [1, 8, 512])
@@ -131,14 +174,63 @@ def test_limits_are_those_of_a_processor(module, core):
     assert 1e8 < found.bandwidth(1 << 14) < 1e12
 
 
+@pytest.mark.parametrize(
+    ("peak", "threads", "is_plausible"),
+    [(205, 2, True), (215, 2, True), (217, 2, False), (119, 2, False), (50, 1, True)],
+)
+def test_a_peak_of_two_threads_is_held_against_that_of_one(module, peak, threads, is_plausible):
+    assert module("claims").plausible(peak, 103, threads) is is_plausible
+
+
+class Peaks:
+    """Limits of 100 operations a second on one thread and, in turn, `together` on two."""
+
+    isa = "scalar"
+
+    def __init__(self, *together):
+        self._together = list(together)
+
+    def peak(self, threads=1):
+        return 100 if threads == 1 else self._together.pop(0)
+
+
+def test_a_share_is_of_peaks_that_nothing_disturbed(module, core, monkeypatch):
+    claims = module("claims")
+    monkeypatch.setattr(claims, "SECONDS", 0.0)
+    x, y = claims.data.training_data(ROWS["W2"])
+    share = claims._peak_share(ROWS["W2"], x, y, 2, Peaks(90, 200, 250, 190, 198))
+    assert (share["pairs"], share["disturbed"], share["peak"]) == (3, 2, 198)
+    assert share["share"] > 0
+    lost = claims._peak_share(ROWS["W2"], x, y, 2, Peaks(*[100] * claims.TRIES))
+    assert (lost["pairs"], lost["disturbed"], lost["share"]) == (0, claims.TRIES, None)
+
+
+def test_claims_are_measured_again_into_the_file_of_a_run(module, core, tmp_path, monkeypatch):
+    claims, path = module("claims"), tmp_path / "run.json"
+    run = record()
+    run.machine |= claims.machine.facts()
+    run.save(path)
+    monkeypatch.setitem(claims.PARTS, "imports", lambda show: {"numpy": 1, "fastbp": 2})
+    claims.main([str(path), "imports"])
+    again = claims.record.load(path)
+    assert again.claims == run.claims | {"imports": {"numpy": 1, "fastbp": 2}}
+    assert again.rows == run.rows
+    record().save(path)
+    with pytest.raises(SystemExit):
+        claims.main([str(path), "imports"])
+
+
 def record():
     rows = [Row(ROWS["W3"], [OWN, JAX, SKLEARN]), Row(ROWS["W5"], [OWN, timed("jax", 1e-6)])]
     machine = {"processor": "P", "cores": 2, "instruction set": "scalar", "fastbp": "1"}
     peak = {"row": "W6", "threads": 2, "peak": 2e11, "speed": 1.7e11, "share": 0.85}
+    peak |= {"pairs": 7, "disturbed": 2}
+    lost = {"row": "W7", "threads": 2, "pairs": 1, "disturbed": 20}
+    lost |= dict.fromkeys(("peak", "speed", "share"))
     claims = {
         "imports": {"numpy": 0.05, "fastbp": 0.01},
         "accuracy": {"skipped": "no folder of images was named"},
-        "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak]},
+        "peak": {"instruction set": "avx2", "rows": [peak | {"threads": 1}, peak, lost]},
     }
     settings = {"budget": 1, "threads": [1, 2], "short": False, "fastbp threads": None}
     return Record(machine | {"date": "today"}, settings, rows, claims)
@@ -162,7 +254,8 @@ def test_the_documents_get_what_was_measured_and_keep_the_rest(module, tmp_path,
         "4 x jax, 40 x torch Adam |",
         "| W1 |",
         "not run",
-        "85%",
+        "| 85% | 2 of 9 |",
+        "| 20 of 21 | 80% | not measured |",
         "1.0 ms",
         "no folder of",
     ):

@@ -71,6 +71,22 @@ def test_the_command_prints_rows_saves_them_and_draws(core, tmp_path, capsys, mo
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_rows_are_measured_again_into_the_file_of_an_earlier_run(core, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "PEERS", command.PEERS[:1])
+    path = tmp_path / "run.json"
+    quick = ["bench", "--quick", "--budget", "0.05", "--json", str(path), "--chart", ""]
+    cli.main([*quick, "--rows", "P1a,P1b"])
+    before = json.loads(path.read_text())["rows"]
+    cli.main([*quick, "--rows", "P1b", "--merge"])
+    first, second = json.loads(path.read_text())["rows"]
+    assert first == before[0]
+    assert second["earlier"] == [before[1]]
+    with pytest.raises(SystemExit, match="another machine or other options"):
+        cli.main([*quick, "--threads", "1,2", "--rows", "P1b", "--merge"])
+    with pytest.raises(SystemExit, match="expected --json"):
+        cli.main(["bench", "--quick", "--merge"])
+
+
 def test_the_parent_imports_no_peer():
     asked = "import sys, fastbp.cli, fastbp.bench.peers as p; "
     asked += "print(*{peer.name for peer in p.PEERS} & {*sys.modules})"
@@ -87,23 +103,50 @@ def entries(**seconds):
     return [Entry(name, 1, seconds=[time]) for name, time in seconds.items()]
 
 
-def test_the_picture_has_a_bar_for_each_row_on_the_side_of_the_faster(tmp_path):
-    figure = pytest.importorskip("matplotlib.figure").Figure()
-    won, lost = entries(fastbp=1.0, jax=4.0, numpy=9.0), entries(fastbp=1.0, jax=0.5, numpy=3.0)
-    rows = [Row(ROWS["W3"], won), Row(ROWS["W5"], lost), Row(ROWS["W6"], entries(jax=1.0))]
-    assert chart.compared(rows) == rows[:2]
-    axes = figure.add_subplot()
-    chart.draw(axes, rows[:2])
-    ahead, behind = (bar.get_bbox() for bar in axes.patches)
-    assert (ahead.x0, ahead.x1) == (1, 4)
-    assert (behind.x0, behind.x1) == (1, 0.5)
-    assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
+WON, LOST = entries(fastbp=1.0, jax=4.0, numpy=9.0), entries(fastbp=1.0, jax=0.5, numpy=3.0)
+COMPARED = [Row(ROWS["W3"], WON), Row(ROWS["W5"], LOST)]
+
+
+def test_the_picture_has_a_bar_for_each_row_on_the_side_of_the_faster():
+    axes = pytest.importorskip("matplotlib.figure").Figure().add_subplot()
+    assert chart.compared([*COMPARED, Row(ROWS["W6"], entries(jax=1.0))]) == COMPARED
+    chart.draw_fastest(axes, COMPARED)
+    ahead, behind = (bar.patches[0] for bar in axes.containers)
+    assert (ahead.get_bbox().x0, ahead.get_bbox().x1) == (1, 4)
+    assert (behind.get_bbox().x0, behind.get_bbox().x1) == (1, 0.5)
+    assert ahead.get_facecolor() != behind.get_facecolor()
+    assert axes.get_xlim()[0] < 0.5 < 4 < axes.get_xlim()[1]
     assert axes.get_xscale() == "log"
-    said = " ".join(text.get_text() for text in axes.texts)
-    assert "4× jax" in said  # noqa: RUF001
-    assert "0.5× jax" in said  # noqa: RUF001
-    chart.save(Record(MACHINE, {}, rows), tmp_path / "ratios.png")
-    assert (tmp_path / "ratios.png").stat().st_size > 1000
+    assert [text.get_text() for text in axes.texts] == [" 4× jax", " 0.5× jax"]  # noqa: RUF001
+    won, lost = axes.get_yticklabels()
+    assert won.get_color() != lost.get_color()
+
+
+def test_the_picture_has_a_mark_for_every_peer():
+    axes = pytest.importorskip("matplotlib.figure").Figure().add_subplot()
+    chart.draw_each(axes, COMPARED)
+    marks = {found.get_label(): found.get_offsets().tolist() for found in axes.collections}
+    assert marks == {"numpy": [[9, 0], [3, 1]], "jax": [[4, 0], [0.5, 1]]}
+    assert {peer.name for peer in command.PEERS} == {*chart.MARKS}
+
+
+def test_nothing_in_the_picture_is_cut_or_covered(tmp_path):
+    pytest.importorskip("matplotlib")
+    names = [peer.name for peer in command.PEERS]
+    rows = [Row(row, entries(fastbp=1.0, **dict.fromkeys(names, 2.0))) for row in ROWS.values()]
+    figure = chart.picture(Record(MACHINE, {}, rows))
+    figure.savefig(tmp_path / "ratios.png")  # lays it out
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [*chart.MARKS]
+    bars, _ = figure.axes
+    inside = figure.bbox.padded(1)
+    boxes = [part.get_window_extent() for part in (legend, figure._suptitle, *bars.texts)]
+    boxes += [axes.get_tightbbox() for axes in figure.axes]
+    assert all(inside.containsx(b.x0) and inside.containsx(b.x1) for b in boxes)
+    assert all(inside.containsy(b.y0) and inside.containsy(b.y1) for b in boxes)
+    assert not any(
+        legend.get_window_extent().overlaps(axes.get_tightbbox()) for axes in figure.axes
+    )
 
 
 def test_a_contest_without_a_ratio_is_not_drawn(tmp_path, capsys):

@@ -25,19 +25,19 @@ IDLE = """
     def train(workload, x, y, weights, threads):
         return lambda: None, lambda: weights or initial_weights(workload)
     def predictor(workload, weights, x, threads):
-        return lambda: x
+        return lambda: x, lambda: x
 """
 BREAKING = (
     HONEST.replace("return networks.predictor(", "return breaking(")
     + """
     def breaking(*arguments):
-        predict, calls = networks.predictor(*arguments), []
+        (predict, outputs), calls = networks.predictor(*arguments), []
         def run():
             calls.append(1)
             if len(calls) > 300:
                 raise RuntimeError("tired")
             return predict()
-        return run
+        return run, outputs
 """
 )
 EXCUSED = IDLE.replace("DEVIATIONS = {}, {}", 'DEVIATIONS = {}, {"W3": "does nothing"}')

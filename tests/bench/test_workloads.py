@@ -65,8 +65,9 @@ def test_each_full_training_is_the_network_that_its_row_names(Network, name):
 def test_each_prediction_gives_the_outputs_of_its_network(Network, name):
     workload = PREDICTIONS[name]
     x, weights = prediction_data(workload), initial_weights(workload)
-    predict = networks.predictor(Network, workload, weights, x)
+    predict, outputs = networks.predictor(Network, workload, weights, x)
     assert judge.outputs_agree(workload, weights, x, predict())
+    assert judge.outputs_agree(workload, weights, x, outputs())
 
 
 def test_outputs_of_other_weights_do_not_agree():

@@ -66,6 +66,24 @@ def everything(net: fastbp.Network, rows: int, epochs: int = 2, batch_size: int 
     return digest(*parts)
 
 
+# A team shares out the columns of a layer of 300 up to 75 rows, of one of 520 up to 130.
+@pytest.mark.parametrize("rows", [1, 7, 75, 76, 130, 131, 600])
+@pytest.mark.parametrize("name", ["chains", "blocks"])
+def test_products_have_the_same_bits_however_a_team_shares_them_out(
+    name: str, rows: int, dtype: str
+) -> None:
+    found = set()
+    for n_threads in TEAMS:
+        net = make(name, dtype, n_threads)
+        x, y, weights = data(net, rows)
+        parts = [net.forward(x), net.backward(y), net.gradients.copy()]
+        parts += [*net.loss_and_gradients(x, y, sample_weight=weights)]
+        net.fit(x, y, batch_size=rows, epochs=2, verbose=0)
+        assert np.array_equal(parts[0], make(name, dtype, 1).predict(x))
+        found.add(digest(*parts, net.parameters))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_instruction_sets_teams_and_runs_give_the_same_bits(name: str, dtype: str) -> None:
     core = fastbp.network.compiled_core()

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from schedule_rows import ROWS
 
 import fastbp
 from fastbp import random
@@ -80,6 +81,8 @@ TASKS = {
         if issubclass(kind, CrossEntropy)
     },
     **{f"optimizer {name}": Task(two("tanh"), optimizer=rule) for name, rule in RULES.items()},
+    **{f"schedule {name}": Task(two("tanh"), optimizer=SGD(schedule))
+       for name, schedule in ROWS.items()},
     **{f"{n} units": Task(two("tanh", n, 9), 9, optimizer=Adam(0.01)) for n in SIZES},
     **{
         f"initializer {name}": Task(

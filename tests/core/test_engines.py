@@ -57,7 +57,7 @@ def test_methods_have_the_signatures_of_the_protocol(name: str, Engine: Any) -> 
 
 
 def test_engines_show_the_attributes_of_the_protocol_and_no_others(engine: Any) -> None:
-    expected = set(METHODS) | set(EngineProtocol.__annotations__)
+    expected = set(METHODS) | set(EngineProtocol.__annotations__) | {"learning_rate"}
     of_the_protocol = {name for name in expected if hasattr(engine, name)}
     assert of_the_protocol == expected
     steps = {"commit", "differentiate", "update"}  # the reference's own, for its training loop

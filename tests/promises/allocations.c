@@ -26,7 +26,10 @@ static int fails(size_t size)
 void *malloc(size_t size) { return fails(size) ? NULL : __libc_malloc(size); }
 void *calloc(size_t n, size_t size) { return fails(n * size) ? NULL : __libc_calloc(n, size); }
 void *realloc(void *p, size_t size) { return fails(size) ? NULL : __libc_realloc(p, size); }
-void *aligned_alloc(size_t to, size_t size) { return fails(size) ? NULL : __libc_memalign(to, size); }
+void *aligned_alloc(size_t to, size_t size)
+{
+    return fails(size) ? NULL : __libc_memalign(to, size);
+}
 void *memalign(size_t to, size_t size) { return fails(size) ? NULL : __libc_memalign(to, size); }
 
 int posix_memalign(void **memory, size_t alignment, size_t size)

@@ -235,6 +235,73 @@ def test_empty_arrays_are_refused(Network, standing, shape, method):
     assert standing(net) == before
 
 
+# -- large arrays, at which a team looks
+
+WIDTH = 200
+LARGE = {
+    "clean": lambda x: x,
+    "float64": lambda x: x.astype(np.float64),
+    "rows apart": lambda x: np.repeat(x, 2, 0)[::2],
+    "backwards": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+    "float64, rows apart": lambda x: np.pad(x.astype(np.float64), ((0, 0), (0, 1)))[:, :-1],
+}
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    """Some MB of them: rows enough for each of three threads, and not a multiple of any block."""
+    return np.random.default_rng(3).random((10_007, WIDTH), np.float32)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("layout", LARGE)
+@pytest.mark.parametrize("row", [0, 5_003, 10_006])
+def test_a_bad_number_in_a_large_array_is_refused(
+    Network, standing, numbers, layout, row, n_threads
+):
+    net = Network(
+        [Dense(OUTPUTS, activation="relu")], input_shape=WIDTH, loss="squared_error", seed=0,
+        n_threads=n_threads,
+    )  # fmt: skip
+    x, y = LARGE[layout](numbers.copy()), np.zeros((len(numbers), OUTPUTS), np.float32)
+    x[row, WIDTH - 1] = np.nan
+    out = np.full_like(y, 7)
+    acts = {
+        "fit": lambda: net.fit(x, y),
+        "evaluate": lambda: net.evaluate(x, y),
+        "train_on_batch": lambda: net.train_on_batch(x, y),
+        "forward": lambda: net.forward(x),
+        "predict": lambda: net.predict(x),
+        "predict with out": lambda: net.predict(x, out=out),
+    }
+    before, place = standing(net), re.escape(f"got nan at [{row}, {WIDTH - 1}]")
+    for act in acts.values():
+        with pytest.raises(ValueError, match=f"^x: expected finite .* {place}$"):
+            act()
+        assert standing(net) == before
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("layout", LARGE)
+def test_large_arrays_without_one_pass(Network, numbers, layout, n_threads):
+    net = Network([Dense(OUTPUTS)], input_shape=WIDTH, seed=0, n_threads=n_threads)
+    x = LARGE[layout](numbers)
+    assert net._engine.all_finite(x, n_threads)
+    out = np.empty((len(x), OUTPUTS), np.float32)
+    assert net.predict(x).tobytes() == net.predict(x.copy(), out=out).tobytes()
+
+
+def test_a_refused_array_leaves_a_network_without_sizes(Network, numbers):
+    net = Network([Dense(OUTPUTS)], loss="squared_error", seed=0)
+    x = numbers.copy()
+    x[-1, -1] = np.inf
+    with pytest.raises(ValueError, match=r"^x: expected finite"):
+        net.fit(x, np.zeros((len(x), OUTPUTS)))
+    with pytest.raises(RuntimeError, match="known sizes"):
+        net.plan  # noqa: B018
+
+
 # -- mapped files
 
 

@@ -198,7 +198,7 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
 
 @pytest.mark.repeats(3, 20)
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("method", ["predict", "evaluate"])
+@pytest.mark.parametrize("method", ["predict", "evaluate", "all_finite"])
 @pytest.mark.parametrize("size", ["tiny", "wide"])
 def test_sigint_ends_a_long_look_at_the_network(seconds, method, size, n_threads, repeats):
     inputs, *_, outputs = SIZES[size][0]
@@ -208,6 +208,9 @@ def test_sigint_ends_a_long_look_at_the_network(seconds, method, size, n_threads
     look = functools.partial(net._engine.predict, x, y, n_threads)
     if method == "evaluate":
         look = functools.partial(net._engine.evaluate, Rows(x, y), (), n_threads)
+    if method == "all_finite":  # read again and again, and converted
+        x = np.broadcast_to(np.float64(0.5), (10 * rows, inputs))
+        look = functools.partial(net._engine.all_finite, x, n_threads)
     rng = random.Random(f"{method} {size} {n_threads}")
     waits = [interrupted(look, rng.uniform(0.05, 0.3)) for _ in range(repeats)]
     net.step()

@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loss_pairs import activations_with_losses
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.engine import Array, Rows
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
-from fastbp.losses import LOSSES, CrossEntropy, Huber, Loss
+from fastbp.losses import LOSSES, Huber, Loss
 from fastbp.reference import Engine, propagation
 
 STEP = 1e-5
 # A central difference is wrong by STEP^2 |L'''| / 6 and by the rounding of L, eps |L| / STEP: with
 # |L| and |L'''| up to about 10, each is below 1e-9.
 TOLERANCE = 1e-8
-
-PROBABILITIES = {loss.probability for loss in LOSSES.values()} - {None}
 
 
 def central_differences(function: Callable[[], float], at: Array) -> Array:
@@ -63,25 +62,7 @@ def check_inputs(engine: Engine, x: Array, training: bool = False) -> None:
     np.testing.assert_allclose(engine.gradients, with_parameters, rtol=0, atol=TOLERANCE)
 
 
-def pairs() -> list[Any]:
-    """Every activation with every loss that may follow it."""
-    found = []
-    for activation in ACTIVATIONS:
-        for name, kind in LOSSES.items():
-            losses: list[Loss] = [kind()]
-            if issubclass(kind, CrossEntropy):
-                losses = [kind()] if activation == kind.probability else []
-                losses += [kind(from_logits=True)] if activation not in PROBABILITIES else []
-            found += [pytest.param(activation, loss, id=f"{activation}-{name}") for loss in losses]
-    return found
-
-
-def test_every_pair_is_there() -> None:
-    """Five losses follow everything; three want logits (8 activations) or probabilities."""
-    assert len(pairs()) == 10 * 5 + 8 * 3 + 3
-
-
-@pytest.mark.parametrize(("activation", "loss"), pairs())
+@pytest.mark.parametrize(("activation", "loss"), activations_with_losses())
 def test_gradients_agree_with_differences(
     activation: str, loss: Loss, make_engine: Any, make_rows: Any
 ) -> None:

@@ -17,6 +17,7 @@ from fastbp._core.layout cimport (
     value,
 )
 from fastbp._core.matmul cimport dense_forward
+from fastbp._core.share cimport Shared
 
 
 cdef void activate(const fbp_plan *plan, const fbp_op *op, const char *z, char *a,
@@ -45,7 +46,8 @@ cdef void backward_activation(const fbp_plan *plan, const fbp_op *op, const fbp_
 
 cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                         const fbp_frame *frame, const char *x, char *y, size_t first,
-                        size_t rows, bint activates, char *panel) noexcept nogil:
+                        size_t rows, bint activates, const Shared *shared,
+                        char *panel) noexcept nogil:
     """An activation that costs nothing is the product's, if nobody wants the net input."""
     cdef char *z = y
     cdef fbp_activation fused = FBP_ACTIVATION_identity
@@ -53,7 +55,7 @@ cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *para
         z = value(plan, frame, op.saved, first)
     elif activates and op.activation == FBP_ACTIVATION_relu:
         fused = op.activation
-    dense_forward(plan, op, parameters, x, z, fused, rows, panel)
+    dense_forward(plan, op, parameters, x, z, fused, rows, shared, panel)
     if activates and fused == FBP_ACTIVATION_identity:
         activate(plan, op, z, y, rows)
 
@@ -74,15 +76,16 @@ cdef void forward_dropout(const fbp_plan *plan, const fbp_op *op, const fbp_fram
 cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                      const fbp_frame *frame, size_t first, size_t rows, bint training,
                      bint activates, uint64_t seed, uint64_t batch,
-                     char *panel) noexcept nogil:
+                     const Shared *shared, char *panel) noexcept nogil:
     """Run one operation on rows [first, first + rows) of the batch.
 
-    `activates` False leaves z in the output: the loss will complete the activation.
+    `activates` False leaves z in the output: the loss will complete the activation. `shared` is
+    what a team runs in step, or NULL.
     """
     cdef const char *x = value(plan, frame, op.input, first)
     cdef char *y = value(plan, frame, op.output, first)
     if op.kind == FBP_OP_dense:
-        forward_dense(plan, op, parameters, frame, x, y, first, rows, activates, panel)
+        forward_dense(plan, op, parameters, frame, x, y, first, rows, activates, shared, panel)
     elif op.kind == FBP_OP_rescale:
         plan.kernels.scale(rows * op.n_out, op.value, x, y)
     elif op.kind == FBP_OP_dropout:

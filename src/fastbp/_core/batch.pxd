@@ -31,7 +31,6 @@ cdef struct Score:
 
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
-cdef size_t share(size_t n, int part, int parts, size_t grain) noexcept nogil
 cdef double gradient_scale(const Pass *run) noexcept nogil
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil
 cdef Score score_of(const Pass *run) noexcept nogil

@@ -3,8 +3,9 @@
 The team meets at a barrier between the two halves. In a plan of small layers a thread owns whole
 slots of rows, whose gradients it sums while they pass; then it owns a part of the parameters, for
 which it adds the slots and takes the optimizer's step. In a wide plan a thread owns some rows in
-the first half, and in the second some rows of each weight matrix, whose gradient it forms over the
-whole batch. Who owns what never changes a bit.
+the first half, but of a product with few rows some columns of all of them, for which the team meets
+before and behind it; in the second half it owns some rows of each weight matrix, whose gradient it
+forms over the whole batch. Who owns what never changes a bit.
 """
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
@@ -21,7 +22,8 @@ from fastbp._core.layout cimport (
     fbp_slots,
     fbp_wait,
 )
-from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, run_rows
+from fastbp._core.rows cimport Pass, Scratch, Slot, row_weight, run_block, run_rows
+from fastbp._core.share cimport Shared, share
 from fastbp._core.update cimport (
     MOST_CONSTANTS,
     Rule,
@@ -38,12 +40,6 @@ cdef size_t LEAST_TILES = 8
 
 cdef void sync(const Worker *worker) noexcept nogil:
     fbp_wait(&worker.team.barrier, worker.size)
-
-
-cdef size_t share(size_t n, int part, int parts, size_t grain) noexcept nogil:
-    """Where part `part` of n things begins, in whole grains; part == parts gives n."""
-    cdef size_t grains = (n + grain - 1) // grain
-    return min(n, grains * <size_t>part // <size_t>parts * grain)
 
 
 # Sums over the rows of a batch: float64, eight lanes within chunks of 4,096, chunks in order.
@@ -128,16 +124,33 @@ cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
         run_rows(run, scratch, frame, &slot, slot.first, slot.stop)
 
 
+cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:
+    """The whole batch in the team's frame: the threads meet where they share out a product."""
+    cdef Team *team = worker.team
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t grain = plan.kernels.tile_rows, block = plan.row_block * <size_t>worker.size
+    cdef size_t begin, stop
+    cdef Shared shared = Shared(&team.barrier, worker.rank, worker.size, 0, 0)
+    for begin from 0 <= begin < run.rows by block:
+        shared.rows = min(block, run.rows - begin)
+        shared.before = share(shared.rows, worker.rank, worker.size, grain)
+        stop = share(shared.rows, worker.rank + 1, worker.size, grain)
+        run_block(run, &team.scratches[worker.rank], &team.frame, NULL, &shared,
+                  begin + shared.before, stop - shared.before)
+
+
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
     """The rows of the batch that this thread owns."""
     cdef Team *team = worker.team
     cdef Scratch *scratch = &team.scratches[worker.rank]
-    cdef fbp_frame *frame = &team.frame if run.keeps else &scratch.frame
     cdef size_t grain = team.plan.kernels.tile_rows
     if run.wants_deltas and not team.plan.wide:
         run_slots(worker, run)
+    elif run.keeps:
+        run_in_step(worker, run)
     else:
-        run_rows(run, scratch, frame, NULL, share(run.rows, worker.rank, worker.size, grain),
+        run_rows(run, scratch, &scratch.frame, NULL,
+                 share(run.rows, worker.rank, worker.size, grain),
                  share(run.rows, worker.rank + 1, worker.size, grain))
     if run.fault:
         team.fault = run.fault

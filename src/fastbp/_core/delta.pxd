@@ -1,4 +1,5 @@
 from fastbp._core.layout cimport FBP_BLOCK, fbp_frame, fbp_op, fbp_plan
+from fastbp._core.share cimport Shared
 
 cdef struct Target:
     # Where the gradients of one layer, or of some rows of its weights, are summed; NULL for those
@@ -25,7 +26,8 @@ cdef inline bint ends_chain(RowRun run) noexcept nogil:
 
 cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                       const fbp_frame *frame, size_t first, size_t rows, bint training,
-                      bint activated, bint input_wanted, char *panel) noexcept nogil
+                      bint activated, bint input_wanted, const Shared *shared,
+                      char *panel) noexcept nogil
 cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil
 cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const char *lanes,

@@ -23,11 +23,13 @@ from fastbp._core.layout cimport (
 )
 from fastbp._core.activation cimport backward_activation
 from fastbp._core.matmul cimport biases_gradient, input_gradient, weights_gradient
+from fastbp._core.share cimport Shared
 
 
 cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                       const fbp_frame *frame, size_t first, size_t rows, bint training,
-                      bint activated, bint input_wanted, char *panel) noexcept nogil:
+                      bint activated, bint input_wanted, const Shared *shared,
+                      char *panel) noexcept nogil:
     """dL/dz from dL/dy in place, then dL/dx where it is wanted, for some rows.
 
     `activated` False: the loss has given dL/dz already.
@@ -40,7 +42,7 @@ cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parame
     if not input_wanted:
         return
     if op.kind == FBP_OP_dense:
-        input_gradient(plan, op, parameters, delta, dx, rows, panel)
+        input_gradient(plan, op, parameters, delta, dx, rows, shared, panel)
     elif op.kind == FBP_OP_dropout and training:
         plan.kernels.multiply(n, delta, value(plan, frame, op.saved, first), dx)
     else:

@@ -17,6 +17,8 @@ cdef struct Counters:
     uint64_t steps
     uint64_t batches
     uint64_t epochs
+    uint64_t schedule_steps
+    uint64_t schedule_epochs
 
 cdef struct Snapshot:
     # The last state that was known to be finite.
@@ -31,6 +33,7 @@ cdef struct Curves:
     double *right
     double *validation_loss
     double *validation_right
+    double *learning_rate
 
 cdef struct Training:
     Team team
@@ -66,6 +69,8 @@ cdef struct Training:
     double pause_at
     Outcome outcome
 
+cdef double rate_now(const Rule *rule, const Counters *counters,
+                     double epoch_share) noexcept nogil
 cdef void take_snapshot(Training *t) noexcept nogil
 cdef void restore_snapshot(Training *t) noexcept nogil
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil

@@ -22,6 +22,8 @@ from fastbp._core.layout cimport fbp_clock
 from fastbp._core.order cimport row_order
 from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport Data, Pass
+from fastbp._core.schedule cimport Schedule, rate_at
+from fastbp._core.update cimport Rule
 
 cdef uint64_t SNAPSHOT_BATCHES = 1024
 cdef double CHECK_SECONDS = 1e-3
@@ -47,6 +49,18 @@ cdef void restore_snapshot(Training *t) noexcept nogil:
         memcpy(t.team.memory.states[s], t.snapshot.memory + (s + 1) * n, n)
     t.counters = t.snapshot.counters
     t.epoch = t.snapshot.epoch
+
+
+cdef double rate_now(const Rule *rule, const Counters *counters,
+                     double epoch_share) noexcept nogil:
+    """The learning rate of the next step, which is so far into the newest epoch."""
+    cdef const Schedule *schedule = &rule.schedule
+    cdef double epochs = <double>(counters.epochs - counters.schedule_epochs) - 1.0 + epoch_share
+    if schedule.rate == NULL:
+        return rule.constants[0]
+    if schedule.per_epoch:
+        return rate_at(schedule, max(0.0, epochs))
+    return rate_at(schedule, <double>(counters.steps - counters.schedule_steps))
 
 
 cdef bint parameters_finite(const Training *t) noexcept nogil:
@@ -171,6 +185,7 @@ cdef void close_epoch(Training *t) noexcept nogil:
     if t.validates:
         t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
         t.curves.validation_right[at] = t.validation_score.right / <double>t.validation.n
+    t.curves.learning_rate[at] = t.rule.constants[0]
     t.epoch += 1
     t.place = 0
     decide(t, t.loss_sum / n)
@@ -223,6 +238,12 @@ cdef void train_repeating(Training *t) noexcept nogil:
     decide(t, loss)
 
 
+cdef void set_rate(Training *t, const Worker *worker) noexcept nogil:
+    """Before a batch; the other threads read it behind the first barrier of that."""
+    if worker.rank == 0 and t.rule.schedule.rate != NULL and t.place < t.data.n:
+        t.rule.constants[0] = rate_now(&t.rule, &t.counters, <double>t.place / <double>t.data.n)
+
+
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
     while t.outcome == RUNNING and t.repeats:
@@ -230,6 +251,7 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
     while t.outcome == RUNNING:
         if t.place == 0:
             begin_epoch(t, worker)
+        set_rate(t, worker)
         if t.place < t.data.n and not train_batch(t, worker):
             break
         if t.place == t.data.n and t.outcome != DIVERGED:

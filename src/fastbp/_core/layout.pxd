@@ -1,4 +1,4 @@
-# The C side as Cython sees it: csrc/fastbp.h, kernels.h, philox.h and threads.h hold the contracts.
+# The C side as Cython sees it: csrc/*.h hold the contracts.
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
@@ -213,6 +213,8 @@ cdef extern from "threads.h" nogil:
     int fbp_useful_threads()
     bint fbp_has_openmp()
     bint fbp_install_fork_handler()
+
+cdef extern from "flush.h" nogil:
     uint64_t fbp_flush_begin()
     void fbp_flush_end(uint64_t mode)
 

@@ -25,6 +25,7 @@ from fastbp._core.layout cimport (
     fbp_plan,
     fbp_product,
 )
+from fastbp._core.share cimport Shared, by_columns, meet, share
 
 cdef double ONE_64 = 1.0
 cdef float ONE_32 = 1.0
@@ -93,26 +94,37 @@ cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) n
 
 cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                         const char *x, char *z, fbp_activation activation, size_t rows,
-                        char *panel) noexcept nogil:
+                        const Shared *shared, char *panel) noexcept nogil:
     """z_bo = f(x_bi w_io + b_o) for some rows, f identity or relu."""
+    cdef size_t size = plan.itemsize, width = plan.kernels.tile_columns
+    cdef size_t first = 0, stop = op.n_out
+    cdef bint divided = by_columns(plan.kernels, shared, op.n_out)
     cdef const char *biases = NULL
+    if divided:
+        x, z = x - shared.before * op.n_in * size, z - shared.before * op.n_out * size
+        rows = shared.rows
+        first = share(op.n_out, shared.rank, shared.size, width)
+        stop = share(op.n_out, shared.rank + 1, shared.size, width)
+        meet(shared)
     if op.biases != FBP_NONE:
-        biases = parameters + op.biases * plan.itemsize
+        biases = parameters + (op.biases + first) * size
     multiply(plan.kernels, fbp_product(
-        FBP_CHAIN_START, activation, rows, op.n_out, op.n_in, x, op.n_in, 1,
-        parameters + op.weights * plan.itemsize, op.n_out, 1, z, op.n_out, biases, NULL, NULL),
-        panel)
+        FBP_CHAIN_START, activation, rows, stop - first, op.n_in, x, op.n_in, 1,
+        parameters + (op.weights + first) * size, op.n_out, 1, z + first * size, op.n_out,
+        biases, NULL, NULL), panel)
+    if divided:
+        meet(shared)
 
 
 cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, const char *weights,
-                                    const char *delta, char *dx, size_t rows,
+                                    const char *delta, char *dx, size_t rows, size_t inputs,
                                     char *panel) noexcept nogil:
     """dx_bi through dx_ib = w_io delta_bo^T, some inputs and a strip of rows at a time."""
     cdef size_t size = plan.itemsize, width = plan.kernels.tile_columns, b, i, m, n
     cdef size_t height = left_rows(plan.kernels)
     cdef char *dx_ib = panel + strip_bytes(plan.kernels)
-    for i from 0 <= i < op.n_in by height:
-        m = min(op.n_in - i, height)
+    for i from 0 <= i < inputs by height:
+        m = min(inputs - i, height)
         for b from 0 <= b < rows by width:
             n = min(rows - b, width)
             multiply(plan.kernels, fbp_product(
@@ -122,16 +134,34 @@ cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, cons
             plan.kernels.transpose(m, n, dx_ib, width, dx + (b * op.n_in + i) * size, op.n_in)
 
 
-cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
-                         const char *delta, char *dx, size_t rows, char *panel) noexcept nogil:
-    """dx_bi = delta_bo w_io^T for some rows: the weights are transposed, or delta and dx are."""
-    cdef const char *weights = parameters + op.weights * plan.itemsize
-    if rows * (op.n_in + op.n_out) < op.n_in * op.n_out:
-        transposed_input_gradient(plan, op, weights, delta, dx, rows, panel)
+cdef void form_input_gradient(const fbp_plan *plan, const fbp_op *op, const char *weights,
+                              const char *delta, char *dx, size_t rows, size_t inputs,
+                              char *panel) noexcept nogil:
+    """Some columns of dx, by as many rows of w: these are transposed, or delta and dx are."""
+    if rows * (inputs + op.n_out) < inputs * op.n_out:
+        transposed_input_gradient(plan, op, weights, delta, dx, rows, inputs, panel)
         return
     multiply(plan.kernels, fbp_product(
-        FBP_CHAIN_START, FBP_ACTIVATION_identity, rows, op.n_in, op.n_out, delta, op.n_out, 1,
+        FBP_CHAIN_START, FBP_ACTIVATION_identity, rows, inputs, op.n_out, delta, op.n_out, 1,
         weights, 1, op.n_out, dx, op.n_in, NULL, NULL, NULL), panel)
+
+
+cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
+                         const char *delta, char *dx, size_t rows, const Shared *shared,
+                         char *panel) noexcept nogil:
+    """dx_bi = delta_bo w_io^T for some rows."""
+    cdef size_t size = plan.itemsize, first = 0, stop = op.n_in
+    cdef bint divided = by_columns(plan.kernels, shared, op.n_in)
+    if divided:
+        delta, dx = delta - shared.before * op.n_out * size, dx - shared.before * op.n_in * size
+        rows = shared.rows
+        first = share(op.n_in, shared.rank, shared.size, plan.kernels.tile_columns)
+        stop = share(op.n_in, shared.rank + 1, shared.size, plan.kernels.tile_columns)
+        meet(shared)
+    form_input_gradient(plan, op, parameters + (op.weights + first * op.n_out) * size, delta,
+                        dx + first * size, rows, stop - first, panel)
+    if divided:
+        meet(shared)
 
 
 cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x,

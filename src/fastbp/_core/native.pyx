@@ -34,6 +34,8 @@ from fastbp._core.layout cimport (
     fbp_source,
 )
 
+from fastbp.schedules import Schedule
+
 # Each optimizer's constants, in the order in which update.pyx reads them.
 CONSTANTS = {
     "sgd": ("learning_rate", "momentum", "nesterov"),
@@ -143,5 +145,6 @@ cdef Rule native_rule(object optimizer) except *:
     rule.kind = <fbp_optimizer>kind
     rule.n_states = optimizer.n_states
     for i, name in enumerate(CONSTANTS[optimizer.name]):
-        rule.constants[i] = getattr(optimizer, name)
+        value = getattr(optimizer, name)
+        rule.constants[i] = 0 if isinstance(value, Schedule) else value
     return rule

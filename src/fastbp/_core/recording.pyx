@@ -9,6 +9,15 @@ from fastbp.engine import Progress
 # Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
 # is never touched.
 FIRST_BYTES = 1 << 22
+# Loss and metric, both on validation data, the learning rate.
+N_CURVES = 5
+
+
+cdef size_t curve(str name):
+    """Which of the curves a name stands for."""
+    if name == "learning_rate":
+        return 4
+    return 2 * name.startswith("val_") + (not name.endswith("loss"))
 
 
 cdef class Recorder:
@@ -23,20 +32,23 @@ cdef class Recorder:
     cdef int start(self, Training *t, object dtype, size_t n_outputs) except -1:
         """Point the training to the memory."""
         width = t.data.n * n_outputs if self.job.record_outputs else 0
-        bytes_per_epoch = 4 * 8 + width * np.dtype(dtype).itemsize
+        bytes_per_epoch = N_CURVES * 8 + width * np.dtype(dtype).itemsize
         room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
-        self.curves = np.empty((2, 2, room))
+        self.curves = np.empty((N_CURVES, room))
         if self.job.record_outputs:
             self.outputs = np.empty((room, t.data.n, n_outputs), dtype)
+        if t.rule.schedule.rate != NULL:
+            self.record.curves["learning_rate"] = []
         self.point(t)
         return 0
 
     cdef int point(self, Training *t) except -1:
-        t.curves.room = self.curves.shape[2]
-        t.curves.loss = <double *>address(self.curves[0, 0])
-        t.curves.right = <double *>address(self.curves[0, 1])
-        t.curves.validation_loss = <double *>address(self.curves[1, 0])
-        t.curves.validation_right = <double *>address(self.curves[1, 1])
+        t.curves.room = self.curves.shape[1]
+        t.curves.loss = <double *>address(self.curves[0])
+        t.curves.right = <double *>address(self.curves[1])
+        t.curves.validation_loss = <double *>address(self.curves[2])
+        t.curves.validation_right = <double *>address(self.curves[3])
+        t.curves.learning_rate = <double *>address(self.curves[4])
         t.recorded = address(self.outputs) if self.job.record_outputs else NULL
         return 0
 
@@ -44,10 +56,9 @@ cdef class Recorder:
         """Let the record show the epochs that are completed; make room for more."""
         self.record.epochs = t.epoch
         for name in self.record.curves:
-            which = int(name.startswith("val_")), int(not name.endswith("loss"))
-            self.record.curves[name] = self.curves[which].data[:t.epoch]
+            self.record.curves[name] = self.curves[curve(name)].data[:t.epoch]
         if t.curves.room == t.epoch < t.epochs:
-            self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=2)
+            self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=1)
             if self.job.record_outputs:
                 self.outputs = np.concatenate([self.outputs, np.empty_like(self.outputs)])
             self.point(t)

@@ -37,7 +37,8 @@ cdef bint repeats(const Training *t) noexcept nogil:
     """Whether each epoch is the same batch, and a plain step of gradient descent."""
     cdef bint one_batch = t.data.n <= t.batch_size and t.data.n <= t.team.plan.kernels.row_lanes
     cdef bint in_order = not t.shuffles or t.data.n == 1
-    cdef bint plain = t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
+    cdef bint plain = (t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
+                       and t.rule.schedule.rate == NULL)
     cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
                       and t.data.weights == NULL and not t.data.unchecked)
     return one_batch and in_order and plain and bare and is_small(t.team.plan)

@@ -1,6 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastbp._core.layout cimport fbp_frame, fbp_plan, fbp_rows
+from fastbp._core.share cimport Shared
 
 cdef enum Fault:
     FAULT_NONE
@@ -61,5 +62,7 @@ cdef struct Slot:
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil
 cdef double row_weight(const Pass *run, size_t row) noexcept nogil
+cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,
+                    const Shared *shared, size_t first, size_t rows) noexcept nogil
 cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *slot,
                    size_t first, size_t stop) noexcept nogil

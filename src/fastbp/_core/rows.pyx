@@ -49,7 +49,7 @@ cdef const char *source_row(const Pass *run, const fbp_rows *source, size_t row)
 
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil:
-    """Copy rows of n elements, converted; False if they were to be looked at and aren't finite."""
+    """Copy rows of n elements, converted; False if they are to be looked at and aren't finite."""
     cdef const fbp_plan *plan = run.plan
     cdef size_t row, at_once = 1
     if run.order == NULL and source.stride == <ptrdiff_t>(n * fbp_source_bytes(source.type)):
@@ -63,7 +63,7 @@ cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first
 cdef bint reads_in_place(const Pass *run) noexcept nogil:
     """Whether the rows are what the operations read: in order, contiguous, of the plan's type."""
     cdef const fbp_rows *x = &run.data.x
-    return (run.order == NULL and not run.data.unchecked and x.type == run.plan.type
+    return (run.order == NULL and x.type == run.plan.type
             and x.stride == <ptrdiff_t>(run.plan.sizes[0] * run.plan.itemsize))
 
 
@@ -82,6 +82,15 @@ cdef void gather_inputs(Pass *run, const fbp_frame *frame, size_t first,
     if frame.inputs != NULL:
         return
     if not gather(run, &run.data.x, run.plan.sizes[0], first, rows, x):
+        run.fault = FAULT_X
+
+
+cdef void look_at_inputs(Pass *run, const fbp_frame *frame, size_t first,
+                         size_t rows) noexcept nogil:
+    """Look at rows that were read where they stand: now they are in the cache."""
+    if frame.inputs == NULL or not run.data.unchecked:
+        return
+    if not run.plan.kernels.all_finite(rows * run.plan.sizes[0], value(run.plan, frame, 0, first)):
         run.fault = FAULT_X
 
 
@@ -115,7 +124,7 @@ cdef bint in_lanes(const fbp_op *op, const Scratch *scratch, const fbp_frame *fr
 
 
 cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame *frame,
-                       size_t first, size_t rows) noexcept nogil:
+                       const Shared *shared, size_t first, size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
     cdef size_t i = 0
@@ -129,7 +138,7 @@ cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame 
                         scratch.values)
         else:
             forward_op(plan, op, run.parameters, frame, first, rows, run.training,
-                       not completed_by_loss, run.seed, run.batch, scratch.panel)
+                       not completed_by_loss, run.seed, run.batch, shared, scratch.panel)
 
 
 cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t first,
@@ -189,7 +198,8 @@ cdef void backward_in_lanes(const Pass *run, const fbp_op *ops, Scratch *scratch
 
 
 cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *frame,
-                        const Slot *slot, size_t first, size_t rows) noexcept nogil:
+                        const Slot *slot, const Shared *shared, size_t first,
+                        size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
     cdef size_t i = plan.n_ops
@@ -209,31 +219,41 @@ cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *fram
             backward_in_lanes(run, &plan.ops[i], scratch, frame, slot, block, activated)
             continue
         backward_op(plan, op, run.parameters, frame, first, rows, run.training, activated,
-                    input_wanted, scratch.panel)
+                    input_wanted, shared, scratch.panel)
         if slot != NULL and trains and op.kind == FBP_OP_dense:
             add_block(plan, op, scratch, frame, slot, block)
 
 
+cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,
+                    const Shared *shared, size_t first, size_t rows) noexcept nogil:
+    """Rows [first, first + rows) of the batch through the plan.
+
+    `slot` takes the gradients, or is NULL if they are formed later. `shared` is the block that a
+    team runs in step, these rows being the thread's own, or NULL.
+    """
+    if not run.skips_forward:
+        gather_inputs(run, frame, first, rows)
+        forward_rows(run, scratch, frame, shared, first, rows)
+        look_at_inputs(run, frame, first, rows)
+    if run.wants_loss:
+        meet_targets(run, scratch, frame, first, rows)
+    hand_out(run, frame, first, rows)
+    if run.wants_deltas:
+        backward_rows(run, scratch, frame, slot, shared, first, rows)
+
+
 cdef void run_rows(Pass *run, Scratch *scratch, fbp_frame *frame, const Slot *slot,
                    size_t first, size_t stop) noexcept nogil:
-    """Rows [first, stop) of the batch through the plan.
+    """Rows [first, stop) of the batch, a block at a time.
 
     `frame` is the thread's own, which then holds one block after another, or one for the whole
-    batch, which keeps them all. `slot` takes the gradients, or is NULL if they are formed later.
+    batch, which keeps them all.
     """
     cdef bint moves = frame == &scratch.frame
-    cdef size_t begin, rows
+    cdef size_t begin
     if moves:
         place_frame(run, frame)
     for begin from first <= begin < stop by run.plan.row_block:
-        rows = min(run.plan.row_block, stop - begin)
         if moves:
             frame.first = begin
-        if not run.skips_forward:
-            gather_inputs(run, frame, begin, rows)
-            forward_rows(run, scratch, frame, begin, rows)
-        if run.wants_loss:
-            meet_targets(run, scratch, frame, begin, rows)
-        hand_out(run, frame, begin, rows)
-        if run.wants_deltas:
-            backward_rows(run, scratch, frame, slot, begin, rows)
+        run_block(run, scratch, frame, slot, NULL, begin, min(run.plan.row_block, stop - begin))

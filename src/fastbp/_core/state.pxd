@@ -4,7 +4,7 @@ from fastbp._core.batch cimport Team
 from fastbp._core.epochs cimport Counters, Training
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
-from fastbp._core.rows cimport Data, Pass, Scratch
+from fastbp._core.rows cimport Data, Pass
 from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport Workspace
 
@@ -16,14 +16,12 @@ cdef class EngineState:
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
     cdef list workspaces       # free ones; a call takes one, or makes one
-    cdef Workspace block       # of `call` alone, with what is claimed in it
-    cdef Scratch block_scratch
-    cdef char *block_inputs
     cdef Workspace kept        # of the last forward pass, which it holds
     cdef Team kept_team
     cdef Pass kept_pass
     cdef int kept_threads
     cdef object _optimizer
+    cdef object schedule_numbers  # what the rule's schedule points to
     cdef readonly object plan
     cdef readonly object parameters
     cdef readonly object gradients
@@ -33,7 +31,6 @@ cdef class EngineState:
 
     cdef int start(self, Program program, object seed) except -1
     cdef Workspace take_workspace(self)
-    cdef int place_block(self) except -1
     cdef Pass new_pass(self, const Data *data) except *
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1
     cdef void fill_team(self, Team *team) noexcept

@@ -8,17 +8,16 @@ import sys
 import numpy as np
 
 from fastbp._core.batch cimport Team
-from fastbp._core.epochs cimport Counters, Training
+from fastbp._core.epochs cimport Counters, Training, rate_now
 from fastbp._core.layout cimport fbp_aligned
 from fastbp._core.native cimport address, native_data, native_rule
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
+from fastbp._core.schedule cimport native_schedule, schedule_numbers
 from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport (
     Claim,
     Workspace,
-    claim,
-    claim_scratch,
     claim_team,
     claim_training,
 )
@@ -55,11 +54,13 @@ cdef class EngineState:
 
     @property
     def position(self):
-        return Position(self.counters.steps, self.counters.batches, self.counters.epochs)
+        return Position(self.counters.steps, self.counters.batches, self.counters.epochs,
+                        self.counters.schedule_steps, self.counters.schedule_epochs)
 
     @position.setter
     def position(self, position):
-        self.counters = Counters(position.steps, position.batches, position.epochs)
+        self.counters = Counters(position.steps, position.batches, position.epochs,
+                                 position.schedule_steps, position.schedule_epochs)
 
     @property
     def optimizer(self):
@@ -69,32 +70,31 @@ cdef class EngineState:
     def optimizer(self, optimizer):
         cdef Rule rule = native_rule(optimizer)
         cdef Memory memory = self.memory
-        state, steps = self.state, self.counters.steps
+        cdef Counters counters = self.counters
+        numbers = schedule_numbers(optimizer.learning_rate)
+        rule.schedule = native_schedule(
+            optimizer.learning_rate, <const double *>address(numbers), len(numbers))
+        state = self.state
         if (type(self._optimizer) is not type(optimizer)
                 or self._optimizer.n_states != optimizer.n_states):
-            state, steps = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype), 0
+            state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
+            counters.steps = 0
             for i, span in enumerate(state):
                 memory.states[i] = address(span)
-        self._optimizer, self.rule = optimizer, rule
-        self.state, self.memory, self.counters.steps = state, memory, steps
+        if optimizer.starts_schedule(self._optimizer):
+            counters.schedule_steps, counters.schedule_epochs = counters.steps, counters.epochs
+        self._optimizer, self.rule, self.schedule_numbers = optimizer, rule, numbers
+        self.state, self.memory, self.counters = state, memory, counters
+
+    @property
+    def learning_rate(self):
+        return rate_now(&self.rule, &self.counters, 1.0)
 
     cdef Workspace take_workspace(self):
         with critical_section(self.workspaces):
             if self.workspaces:
                 return self.workspaces.pop()
         return Workspace()
-
-    cdef int place_block(self) except -1:
-        """Take memory for `call`, at the first of them."""
-        cdef Workspace memory = Workspace()
-        cdef Claim walk = Claim(NULL, 0)
-        cdef size_t inputs = self.native.row_block * self.native.sizes[0] * self.native.itemsize
-        claim_scratch(&walk, self.native, &self.block_scratch, False)
-        walk = Claim(memory.reserve(walk.used + fbp_aligned(inputs)), 0)
-        claim_scratch(&walk, self.native, &self.block_scratch, False)
-        self.block_inputs = claim(&walk, inputs)
-        self.block = memory
-        return 0
 
     cdef Pass new_pass(self, const Data *data) except *:
         cdef Pass run

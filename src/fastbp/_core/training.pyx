@@ -24,11 +24,13 @@ from fastbp._core.batch cimport (
     score_of,
     sync,
 )
+from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     DIVERGED,
     PAUSED,
     RUNNING,
     Training,
+    rate_now,
     restore_snapshot,
     take_snapshot,
     train,
@@ -48,39 +50,21 @@ from fastbp._core.layout cimport (
     fbp_kernels_for,
     fbp_kernels_for_one_row,
     fbp_n_isas,
+    fbp_rows,
     fbp_slots,
     fbp_team_rank,
     fbp_team_size,
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport (
-    Block,
-    address,
-    apart,
-    find_block,
-    native_data,
-    native_inputs,
-)
+from fastbp._core.native cimport address, native_data, native_inputs, native_rows
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
-from fastbp._core.rows cimport FAULT_X, Data, Pass, run_rows
-from fastbp._core.state cimport EngineState
+from fastbp._core.rows cimport FAULT_X, Data, Pass
+from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.update cimport MOST_CONSTANTS, step_constants, update_span
 from fastbp._core.workspace cimport Workspace
-
-cdef extern from *:
-    """
-    #ifdef Py_GIL_DISABLED
-    #define FBP_HAS_GIL 0
-    #else
-    #define FBP_HAS_GIL 1
-    #endif
-    """
-    bint HAS_GIL "FBP_HAS_GIL"
-
-cdef object empty = np.empty
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
 # many a batch to be worth the barriers of a fit, whose region stays open.
@@ -90,8 +74,11 @@ cdef double FLOPS_PER_THREAD_OF_FIT = 120e3
 cdef double FLOPS_PER_ROW = 2000.0
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
+# A further thread must have so many bytes to look at.
+cdef size_t BYTES_PER_THREAD = 1 << 20
 cdef double SECONDS_BETWEEN_VISITS = 0.05
 cdef double FLOPS_OF_FIRST_VISIT = 200e6
+cdef size_t BYTES_OF_FIRST_VISIT = 1 << 24
 # More than any machine has use for: asking for a million threads must not exhaust the system.
 cdef int MOST_THREADS = 1024
 
@@ -186,6 +173,14 @@ cdef void run_team(Team *team, Pass *run, int n_threads) noexcept nogil:
             run_member(team, run[0], fbp_team_rank(), fbp_team_size())
 
 
+cdef void scan_team(Scan *scan, int n_threads) noexcept nogil:
+    if n_threads == 1:
+        scan_share(scan, 0, 1)
+    else:
+        with parallel(num_threads=n_threads):
+            scan_share(scan, fbp_team_rank(), fbp_team_size())
+
+
 cdef void evaluate_team(Team *team, Pass *run, Evaluation *e, int n_threads) noexcept nogil:
     if n_threads == 1:
         evaluate_member(team, run[0], e, 0, 1)
@@ -214,12 +209,29 @@ cdef dict results(tuple metrics, double loss, double right):
     return {"loss": loss, **{metric.name: right for metric in metrics}}
 
 
-cdef class Engine(EngineState):
+cdef class Engine(DirectCalls):
     """Runs one plan in compiled code. See `fastbp.engine.EngineProtocol`."""
 
     def __init__(self, plan, optimizer, seed):
         self.start(build(plan, fbp_kernels_for(np.dtype(plan.dtype).itemsize)), seed)
         self.optimizer = optimizer
+
+    def all_finite(self, rows, n_threads):
+        cdef fbp_rows source = native_rows(rows)
+        cdef size_t n = rows.shape[0], row_bytes = max(rows.shape[1] * rows.itemsize, 1)
+        cdef size_t at_once = max(BYTES_OF_FIRST_VISIT // row_bytes, 1)
+        cdef Scan scan = Scan(self.native, &source, rows.shape[1], 0, 0, False)
+        cdef int threads = self.scan_size(n_threads, n * row_bytes)
+        cdef double began
+        while scan.start < n and not scan.fault:
+            scan.stop, began = min(scan.start + at_once, n), fbp_clock()
+            with nogil:
+                scan_team(&scan, threads)
+            PyErr_CheckSignals()
+            scan.start = scan.stop
+            if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
+                at_once *= 2
+        return not scan.fault
 
     def predict(self, x, out, n_threads):
         cdef Workspace workspace = self.take_workspace()
@@ -229,9 +241,9 @@ cdef class Engine(EngineState):
         cdef int threads = self.team_size(n_threads, data.n, 1, FLOPS_PER_THREAD)
         cdef size_t rows = self.rows_of_first_visit(threads)
         cdef double began
-        run.outputs = address(out)
+        data.unchecked, run.outputs = True, address(out)
         self.place_team(&team, workspace, threads, 0, False, 0)
-        while run.start < data.n:
+        while run.start < data.n and not team.fault:
             run.rows, began = min(rows, data.n - run.start), fbp_clock()
             with nogil:
                 run_team(&team, &run, threads)
@@ -241,28 +253,7 @@ cdef class Engine(EngineState):
             if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
                 rows *= 2
         self.workspaces.append(workspace)
-
-    def call(self, x, out, changing):
-        """Return the outputs of one row or a few, or None where that needs the way of `predict`.
-
-        What passes is a plain array of real numbers, all of them finite, with little to do. The
-        GIL stays held, so that nobody takes the lock `changing` between the look at it and the end,
-        and so that one block of memory will do for all calls.
-        """
-        cdef Block rows, outputs
-        cdef size_t width = self.native.sizes[self.native.output]
-        if not HAS_GIL or not self.flat or not find_block(x, self.native.sizes[0], False, &rows):
-            return None
-        if (rows.rows == 0 or rows.rows > self.native.row_block
-                or self.program.flops_forward * <double>rows.rows > FLOPS_PER_THREAD):
-            return None
-        if out is None:
-            out = self.new_outputs(&rows)
-        if not find_block(out, width, True, &outputs) or not self.can_fill(&outputs, &rows):
-            return None
-        if self.block is None:
-            self.place_block()
-        return out if not changing.locked() and self.run_block(&rows, outputs.data) else None
+        return not team.fault
 
     def evaluate(self, data, metrics, n_threads):
         cdef Workspace workspace = self.take_workspace()
@@ -353,6 +344,7 @@ cdef class Engine(EngineState):
         cdef double constants[MOST_CONSTANTS]
         cdef uint64_t mode
         self.fill_team(&team)
+        self.rule.constants[0] = rate_now(&self.rule, &self.counters, 1.0)
         step_constants(&self.rule, self.counters.steps + 1, constants)
         with nogil:
             mode = fbp_flush_begin()
@@ -367,6 +359,7 @@ cdef class Engine(EngineState):
         cdef Training t
         cdef Recorder recorder
         cdef int threads
+        _kept = self.schedule_numbers  # t points to them, whatever becomes of the optimizer
         memset(&t, 0, sizeof(Training))
         self.fill_training(&t, job)
         threads = self.team_size(
@@ -401,39 +394,6 @@ cdef class Engine(EngineState):
 
     # What the methods above share.
 
-    cdef object new_outputs(self, const Block *rows):
-        cdef size_t width = self.native.sizes[self.native.output]
-        if rows.dimensions == 1:
-            return empty(width, self.dtype)
-        return empty((rows.rows, width), self.dtype)
-
-    cdef bint can_fill(self, const Block *outputs, const Block *rows) noexcept:
-        """Whether the outputs of `rows` can be written there."""
-        return (outputs.type == self.native.type and outputs.dimensions == rows.dimensions
-                and outputs.rows == rows.rows and apart(outputs, rows))
-
-    cdef bint run_block(self, const Block *rows, char *out) except -1:
-        """Predict up to a block of rows on this thread, unless one of them is not finite."""
-        cdef uint64_t mode
-        cdef Data data
-        cdef Pass run
-        cdef size_t elements = rows.rows * self.native.sizes[0]
-        cdef bint finite
-        memset(&data, 0, sizeof(Data))
-        data.n, data.x.data, data.x.type = rows.rows, rows.data, self.native.type
-        data.x.stride = self.native.sizes[0] * self.native.itemsize
-        run = self.new_pass(&data)
-        run.outputs = out
-        mode = fbp_flush_begin()
-        if rows.type != self.native.type:
-            self.native.kernels.convert[<size_t>rows.type](elements, rows.data, self.block_inputs)
-            data.x.data = self.block_inputs
-        finite = self.native.kernels.all_finite(elements, data.x.data)
-        if finite:
-            run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
-        fbp_flush_end(mode)
-        return finite
-
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
         """Rows of a prediction that are done in some milliseconds, at least a block a thread."""
         cdef double work = self.program.flops_forward + 10.0 * <double>self.native.row_elements
@@ -450,6 +410,11 @@ cdef class Engine(EngineState):
         if worth < 2.0:
             return 1
         return <int>min(<double>fbp_useful_threads(), min(worth, <double>slots))
+
+    cdef int scan_size(self, object n_threads, size_t size) except -1:
+        """Threads for a look at `size` bytes: as many as have enough to do."""
+        cdef int most = fbp_useful_threads() if n_threads is None else min(n_threads, MOST_THREADS)
+        return <int>max(1, min(<size_t>most, size // BYTES_PER_THREAD))
 
 
 choose_isa()

@@ -1,15 +1,18 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.layout cimport fbp_optimizer, fbp_plan
+from fastbp._core.schedule cimport Schedule
 
 cdef enum:
     MOST_CONSTANTS = 8
 
 cdef struct Rule:
-    # An optimizer as numbers: `constants` as given, in the order of `rule_constants`.
+    # An optimizer as numbers: `constants` as given, in the order of `CONSTANTS` in native.pyx; the
+    # first, the learning rate, is set before each step where there is a schedule.
     fbp_optimizer kind
     size_t n_states
     double constants[MOST_CONSTANTS]
+    Schedule schedule
 
 cdef struct Memory:
     # The network's flat vectors.

@@ -2,22 +2,7 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.layout cimport FBP_OPTIMIZER_adam, fbp_plan
-
-
-cdef double power(double base, uint64_t exponent) noexcept nogil:
-    """base^exponent by repeated squaring: multiplications only, so the same bits everywhere.
-
-    One by 1, which changes nothing, costs less than a branch that is taken by a step's number.
-    """
-    cdef double result = 1.0
-    cdef double[2] factors
-    factors[0] = 1.0
-    while exponent:
-        factors[1] = base
-        result *= factors[exponent & 1]
-        base *= base
-        exponent >>= 1
-    return result
+from fastbp._core.power cimport power
 
 
 cdef void step_constants(const Rule *rule, uint64_t step, double *constants) noexcept nogil:

@@ -15,7 +15,8 @@ A program is a module with
 - ``DEVIATIONS``: dict from a row's name to how its work differs there from the row's;
 - ``train(workload, x, y, weights, threads)``, which returns two calls, one that does a run and one
   that returns the weights; ``weights=None`` means its own default initialisation;
-- ``predictor(workload, weights, x, threads)``, which returns a call that returns the outputs.
+- ``predictor(workload, weights, x, threads)``, which returns two calls, one that predicts all of
+  `x`, into arrays allocated once where the library can, and one that returns what it predicts.
 
 Either raises NotImplementedError with the reason where it cannot do a row.
 """
@@ -124,16 +125,17 @@ def _prepare_prediction(
     from fastbp.bench import data, judge
 
     x, weights = data.prediction_data(workload), data.initial_weights(workload)
-    predict = program.predictor(workload, weights, x, threads)
+    predict, outputs = program.predictor(workload, weights, x, threads)
 
     def run() -> None:
         for _ in range(workload.calls):
             predict()
 
     def verdict() -> dict[str, Any]:
-        works = judge.outputs_agree(workload, weights, x, predict())
+        works = judge.outputs_agree(workload, weights, x, outputs())
         return {"works": works, "work": "outputs agree" if works else "outputs differ"}
 
+    predict()
     if not verdict()["works"]:
         raise ValueError("outputs differ from the network's")
     return run, verdict

@@ -15,14 +15,14 @@ from typing import Any
 from fastbp.bench import chart, data, machine
 from fastbp.bench.contest import Contest, thread_counts
 from fastbp.bench.peers import FASTBP, PEERS
-from fastbp.bench.record import Record, Row, missing, versions
+from fastbp.bench.record import Record, Row, load, missing, versions
 from fastbp.bench.rows import QUICK, ROWS
 from fastbp.bench.table import KEY, Table, notes
 from fastbp.bench.workloads import Training, Workload
 from fastbp.progress import StatusLine
 
 BUDGET = 30.0
-QUICK_BUDGET = 2.0
+QUICK_BUDGET = 1.0
 CHART = Path("fastbp-bench.png")
 SECONDS_BETWEEN_LINES = 10.0  # in a log file
 
@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--budget", type=_seconds, help=f"seconds of measuring for each row ({BUDGET:g})")
     add("--images", type=_images, help="a folder with the files of MNIST, for the M rows")
     add("--json", type=Path, help="also write everything measured to this file, row by row")
+    into = "put the rows into the file of an earlier run, which keeps what they take the place of"
+    add("--merge", action="store_true", help=into)
     add("--chart", type=Path, default=CHART, help=f"where to draw the ratios ({CHART})")
     quick = f"{', '.join(QUICK)} in short form, all on one thread: under a minute"
     add("--quick", action="store_true", help=quick)
@@ -98,10 +100,22 @@ def run(options: argparse.Namespace) -> Record:
     }
     record = Record(machine.facts(), settings)
     print(preface(record))
+    if options.merge:
+        record = _earlier(options.json, record)
     _contest(options, workloads, record)
     print("\n" + summary(record))
     _draw(record, options.chart)
     return record
+
+
+def _earlier(path: Path | None, record: Record) -> Record:
+    """Return the record in the file, for a run under the conditions of `record` to go on with."""
+    if path is None:
+        raise SystemExit("fastbp bench: --merge: expected --json with the file of an earlier run")
+    earlier = load(path)
+    if not earlier.continues(record):
+        raise SystemExit(f"fastbp bench: --merge: {path} is of another machine or other options")
+    return earlier
 
 
 def _workloads(options: argparse.Namespace) -> list[Workload]:
@@ -130,13 +144,14 @@ def _contest(options: argparse.Namespace, workloads: list[Workload], record: Rec
     counts, own, budget = chosen["threads"], chosen["fastbp threads"], chosen["budget"]
     with Contest(programs, counts, own, budget, chosen["short"], show) as contest:
         for place, workload in enumerate(workloads):
-            record.rows.append(Row(workload, contest.run(workload)))
+            row = Row(workload, contest.run(workload), **machine.moment())
+            record.add(row)
             if options.json:
                 record.save(options.json)
             absent = missing(record.rows)
             table = Table(workloads, [p.name for p in programs[1:] if p.name not in absent])
             line.wipe()
-            print(*[table.header] * (place == 0), table.line(record.rows[-1]), sep="\n", flush=True)
+            print(*[table.header] * (place == 0), table.line(row), sep="\n", flush=True)
 
 
 def preface(record: Record) -> str:

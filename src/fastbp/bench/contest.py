@@ -85,6 +85,20 @@ class Entry:
         """Median time of one unit over the rounds; NaN before the first."""
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Between which times the middle half of the rounds lies; the median where one is alone."""
+        if len(self.seconds) < 2:
+            return self.median, self.median
+        first, _, third = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return first, third
+
+    @property
+    def spread(self) -> float:
+        """Distance of the quartiles as a share of the median."""
+        first, third = self.quartiles
+        return (third - first) / self.median
+
 
 def label(entry: Entry) -> str:
     """Return the entry's name with its threads, as "jax t2"."""

@@ -20,6 +20,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def moment() -> dict[str, Any]:
+    """Return the date, and the average of ready processes over the last minute."""
+    return {"date": time.strftime("%Y-%m-%d %H:%M"), "load": round(os.getloadavg()[0], 2)}
+
+
 def facts() -> dict[str, Any]:
     """Return the facts, ready for JSON, in the order in which they are shown.
 
@@ -30,10 +35,9 @@ def facts() -> dict[str, Any]:
     """
     build = fastbp.build_info()
     return {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+        **moment(),
         "processor": _processor(),
         "cores": cores(),
-        "load": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "instruction set": build["isa"],
         "available sets": build["available_isas"],

@@ -79,7 +79,13 @@ def split(workload: Workload, flat: Array) -> Weights:
 
 def predictor(
     network: Callable[..., Any], workload: Workload, weights: Weights, x: Array
-) -> Callable[[], Array]:
-    """Return a call that predicts all of `x`: one row with least overhead, or many."""
+) -> tuple[Callable[[], Array], Callable[[], Array]]:
+    """Return a call that predicts all of `x`, one row with least overhead, and its outputs.
+
+    It is a partial call, which unlike a lambda brings no frame of Python.
+    """
     net = build(network, workload, weights)
-    return partial(net, x[0]) if workload.rows == 1 else partial(net.predict, x)
+    out = np.empty((workload.rows, workload.sizes[-1]), x.dtype)
+    one = workload.rows == 1
+    predict = partial(net, x[0], out[0]) if one else partial(net.predict, x, out=out)
+    return predict, predict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,38 @@ from fastbp.bench.rows import ROWS
 from fastbp.bench.workloads import Workload
 
 OWN = "fastbp"
+FIGURES = ("median", "quartiles", "spread")
+"""What a file says of an entry's rounds, for who reads it without this package."""
+MACHINE_OF_ROWS = (
+    "processor", "cores", "instruction set", "fastbp", "compiler", "python", "numpy"
+)  # fmt: skip
+CHOICES_OF_ROWS = ("threads", "fastbp threads", "short", "images")
+"""What must be alike where rows of two runs stand in one table."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One workload with the entries that ran it."""
+    """One workload with the entries that ran it.
+
+    Attributes
+    ----------
+    workload : Workload
+        The work.
+    entries : sequence of Entry
+        Each program with each number of threads.
+    date : str
+        When it was done.
+    load : float
+        Average of ready processes over the minute before, those of the row included.
+    earlier : tuple of Row
+        Results that this one took the place of, oldest first.
+    """
 
     workload: Workload
     entries: Sequence[Entry]
+    date: str = ""
+    load: float = 0.0
+    earlier: tuple[Row, ...] = ()
 
     def best(self, program: str) -> Entry | None:
         """Return the program's fastest entry, or None if none was timed."""
@@ -75,6 +99,20 @@ class Record:
     rows: list[Row] = field(default_factory=list)
     claims: dict[str, Any] = field(default_factory=dict)
 
+    def add(self, row: Row) -> None:
+        """Add a row in its place of the table; one that is there already becomes its `earlier`."""
+        for old in [old for old in self.rows if old.workload.name == row.workload.name]:
+            self.rows.remove(old)
+            row = replace(row, earlier=(*old.earlier, replace(old, earlier=())))
+        self.rows.append(row)
+        self.rows.sort(key=lambda row: list(ROWS).index(row.workload.name))
+
+    def continues(self, other: Record) -> bool:
+        """Whether rows of `other` may stand beside these: like machine and like choices."""
+        return all(
+            self.machine.get(what) == other.machine.get(what) for what in MACHINE_OF_ROWS
+        ) and all(self.settings.get(what) == other.settings.get(what) for what in CHOICES_OF_ROWS)
+
     def save(self, path: Path) -> None:
         """Write everything as JSON, in place of an older file only once it is whole."""
         content = {
@@ -89,20 +127,35 @@ class Record:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    entries = [asdict(entry) | {"median": entry.median} for entry in row.entries]
-    for entry in entries:
-        entry["median"] = entry["median"] if entry["seconds"] else None  # JSON has no NaN
-    return {"name": row.workload.name, "workload": asdict(row.workload), "entries": entries}
+    return {
+        "name": row.workload.name,
+        "workload": asdict(row.workload),
+        "date": row.date,
+        "load": row.load,
+        "entries": [_plain_entry(entry) for entry in row.entries],
+        "earlier": [_plain(old) for old in row.earlier],
+    }
+
+
+def _plain_entry(entry: Entry) -> dict[str, Any]:
+    figures = {name: getattr(entry, name) if entry.seconds else None for name in FIGURES}
+    return asdict(entry) | figures  # JSON has no NaN
 
 
 def load(path: Path) -> Record:
     """Return what `Record.save` wrote; its rows must still exist."""
     content = json.loads(path.read_text())
-    rows = []
-    for row in content["rows"]:
-        plain = [{k: v for k, v in entry.items() if k != "median"} for entry in row["entries"]]
-        rows.append(Row(ROWS[row["name"]], [Entry(**entry) for entry in plain]))
+    rows = [_row(plain) for plain in content["rows"]]
     return Record(content["machine"], content["settings"], rows, content["claims"])
+
+
+def _row(plain: dict[str, Any]) -> Row:
+    entries = [
+        Entry(**{name: value for name, value in entry.items() if name not in FIGURES})
+        for entry in plain["entries"]
+    ]
+    earlier = tuple(_row(old) for old in plain["earlier"])
+    return Row(ROWS[plain["name"]], entries, plain["date"], plain["load"], earlier)
 
 
 def programs(rows: Iterable[Row]) -> list[str]:

@@ -20,6 +20,7 @@ from fastbp.reference.losses import loss_gradient, row_losses, row_weights
 from fastbp.reference.metrics import METRICS
 from fastbp.reference.optimizers import OPTIMIZERS
 from fastbp.reference.propagation import Trace, backward, forward
+from fastbp.reference.schedules import scheduled
 from fastbp.reference.training import Training
 
 # Rows that prediction and evaluation take at a time, so that memory does not grow with the data.
@@ -69,6 +70,15 @@ class Engine(EngineProtocol):
             self._optimizer = optimizer
         else:
             self._set_optimizer(optimizer)
+        if optimizer.starts_schedule(before):
+            now = self.position
+            self.position = now._replace(schedule_steps=now.steps, schedule_epochs=now.epochs)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that `step` takes next."""
+        rate: float = scheduled(self._optimizer, self.position).learning_rate
+        return rate
 
     def _set_optimizer(self, optimizer: Optimizer) -> None:
         shape = optimizer.n_states, self.plan.n_parameters
@@ -80,11 +90,23 @@ class Engine(EngineProtocol):
         """Ask for `predict`: there is one way here."""
         return None
 
-    def predict(self, x: Array, out: Array, n_threads: int | None) -> None:
-        """Write the outputs of rows `x` to `out`."""
+    def all_finite(self, rows: Array, n_threads: int | None) -> bool:
+        """Whether `rows` are finite in the plan's dtype."""
+        chunks = (slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK))
+        return all(
+            bool(np.isfinite(converted("rows", rows, chunk, self.plan.dtype)).all())
+            for chunk in chunks
+        )
+
+    def predict(self, x: Array, out: Array, n_threads: int | None) -> bool:
+        """Write the outputs of rows `x` to `out`; return whether these are all finite."""
         for start in range(0, len(x), CHUNK):
             rows = slice(start, start + CHUNK)
-            out[rows] = self._predict(converted("x", x, rows, self.plan.dtype))
+            chunk = converted("x", x, rows, self.plan.dtype)
+            if not np.isfinite(chunk).all():
+                return False
+            out[rows] = self._predict(chunk)
+        return True
 
     @quietly
     def _predict(self, x: Array) -> Array:
@@ -158,18 +180,23 @@ class Engine(EngineProtocol):
         self.update(self.gradients)
 
     @quietly
-    def update(self, gradients: Array) -> None:
-        """Take one optimizer step; count a step and a batch."""
+    def update(self, gradients: Array, epoch_share: float = 1) -> Optimizer:
+        """Take one optimizer step, so far into the newest epoch; count a step and a batch.
+
+        Return the optimizer with the learning rate of that step.
+        """
         t = self.position.steps + 1
-        rule = OPTIMIZERS[self._optimizer.name]
+        optimizer = scheduled(self._optimizer, self.position, epoch_share)
+        rule = OPTIMIZERS[optimizer.name]
         parameters, state = self.parameters.copy(), self.state.copy()
         for start, stop in self.plan.trainable_spans:
             span = slice(start, stop)
             parameters[span], state[:, span] = rule(
-                self._optimizer, parameters[span], gradients[span], state[:, span], t
+                optimizer, parameters[span], gradients[span], state[:, span], t
             )
         position = self.position._replace(steps=t, batches=self.position.batches + 1)
         self.commit(parameters, state, position)
+        return optimizer
 
     def commit(self, parameters: Array, state: Array, position: Position) -> None:
         """Take over a new state of the training, whole, even if interrupted.

@@ -11,6 +11,7 @@ import numpy as np
 from fastbp import random
 from fastbp.engine import Array, Fit, Position, Progress, Record
 from fastbp.reference.batches import gather
+from fastbp.schedules import Schedule
 
 if TYPE_CHECKING:
     from fastbp.reference.engine import Engine
@@ -58,6 +59,9 @@ class Training:
         self.last_progress = time.monotonic()
         sets = ("", "val_") if job.validation is not None else ("",)
         record.curves = {prefix + name: [] for prefix in sets for name in self.names}
+        if isinstance(engine.optimizer.learning_rate, Schedule):
+            record.curves["learning_rate"] = []
+        self.learning_rate = 0.0  # of the last update
         self.snapshot = self.take_snapshot()
 
     def run(self) -> None:
@@ -88,7 +92,7 @@ class Training:
             self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
-            values = self.run_batch(rows)
+            values = self.run_batch(rows, epoch_share=start / n)
             for name in self.names:
                 sums[name] += len(rows) * values[name]
             self.means = {name: total / (start + len(rows)) for name, total in sums.items()}
@@ -102,14 +106,14 @@ class Training:
         engine.position = engine.position._replace(epochs=epoch + 1)
         return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
 
-    def run_batch(self, rows: Array) -> dict[str, float]:
+    def run_batch(self, rows: Array, epoch_share: float) -> dict[str, float]:
         """Train on a few rows; return loss and metrics from before the update."""
         engine = self.engine
         batch = gather(self.job.data, rows, engine.plan.dtype)
         values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
         if not math.isfinite(values["loss"]):
             raise DivergedError
-        engine.update(gradients)
+        self.learning_rate = engine.update(gradients, epoch_share).learning_rate
         if self.job.record_outputs:
             self.outputs[-1][rows] = outputs
         return values
@@ -121,6 +125,8 @@ class Training:
         if job.validation is not None:
             validation = engine.evaluate(job.validation, job.metrics, job.n_threads)
             values |= {"val_" + name: value for name, value in validation.items()}
+        if "learning_rate" in record.curves:
+            values["learning_rate"] = self.learning_rate
         for name, value in values.items():
             record.curves[name].append(value)
         record.epochs += 1

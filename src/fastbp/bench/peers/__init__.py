@@ -10,6 +10,7 @@ from fastbp.bench.contest import Program
 FASTBP = Program("fastbp", "fastbp.bench.peers.fastbp", peer=False)
 PEERS = [
     Program("numpy", "fastbp.bench.peers.numpy"),
+    Program("NumPy loop", "fastbp.bench.peers.numpy_loop", threaded=False),
     Program("numba", "fastbp.bench.peers.numba", threaded=False),
     Program("jax", "fastbp.bench.peers.jax"),
     Program("torch", "fastbp.bench.peers.torch"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -48,9 +50,4 @@ def predictor(workload, weights, x, threads):
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
     binding.bind_ortvalue_output(output, onnxruntime.OrtValue.ortvalue_from_numpy(out))
-
-    def predict():
-        session.run_with_iobinding(binding)
-        return out
-
-    return predict
+    return partial(session.run_with_iobinding, binding), lambda: out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import sklearn
@@ -82,4 +83,5 @@ def predictor(workload, weights, x, threads):
     model.coefs_ = [w for w, _ in weights]
     model.intercepts_ = [b for _, b in weights]
     predict = model.predict_proba if classifier else model.predict
-    return lambda: predict(x)
+    run = partial(predict, x)
+    return run, run

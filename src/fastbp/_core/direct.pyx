@@ -1,0 +1,96 @@
+"""Predictions of a few rows at once: the GIL held, no region, no workspace, no second look."""
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+import numpy as np
+
+from fastbp._core.layout cimport fbp_aligned, fbp_flush_begin, fbp_flush_end
+from fastbp._core.native cimport Block, apart, find_block
+from fastbp._core.rows cimport Data, Pass, run_rows
+from fastbp._core.workspace cimport Claim, Workspace, claim, claim_scratch
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define FBP_HAS_GIL 0
+    #else
+    #define FBP_HAS_GIL 1
+    #endif
+    """
+    bint HAS_GIL "FBP_HAS_GIL"
+
+cdef object empty = np.empty
+
+# What has more operations to do may repay a second thread.
+cdef double MOST_FLOPS = 400e3
+
+
+cdef class DirectCalls(EngineState):
+    """An engine's way to its outputs where everything is plain and there is little to do."""
+
+    def call(self, x, out, changing):
+        """Return the outputs of one row or a few, or None where that needs the way of `predict`.
+
+        What passes is a plain array of real numbers, all of them finite, with little to do. The
+        GIL stays held, so that nobody takes the lock `changing` between the look at it and the end,
+        and so that one block of memory will do for all calls.
+        """
+        cdef Block rows, outputs
+        cdef size_t width = self.native.sizes[self.native.output]
+        if not HAS_GIL or not self.flat or not find_block(x, self.native.sizes[0], False, &rows):
+            return None
+        if (rows.rows == 0 or rows.rows > self.native.row_block
+                or self.program.flops_forward * <double>rows.rows > MOST_FLOPS):
+            return None
+        if out is None:
+            out = self.new_outputs(&rows)
+        if not find_block(out, width, True, &outputs) or not self.can_fill(&outputs, &rows):
+            return None
+        if self.block is None:
+            self.place_block()
+        return out if not changing.locked() and self.run_block(&rows, outputs.data) else None
+
+    cdef int place_block(self) except -1:
+        """Take memory for `call`, at the first of them."""
+        cdef Workspace memory = Workspace()
+        cdef Claim walk = Claim(NULL, 0)
+        cdef size_t inputs = self.native.row_block * self.native.sizes[0] * self.native.itemsize
+        claim_scratch(&walk, self.native, &self.block_scratch, False)
+        walk = Claim(memory.reserve(walk.used + fbp_aligned(inputs)), 0)
+        claim_scratch(&walk, self.native, &self.block_scratch, False)
+        self.block_inputs = claim(&walk, inputs)
+        self.block = memory
+        return 0
+
+    cdef object new_outputs(self, const Block *rows):
+        cdef size_t width = self.native.sizes[self.native.output]
+        if rows.dimensions == 1:
+            return empty(width, self.dtype)
+        return empty((rows.rows, width), self.dtype)
+
+    cdef bint can_fill(self, const Block *outputs, const Block *rows) noexcept:
+        """Whether the outputs of `rows` can be written there."""
+        return (outputs.type == self.native.type and outputs.dimensions == rows.dimensions
+                and outputs.rows == rows.rows and apart(outputs, rows))
+
+    cdef bint run_block(self, const Block *rows, char *out) except -1:
+        """Predict up to a block of rows on this thread, unless one of them is not finite."""
+        cdef uint64_t mode
+        cdef Data data
+        cdef Pass run
+        cdef size_t elements = rows.rows * self.native.sizes[0]
+        cdef bint finite
+        memset(&data, 0, sizeof(Data))
+        data.n, data.x.data, data.x.type = rows.rows, rows.data, self.native.type
+        data.x.stride = self.native.sizes[0] * self.native.itemsize
+        run = self.new_pass(&data)
+        run.outputs = out
+        mode = fbp_flush_begin()
+        if rows.type != self.native.type:
+            self.native.kernels.convert[<size_t>rows.type](elements, rows.data, self.block_inputs)
+            data.x.data = self.block_inputs
+        finite = self.native.kernels.all_finite(elements, data.x.data)
+        if finite:
+            run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
+        fbp_flush_end(mode)
+        return finite
