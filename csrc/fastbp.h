@@ -90,6 +90,8 @@ typedef struct fbp_op {
     size_t slot_weights; /* offsets in a slot's span of gradients */
     size_t slot_biases;
     size_t lanes; /* offset in the lanes, for a narrow layer */
+    size_t run;   /* narrow layers of which this is one, each fed by the one before (fbp_run) */
+    size_t run_values; /* elements of a row that runs before this one keep */
     bool trains_weights;
     bool trains_biases;
     bool propagates; /* training needs the delta of its input */
@@ -110,6 +112,7 @@ typedef struct fbp_plan {
     size_t n_parameters;
     size_t slot_elements; /* of a slot's span: all small layers */
     size_t lane_elements; /* of the lanes of all narrow layers */
+    size_t run_elements;  /* that all runs keep of a row */
     size_t n_spans;       /* trainable parts of the parameters: start, stop, start, stop, ... */
     size_t *spans;
     size_t output;    /* tensor */

@@ -53,6 +53,16 @@ typedef struct fbp_step {
     double decoupled;    /* then p <- p - decoupled p */
 } fbp_step;
 
+/* Dense narrow layers, each fed by the one before, none but the last with softmax. */
+typedef struct fbp_run {
+    const fbp_op *ops;
+    size_t n_ops;
+    bool activates;         /* the last one's activation too; softmax is the caller's */
+    const void *parameters; /* IN, the arena's */
+    void *values;           /* scratch: for each ROW_LANES rows so many rows of the values of `ops`:
+                             * inputs, then z (if saved) and a of each */
+} fbp_run;
+
 typedef struct fbp_kernels {
     const char *isa;
     size_t itemsize;  /* bytes of an element */
@@ -77,6 +87,19 @@ typedef struct fbp_kernels {
     /* lanes: (count, row_lanes). The lanes of each element are summed in a halving tree (lane l +=
      * lane l + 8, + 4, + 2, + 1; from + 4 in float64); the sums stand at `lanes` then. */
     void (*narrow_sum)(size_t count, void *lanes /* IN OUT */);
+
+    /* Some rows through narrow layers; `values` keeps what `narrow_backward` needs. */
+    void (*narrow_forward)(const fbp_run *run, size_t rows, const void *x_bi /* IN */,
+                           void *y_bo /* OUT */);
+
+    /* Back through the layers that narrow_forward ran before, from the delta of the last one's
+     * outputs, or of its z if it doesn't activate, down to one that doesn't propagate; dx_bi is the
+     * delta of the first one's inputs, if that does. Gradients of layers that train go to their
+     * place in `lanes`, as by narrow_gradient; row 0 is a lane 0. Chains start at 0 if `starts`; if
+     * `ends`, they are summed as by narrow_sum, else rows are a multiple of row_lanes. */
+    void (*narrow_backward)(const fbp_run *run, size_t rows, bool starts, bool ends,
+                            const void *delta_bo /* IN */, void *dx_bi /* OUT */,
+                            void *lanes /* IN OUT */);
 
     /* `steps` epochs of one batch, the same each time, with plain gradient descent, in a plan of
      * one or two dense narrow layers with one output and a loss of single elements: forward, loss,

@@ -3,7 +3,7 @@
     python tests/planted_core.py PLACE...
 
 prints, as JSON, which checks of `gradient_check` fail with an error of one in a million at each
-place, and where the core was loaded from.
+place, which of FITS run in one kernel, and where the core was loaded from.
 """
 
 from __future__ import annotations
@@ -50,12 +50,22 @@ PLACES = {
     "narrow weight gradient": (
         "delta",
         "plan.kernels.narrow_sum(",
-        f'{SCALE}(weights, wrong(b"narrow weight gradient"), lanes, lanes)',
+        f'{SCALE}(op.n_in * op.n_out, wrong(b"narrow weight gradient"), chains, chains)',
     ),
     "narrow bias gradient": (
         "delta",
         "fold(plan, lanes, weights,",
-        f'{SCALE}(count, wrong(b"narrow bias gradient"), lanes, lanes)',
+        f'{SCALE}(weights + op.n_out, wrong(b"narrow bias gradient"), lanes, <char *>lanes)',
+    ),
+    "forward in lanes": (
+        "narrow",
+        "plan.kernels.narrow_forward(",
+        f'{SCALE}(rows * last.n_out, wrong(b"forward in lanes"), y, y)',
+    ),
+    "gradient in lanes": (
+        "narrow",
+        "plan.kernels.narrow_backward(",
+        f'{SCALE}(ops.n_in * ops.n_out, wrong(b"gradient in lanes"), lanes, lanes)',
     ),
     "sum over slots": (
         "update",
@@ -130,13 +140,21 @@ def build(package: Path, folder: Path) -> Path:
 def main(places: list[str]) -> None:
     """Print the failures with each error awake."""
     import fastbp._core.delta
+    from fits_in_one_kernel import FITS, fits
     from gradient_check import failures
 
     failed = {}
     for place in places:
         os.environ[VARIABLE] = place
         failed[place] = sorted(failures(fastbp.Network))
-    print(json.dumps({"core": fastbp._core.delta.__file__, "failed": failed}))
+    os.environ[VARIABLE] = "fit in one kernel"
+    repeating = []
+    for name, (given, fields) in FITS.items():
+        repeated, general = fits(*given, **fields)
+        repeating += [name] if repeated != general else []
+    print(
+        json.dumps({"core": fastbp._core.delta.__file__, "failed": failed, "repeating": repeating})
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import planted_core
 import pytest
+from fits_in_one_kernel import IN_ONE_KERNEL
 from gradient_check import SIZES, failures
 
 import fastbp
@@ -38,7 +39,10 @@ def gradients(*sizes: str) -> set[str]:
 
 GRADIENTS = gradients(*SIZES)
 # A fit in one kernel, where it is wrong or where what its steps are held against is.
-IN_ONE_KERNEL = checks("sgd", sizes=["small"])
+SMALL_SGD = checks("sgd", sizes=["small"])
+# Narrow layers run with rows in the lanes, but layer by layer where `backward` follows.
+IN_LANES = checks("gradients", sizes=["small", "narrow"])
+BY_LAYERS = GRADIENTS - IN_LANES
 
 
 def test_nothing_fails_without_a_planted_error(Network: type[fastbp.Network]) -> None:
@@ -83,8 +87,8 @@ def test_an_error_in_an_update_of_the_reference_is_found(
 
 
 @pytest.fixture(scope="module")
-def with_errors(core: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Which checks fail with each error planted in the compiled core; without one under ""."""
+def planted(core: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What planted_core.py finds, with each error planted in the compiled core and without."""
     for tool in ("Cython", "setuptools"):
         if importlib.util.find_spec(tool) is None:
             pytest.skip(f"needs {tool} to compile the core with errors in it")
@@ -95,9 +99,19 @@ def with_errors(core: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     command = [sys.executable, planted_core.__file__, "", *planted_core.PLACES]
     environment = os.environ | {"PYTHONPATH": str(sources)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
     assert Path(answer["core"]).is_relative_to(sources)
-    return {place: set(failed) for place, failed in answer["failed"].items()}
+    return answer
+
+
+@pytest.fixture(scope="module")
+def with_errors(planted: dict[str, Any]) -> dict[str, set[str]]:
+    """Which checks fail with each error; without one under ""."""
+    return {place: set(failed) for place, failed in planted["failed"].items()}
+
+
+def test_fits_run_in_one_kernel_where_they_should(planted: dict[str, Any]) -> None:
+    assert set(planted["repeating"]) == set(IN_ONE_KERNEL)
 
 
 def test_the_core_with_sleeping_errors_is_right(with_errors: dict[str, set[str]]) -> None:
@@ -107,15 +121,17 @@ def test_the_core_with_sleeping_errors_is_right(with_errors: dict[str, set[str]]
 @pytest.mark.parametrize(
     ("place", "red"),
     [
-        ("forward", GRADIENTS | IN_ONE_KERNEL),
-        ("delta", GRADIENTS | IN_ONE_KERNEL),
-        ("activation's derivative", GRADIENTS | IN_ONE_KERNEL),
+        ("forward", BY_LAYERS),
+        ("delta", BY_LAYERS),
+        ("activation's derivative", BY_LAYERS),
+        ("forward in lanes", IN_LANES | SMALL_SGD),
+        ("gradient in lanes", IN_LANES | SMALL_SGD),
         ("weight gradient", gradients("tiled", "wide")),
         ("bias gradient", gradients("tiled", "wide")),
-        ("narrow weight gradient", gradients("small", "narrow") | IN_ONE_KERNEL),
-        ("narrow bias gradient", gradients("small", "narrow") | IN_ONE_KERNEL),
+        ("narrow weight gradient", checks("backward", sizes=["small", "narrow"])),
+        ("narrow bias gradient", gradients("small", "narrow") | SMALL_SGD),
         ("sum over slots", gradients("narrow", "tiled")),
-        ("fit in one kernel", IN_ONE_KERNEL),
+        ("fit in one kernel", SMALL_SGD),
         ("update", checks("sgd", "momentum", "nesterov")),
         ("update by Adam", checks("adam")),
     ],

@@ -32,6 +32,15 @@ INLINE vec row_sum(vec (*f)(vec sum, vec a, vec b), size_t n, const real *a, con
     return sum_of_vectors(sum);
 }
 
+/* The sum of n <= ROW_LANES numbers, none of them -0, over eight lanes, by halves. Overwrites x. */
+INLINE double few_doubles_sum(const size_t n, double x[])
+{
+    for (size_t i = 8; i < n; i++) x[i - 8] = x[i - 8] + x[i];
+    for (size_t half = 4; half > 0; half /= 2)
+        for (size_t l = 0; l < half && l + half < n; l++) x[l] = x[l] + x[l + half];
+    return x[0];
+}
+
 /* The same tree over eight float64 sums. */
 INLINE double double_lanes_sum(double lanes[8])
 {

@@ -25,24 +25,46 @@ INLINE real clipped_error(real e, real delta)
 }
 INLINE real pinball_slope(real e, real q) { return e > 0 ? 1 - q : e < 0 ? -q : e - e; }
 
+/* sum term(e) over a row */
+INLINE double error_sum(loss_term term, double parameter, const size_t n, const real *t,
+                        const real *y)
+{
+    double few[8], lanes[8] = {0};
+    size_t o = 0;
+    if (n == 1) return 0.0 + term(y[0] - t[0], parameter);
+    if (n < 8) {
+        for (; o < n; o++) few[o] = 0.0 + term(y[o] - t[o], parameter);
+        return few_doubles_sum(n, few);
+    }
+    for (; o + 8 <= n; o += 8)
+        for (size_t l = 0; l < 8; l++) lanes[l] = lanes[l] + term(y[o + l] - t[o + l], parameter);
+    for (size_t l = 0; o < n; o++, l++) lanes[l] = lanes[l] + term(y[o] - t[o], parameter);
+    return double_lanes_sum(lanes);
+}
+
 /* L = divisor sum term(e), dL/dy = row_scale divisor slope(e) */
+INLINE void error_rows(loss_term term, loss_slope slope, double parameter, double divisor,
+                       size_t rows, const size_t n, const real *t, const real *row_scale,
+                       const real *y, real *delta, double *row_loss)
+{
+    for (size_t b = 0; b < rows; b++)
+        row_loss[b] = error_sum(term, parameter, n, t + b * n, y + b * n) * divisor;
+    for (size_t b = 0; b < rows && delta; b++) {
+        const real factor = row_scale[b] * (real)divisor;
+        for (size_t at = b * n; at < (b + 1) * n; at++)
+            delta[at] = slope(y[at] - t[at], (real)parameter) * factor;
+    }
+}
+
+/* Rows of one element, which compilers make vectors of, and others. */
 INLINE void error_loss(loss_term term, loss_slope slope, double parameter, double divisor,
                        size_t rows, size_t n, const real *t, const real *row_scale, const real *y,
                        real *delta, double *row_loss)
 {
-    for (size_t b = 0; b < rows; b++, t += n, y += n) {
-        double lanes[8] = {0};
-        size_t o = 0;
-        for (; o + 8 <= n; o += 8)
-            for (size_t l = 0; l < 8; l++)
-                lanes[l] = lanes[l] + term(y[o + l] - t[o + l], parameter);
-        for (size_t l = 0; o < n; o++, l++) lanes[l] = lanes[l] + term(y[o] - t[o], parameter);
-        row_loss[b] = double_lanes_sum(lanes) * divisor;
-        if (!delta) continue;
-        real factor = row_scale[b] * (real)divisor;
-        for (o = 0; o < n; o++) delta[o] = slope(y[o] - t[o], (real)parameter) * factor;
-        delta += n;
-    }
+    if (n == 1)
+        error_rows(term, slope, parameter, divisor, rows, 1, t, row_scale, y, delta, row_loss);
+    else
+        error_rows(term, slope, parameter, divisor, rows, n, t, row_scale, y, delta, row_loss);
 }
 
 /* Elements at a time for vector functions inside float64 sums. */

@@ -1,13 +1,80 @@
-/* Gradients of layers narrower than a vector: rows stand in the lanes, a group of ROW_LANES rows at
- * a time, and each element of the gradient has a chain in every lane. */
+/* Gradients of layers narrower than a vector: rows stand in the lanes, and each element of the
+ * gradient has a chain in every lane. */
 
+/* A group of at most ROW_LANES rows, in lanes of `vectors` vectors. */
 typedef struct narrow_group {
     size_t n_in, n_out;
-    bool whole; /* all lanes have a row; else those of `holds` */
-    mask holds[ROW_VECTORS];
-    _Alignas(64) real x[ROW_LANES * ROW_LANES]; /* (n_in, ROW_LANES) */
-    _Alignas(64) real delta[ROW_LANES * ROW_LANES];
+    const real *x, *delta;   /* (n_in, lanes), (n_out, lanes) */
+    mask holds[ROW_VECTORS]; /* which lanes hold rows */
 } narrow_group;
+
+/* What becomes of the chains: they start at 0 or go on; they are kept, or summed over the vectors
+ * of a group, and then n chains take the places of n vectors. */
+typedef struct stretch {
+    int vectors;
+    bool starts, ends;
+} stretch;
+
+/* A chain for each output grows by x delta; x NULL: by delta. */
+INLINE void add_products(const stretch k, const narrow_group *group, const real *x,
+                         const real *chains, real *to)
+{
+    vec x_b[ROW_VECTORS];
+    const size_t step = k.ends ? LANES : ROW_LANES;
+    const real *delta = group->delta;
+    for (int j = 0; j < k.vectors; j++) x_b[j] = x ? v_load(x + j * LANES) : v_set(1);
+    for (size_t o = group->n_out; o > 0; o--, chains += ROW_LANES, to += step) {
+        vec chain[ROW_VECTORS];
+        for (int j = 0; j < ROW_VECTORS; j++)
+            chain[j] = k.starts ? v_set(0) : v_load(chains + j * LANES);
+        for (int j = 0; j < k.vectors; j++, delta += LANES) {
+            const vec delta_j = v_load(delta), longer = v_fma(x_b[j], delta_j, chain[j]);
+            chain[j] = v_select(group->holds[j], longer, chain[j]);
+        }
+        if (k.ends)
+            v_store(to, sum_of_vectors(chain));
+        else
+            for (int j = 0; j < ROW_VECTORS; j++) v_store(to + j * LANES, chain[j]);
+    }
+}
+
+/* chains: (n_in + 1, n_out, ROW_LANES) */
+INLINE void add_group(const stretch k, const narrow_group *group, real *chains)
+{
+    const size_t row = group->n_out * ROW_LANES, to_row = k.ends ? group->n_out * LANES : row;
+    real *to = chains;
+    const real *x = group->x;
+    for (size_t i = group->n_in; i > 0; i--, x += k.vectors * LANES, chains += row, to += to_row)
+        add_products(k, group, x, chains, to);
+    add_products(k, group, NULL, chains, to);
+}
+
+/* sums[e] = the sum over the lanes of vector e, by halves, a square block of vectors at a time:
+ * then the lanes of many are added at once. Sums take the places of vectors that were read before.
+ */
+static void sum_lanes(size_t count, real *sums)
+{
+    for (size_t e = 0; e < count; e += LANES) {
+        vec block[LANES];
+        for (size_t l = 0; l < LANES; l++)
+            block[l] = e + l < count ? v_load(sums + (e + l) * LANES) : v_set(0);
+        v_transpose(block);
+        for (int half = LANES / 2; half > 0; half /= 2)
+            for (int l = 0; l < half; l++) block[l] = v_add(block[l], block[l + half]);
+        v_store_part(sums + e, block[0], count - e);
+    }
+}
+
+static void narrow_sum(size_t count, void *lanes)
+{
+    real *sums = lanes;
+    for (size_t i = 0; i < count; i++) {
+        vec sum[ROW_VECTORS];
+        for (int j = 0; j < ROW_VECTORS; j++) sum[j] = v_load(sums + i * ROW_LANES + j * LANES);
+        v_store(sums + i * LANES, sum_of_vectors(sum));
+    }
+    sum_lanes(count, sums);
+}
 
 /* to(n, ROW_LANES) = from(rows, n); `rows` is a constant where this is inlined, or few. */
 INLINE void rows_to_lanes(const size_t rows, size_t n, const real *from, real *to)
@@ -16,75 +83,30 @@ INLINE void rows_to_lanes(const size_t rows, size_t n, const real *from, real *t
         for (size_t b = 0; b < rows; b++) to[i * ROW_LANES + b] = from[b * n + i];
 }
 
-/* Rows for lanes [first, first + rows) of the group. */
-static void take_rows(narrow_group *group, size_t first, size_t rows, const real *x,
-                      const real *delta)
+/* Lanes [first, first + rows) of a group of n units; 0 in the others. */
+INLINE void lanes_from_rows(size_t first, size_t rows, size_t n, const real *from, real *to)
 {
-    real flags[ROW_LANES] = {0};
-    group->whole = rows == ROW_LANES;
-    if (group->whole) {
-        rows_to_lanes(ROW_LANES, group->n_in, x, group->x);
-        rows_to_lanes(ROW_LANES, group->n_out, delta, group->delta);
+    if (rows == ROW_LANES) {
+        rows_to_lanes(ROW_LANES, n, from, to);
         return;
     }
-    memset(group->x, 0, group->n_in * ROW_LANES * sizeof(real));
-    memset(group->delta, 0, group->n_out * ROW_LANES * sizeof(real));
-    rows_to_lanes(rows, group->n_in, x, group->x + first);
-    rows_to_lanes(rows, group->n_out, delta, group->delta + first);
-    for (size_t b = 0; b < rows; b++) flags[first + b] = 1;
-    for (int j = 0; j < ROW_VECTORS; j++)
-        group->holds[j] = v_gt(v_load(flags + j * LANES), v_set(0));
-}
-
-/* Chains grow by x delta for each output; x NULL: by delta. Returns where the next chains stand. */
-INLINE real *add_products(const narrow_group *group, const bool whole, const real *x, real *chains)
-{
-    vec x_b[ROW_VECTORS];
-    for (int j = 0; j < ROW_VECTORS; j++) x_b[j] = x ? v_load(x + j * LANES) : v_set(1);
-    for (size_t o = 0; o < group->n_out; o++, chains += ROW_LANES)
-        for (int j = 0; j < ROW_VECTORS; j++) {
-            const vec chain = v_load(chains + j * LANES);
-            const vec delta = v_load(group->delta + o * ROW_LANES + j * LANES);
-            const vec longer = v_fma(x_b[j], delta, chain);
-            v_store(chains + j * LANES, whole ? longer : v_select(group->holds[j], longer, chain));
-        }
-    return chains;
-}
-
-INLINE void add_group(const narrow_group *group, const bool whole, real *chains)
-{
-    for (size_t i = 0; i < group->n_in; i++)
-        chains = add_products(group, whole, group->x + i * ROW_LANES, chains);
-    add_products(group, whole, NULL, chains);
+    memset(to, 0, n * ROW_LANES * sizeof(real));
+    rows_to_lanes(rows, n, from, to + first);
 }
 
 static void narrow_gradient(size_t first, size_t rows, size_t n_in, size_t n_out, const void *x_bi,
                             const void *delta_bo, void *lanes)
 {
-    narrow_group group;
-    const real *x = x_bi, *delta = delta_bo;
-    group.n_in = n_in, group.n_out = n_out;
+    _Alignas(64) real x[ROW_LANES * ROW_LANES], delta[ROW_LANES * ROW_LANES];
+    const real *x_b = x_bi, *delta_b = delta_bo;
+    narrow_group group = {.n_in = n_in, .n_out = n_out, .x = x, .delta = delta};
     for (size_t taken; rows > 0; rows -= taken, first += taken) {
         const size_t lane = first % ROW_LANES, free_lanes = ROW_LANES - lane;
         taken = rows < free_lanes ? rows : free_lanes;
-        take_rows(&group, lane, taken, x, delta);
-        if (group.whole)
-            add_group(&group, true, lanes);
-        else
-            add_group(&group, false, lanes);
-        x += taken * n_in, delta += taken * n_out;
-    }
-}
-
-/* Sums take the places of the first chains, which are read before. */
-static void narrow_sum(size_t count, void *lanes)
-{
-    real *sums = lanes;
-    for (size_t i = 0; i < count; i++) {
-        vec sum[ROW_VECTORS];
-        for (int j = 0; j < ROW_VECTORS; j++) sum[j] = v_load(sums + i * ROW_LANES + j * LANES);
-        for (int half = ROW_VECTORS / 2; half > 0; half /= 2)
-            for (int j = 0; j < half; j++) sum[j] = v_add(sum[j], sum[j + half]);
-        sums[i] = v_sum(sum[0], LANES);
+        lanes_from_rows(lane, taken, n_in, x_b, x);
+        lanes_from_rows(lane, taken, n_out, delta_b, delta);
+        for (int j = 0; j < ROW_VECTORS; j++) group.holds[j] = lanes_with_rows(lane, taken, j);
+        add_group((stretch){ROW_VECTORS, false, false}, &group, lanes);
+        x_b += taken * n_in, delta_b += taken * n_out;
     }
 }

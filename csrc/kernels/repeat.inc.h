@@ -119,7 +119,7 @@ INLINE double batch_loss(const form k, const repeated *r, const real errors[])
 {
     double terms[ROW_LANES];
     terms_of(r->plan->loss, r->plan->loss_parameter, k.rows, errors, terms);
-    const double sum = double_rows_sum(k.rows, terms);
+    const double sum = few_doubles_sum(k.rows, terms);
     return r->plan->sums ? sum : sum / (double)r->n_rows;
 }
 
@@ -210,7 +210,7 @@ static size_t repeat(const fbp_plan *plan, size_t rows, const void *x_bi, const 
         .rate = (real)rate,
         .factor = (real)scale,
     };
-    for (int j = 0; j < ROW_VECTORS; j++) r.holds[j] = lanes_with_rows(rows, j);
+    for (int j = 0; j < ROW_VECTORS; j++) r.holds[j] = lanes_with_rows(0, rows, j);
     to_lanes(rows, plan->ops[0].n_in, x_bi, x);
     to_lanes(rows, 1, t_b, t);
     return repeat_in_form(deep, sigmoids, &r, steps, stop_at_loss, losses);

@@ -1,12 +1,5 @@
-/* Rows in the lanes: of a layer narrower than a vector, a vector holds one unit of several rows,
- * and a weight is broadcast. ROW_LANES rows make a group, of ROW_VECTORS vectors. */
-
-/* Which lanes of vector j of a group hold rows, of which the group has `rows`. */
-INLINE mask lanes_with_rows(size_t rows, int j)
-{
-    static const real flags[2 * ROW_LANES] = {[0 ... ROW_LANES - 1] = 1};
-    return v_gt(v_load(flags + ROW_LANES - rows + j * LANES), v_set(0));
-}
+/* What a unit of several rows needs where it stands in a vector: activation, loss and sums of
+ * single elements, for kernels that keep it in registers. */
 
 /* --- the activation of one vector: its functions, called with what they read --- */
 
@@ -132,14 +125,4 @@ INLINE real rows_sum(const int vectors, const size_t rows, vec sum[])
     for (int half = ROW_VECTORS / 2; half > 0; half /= 2)
         for (int j = 0; j < half && j + half < vectors; j++) sum[j] = v_add(sum[j], sum[j + half]);
     return v_sum(sum[0], rows);
-}
-
-/* The sum of as many numbers as a group has rows, none of them -0, as batch.pyx takes it: over
- * eight lanes, by halves. Overwrites x. */
-INLINE double double_rows_sum(const size_t rows, double x[])
-{
-    for (size_t b = 8; b < rows; b++) x[b - 8] = x[b - 8] + x[b];
-    for (size_t half = 4; half > 0; half /= 2)
-        for (size_t l = 0; l < half && l + half < rows; l++) x[l] = x[l] + x[l + half];
-    return x[0];
 }

@@ -7,12 +7,14 @@
 #include "math.inc.h"
 #include "lanes.inc.h"
 #include "matmul.inc.h"
-#include "narrow.inc.h"
+#include "group.inc.h"
 #include "span.inc.h"
 #include "activation.inc.h"
 #include "softmax.inc.h"
 #include "loss.inc.h"
 #include "rows_in_lanes.inc.h"
+#include "narrow.inc.h"
+#include "narrow_run.inc.h"
 #include "repeat.inc.h"
 #include "update.inc.h"
 #include "dropout.inc.h"
@@ -35,6 +37,8 @@ const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
     .transpose = transpose,
     .narrow_gradient = narrow_gradient,
     .narrow_sum = narrow_sum,
+    .narrow_forward = narrow_forward,
+    .narrow_backward = narrow_backward,
     .repeat = repeat,
     .add = add,
     .scale = scale,

@@ -120,6 +120,11 @@ static void transposes(void)
     report("transpose");
 }
 
+static bool reads_z(fbp_activation f)
+{
+    return f == FBP_ACTIVATION_gelu || f == FBP_ACTIVATION_silu || f == FBP_ACTIVATION_softplus;
+}
+
 static void narrow(void)
 {
     begin(3);
@@ -133,6 +138,61 @@ static void narrow(void)
             take_reals(memory[2], count);
         }
     report("narrow_gradient");
+}
+
+/* Three narrow layers forward and back, in two calls: rows up to a whole group, and further ones.
+ */
+static void run_with(fbp_activation f, bool saves, bool activates, size_t n, size_t rows)
+{
+    const size_t size = TABLE.itemsize, n_out[] = {n, TABLE.row_lanes - n, 3};
+    fbp_op ops[3];
+    size_t weights = 0, lanes = 0, n_in = (5 * n) % TABLE.row_lanes + 1;
+    if (n_in == TABLE.row_lanes) n_in = 1;
+    const size_t first_in = n_in;
+    for (int k = 0; k < 3; k++) {
+        ops[k] = (fbp_op){.activation = f,
+                          .parameter = 0.3,
+                          .saved = saves ? 1 : FBP_NONE,
+                          .n_in = n_in,
+                          .n_out = n_out[k],
+                          .weights = weights,
+                          .biases = k == 1 ? FBP_NONE : weights + n_in * n_out[k],
+                          .lanes = lanes,
+                          .trains_weights = true,
+                          .propagates = true};
+        lanes += (n_in + 1) * n_out[k] * TABLE.row_lanes;
+        weights += (n_in + 1) * n_out[k];
+        n_in = n_out[k];
+    }
+    const void *p = filled(0, weights, -1, 1);
+    char *x = filled(1, rows * first_in, -2, 2), *y = filled(2, rows * 3 + 16, -2, 2);
+    char *delta = filled(3, rows * 3, -2, 2), *dx = filled(4, rows * first_in + 16, -2, 2);
+    const size_t whole = rows < TABLE.row_lanes ? rows : TABLE.row_lanes;
+    const fbp_run run = {ops, 3, activates, p, memory[5]}, rest = {ops, 3, activates, p, memory[6]};
+    memset(memory[7], 0, sizeof memory[7]);
+    TABLE.narrow_forward(&run, whole, x, y);
+    TABLE.narrow_backward(&run, whole, true, whole == rows, delta, dx, memory[7]);
+    if (rows > whole) {
+        x += whole * first_in * size, delta += whole * 3 * size;
+        TABLE.narrow_forward(&rest, rows - whole, x, y + whole * 3 * size);
+        TABLE.narrow_backward(&rest, rows - whole, false, true, delta, dx + whole * first_in * size,
+                              memory[7]);
+    }
+    take_reals(y, rows * 3 + 16); /* what is behind stays */
+    take_reals(dx, rows * first_in + 16);
+    for (int k = 0; k < 3; k++)
+        take_reals((char *)memory[7] + ops[k].lanes * size, (ops[k].n_in + 1) * ops[k].n_out);
+}
+
+static void runs(void)
+{
+    static const size_t rows[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 40};
+    begin(13);
+    for (int f = 0; f < FBP_ACTIVATION_softmax; f++)
+        for (size_t n = 1; n < TABLE.row_lanes; n++)
+            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+                run_with((fbp_activation)f, reads_z((fbp_activation)f) || n % 2, n % 3, n, rows[r]);
+    report("narrow_run");
 }
 
 /* Ten steps of a network of one output, without or with a hidden layer of three units. */
@@ -158,9 +218,7 @@ static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows)
                            .trains_biases = true,
                            .propagates = true};
     fbp_op ops[2] = {deep ? below : output, output};
-    const bool reads_z =
-        f == FBP_ACTIVATION_gelu || f == FBP_ACTIVATION_silu || f == FBP_ACTIVATION_softplus;
-    if (!reads_z) ops[0].saved = ops[1].saved = FBP_NONE;
+    if (!reads_z(f)) ops[0].saved = ops[1].saved = FBP_NONE;
     const fbp_plan plan = {.kernels = &TABLE,
                            .itemsize = TABLE.itemsize,
                            .n_ops = deep ? 2 : 1,
@@ -408,6 +466,7 @@ int main(void)
     products();
     transposes();
     narrow();
+    runs();
     repeats();
     spans();
     activations();

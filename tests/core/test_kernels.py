@@ -115,12 +115,31 @@ def changed(folder: Path, table: str, csrc: Path) -> set[str]:
 
 
 def test_digests_show_a_product_that_is_not_fused(tmp_path: Path) -> None:
-    right, wrong = "v_fma(x_b[j], delta, chain)", "v_add(v_mul(x_b[j], delta), chain)"
+    right, wrong = "v_fma(x_b[j], delta_j, chain[j])", "v_add(v_mul(x_b[j], delta_j), chain[j])"
     csrc = mutant(tmp_path, "kernels/narrow.inc.h", right, wrong)
-    assert changed(tmp_path, "scalar", csrc) == {"narrow_gradient"}
+    assert changed(tmp_path, "scalar", csrc) == {"narrow_gradient", "narrow_run"}
+
+
+def test_digests_show_a_product_left_out_of_a_run_of_narrow_layers(tmp_path: Path) -> None:
+    right, wrong = "v_fma(v_load(x + j * LANES), w_t, sum[i][j])", "v_add(sum[i][j], w_t)"
+    csrc = mutant(tmp_path, "kernels/narrow_run.inc.h", right, wrong)
+    assert changed(tmp_path, "scalar", csrc) == {"narrow_run"}
+
+
+# Rows of the digests: "update" is Adam, "decoupled" AdamW.
+RULES_WITH_ROOTS = {
+    "update",
+    "decoupled",
+    "nadam",
+    "adagrad",
+    "rmsprop",
+    "rmsprop_momentum",
+    "rmsprop_centred",
+    "rmsprop_both",
+}
 
 
 @pytest.mark.parametrize("table", ["avx512", "avx512 by SIMDe"])
 def test_digests_show_an_error_in_the_avx512_source(table: str, tmp_path: Path) -> None:
     csrc = mutant(tmp_path, "simd/avx512.h", "OP(sqrt)(a)", "OP(add)(a, a)")
-    assert changed(tmp_path, table, csrc) == {"update"}
+    assert changed(tmp_path, table, csrc) == RULES_WITH_ROOTS

@@ -7,16 +7,20 @@ of test_digests.py with theirs.
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
+from fits_in_one_kernel import SIGMOIDS, data, fits
 
 import fastbp
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastbp.engine import Progress
 from fastbp.layers import Dense, Layer
-from fastbp.losses import LOSSES, BinaryCrossentropy, CrossEntropy, Huber, Loss, Poisson
+from fastbp.losses import LOSSES, BinaryCrossentropy, CrossEntropy, Loss, Poisson
 from fastbp.optimizers import SGD, Adam
 
 pytestmark = pytest.mark.usefixtures("core")
@@ -24,31 +28,6 @@ pytestmark = pytest.mark.usefixtures("core")
 ROW_LANES = {"float32": 16, "float64": 8}
 FUNCTIONS = [f for f in ACTIVATIONS if f != "softmax"] + [LeakyReLU(0.1), ELU(0.3)]
 ELEMENTWISE = [kind for kind in LOSSES.values() if kind.probability != "softmax"]
-
-
-def data(rows: int, inputs: int, loss: Loss) -> tuple[Any, Any]:
-    rng = np.random.default_rng(rows)
-    x, y = rng.normal(size=(rows, inputs)), rng.normal(size=rows)
-    if loss.targets in ("probabilities", "signs"):
-        y = y > 0
-    return x, abs(y) if loss.targets == "amounts" else y
-
-
-def fits(layers: list[Layer], rows: int, inputs: int, **fields: Any) -> list[Any]:
-    """Return what two fits leave, by many epochs at a time and by the general path."""
-    loss = fields.setdefault("loss", Huber(delta=0.4))
-    fit = {"epochs": 9, "batch_size": rows, "shuffle": False, "verbose": 0} | fields.pop("fit", {})
-    fields.setdefault("optimizer", SGD(0.1))
-    x, y = data(rows, inputs, loss)
-    found = []
-    for record_outputs in (False, True):
-        net = fastbp.Network(layers, input_shape=inputs, seed=1, **fields)
-        net.parameters[:] = net.parameters * 1.5 - 0.1  # biases too
-        history = net.fit(x, y, record_outputs=record_outputs, **fit)
-        found.append(
-            (dict(history), history.epochs, net.parameters.tobytes(), net._engine.position)
-        )
-    return found
 
 
 def check(*args: Any, **fields: Any) -> None:
@@ -133,7 +112,7 @@ def test_zeros_of_either_sign_have_the_bits_of_the_general_path(dtype: str, isa:
         assert found[0] == found[1]
 
 
-LONG = [Dense(2, "sigmoid"), Dense(1, "sigmoid")]
+LONG = SIGMOIDS
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 1023, 1024, 1025, 2500])
@@ -209,6 +188,20 @@ def test_epochs_go_on_where_an_interrupt_left_them() -> None:
     nets[0].fit(x, y, epochs=5, verbose=0, **fit)
     nets[1].reset()
     nets[1].fit(x, y, epochs=done + 5, verbose=0, **fit)
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
+
+
+def test_a_signal_ends_a_fit_in_one_kernel_at_an_epoch() -> None:
+    x, y = data(4, 2, BinaryCrossentropy())
+    nets = [fastbp.Network(LONG, input_shape=2, loss="huber", seed=3) for _ in range(2)]
+    fit = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        nets[0].fit(x, y, epochs=10**9, **fit)
+    done = nets[0]._engine.position
+    assert 0 < done.epochs == done.steps == done.batches < 10**9
+    nets[1].fit(x, y, epochs=done.epochs, **fit)
     assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
 
 

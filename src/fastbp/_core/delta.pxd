@@ -1,4 +1,4 @@
-from fastbp._core.layout cimport fbp_frame, fbp_op, fbp_plan
+from fastbp._core.layout cimport FBP_BLOCK, fbp_frame, fbp_op, fbp_plan
 from fastbp._core.share cimport Shared
 
 cdef struct Target:
@@ -15,12 +15,23 @@ cdef struct RowRun:
     size_t place
     bint last
 
+
+cdef inline bint starts_chain(RowRun run) noexcept nogil:
+    return run.place % FBP_BLOCK == 0
+
+
+cdef inline bint ends_chain(RowRun run) noexcept nogil:
+    return run.last or (run.place + run.rows) % FBP_BLOCK == 0
+
+
 cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                       const fbp_frame *frame, size_t first, size_t rows, bint training,
                       bint activated, bint input_wanted, const Shared *shared,
                       char *panel) noexcept nogil
 cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil
+cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const char *lanes,
+                    RowRun run) noexcept nogil
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
                    char *lanes, char *panel, const fbp_frame *frame, RowRun run,
                    size_t first_input, size_t inputs) noexcept nogil

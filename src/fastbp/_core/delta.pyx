@@ -79,18 +79,26 @@ cdef void fold(const fbp_plan *plan, const char *sums, size_t n, char *to,
         memcpy(to, sums, n * plan.itemsize)
 
 
-cdef void add_narrow_rows(const fbp_plan *plan, const fbp_op *op, Target sums, char *lanes,
-                          const char *x, const char *delta, RowRun run) noexcept nogil:
-    cdef size_t weights = op.n_in * op.n_out, count = weights + op.n_out
+cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const char *lanes,
+                    RowRun run) noexcept nogil:
+    """The sums of a narrow layer's chains, which stand in the lanes where these rows end them."""
+    cdef size_t weights = op.n_in * op.n_out
     cdef bint adds = run.place >= FBP_BLOCK
     lanes += op.lanes * plan.itemsize
-    if run.place % FBP_BLOCK == 0:
-        memset(lanes, 0, plan.kernels.row_lanes * count * plan.itemsize)
-    plan.kernels.narrow_gradient(run.place, run.rows, op.n_in, op.n_out, x, delta, lanes)
-    if run.last or (run.place + run.rows) % FBP_BLOCK == 0:
-        plan.kernels.narrow_sum(count, lanes)
-        fold(plan, lanes, weights, sums.weights, adds)
-        fold(plan, lanes + weights * plan.itemsize, op.n_out, sums.biases, adds)
+    fold(plan, lanes, weights, sums.weights, adds)
+    fold(plan, lanes + weights * plan.itemsize, op.n_out, sums.biases, adds)
+
+
+cdef void add_narrow_rows(const fbp_plan *plan, const fbp_op *op, Target sums, char *lanes,
+                          const char *x, const char *delta, RowRun run) noexcept nogil:
+    cdef size_t count = (op.n_in + 1) * op.n_out
+    cdef char *chains = lanes + op.lanes * plan.itemsize
+    if starts_chain(run):
+        memset(chains, 0, plan.kernels.row_lanes * count * plan.itemsize)
+    plan.kernels.narrow_gradient(run.place, run.rows, op.n_in, op.n_out, x, delta, chains)
+    if ends_chain(run):
+        plan.kernels.narrow_sum(count, chains)
+        take_sums(plan, op, sums, lanes, run)
 
 
 cdef void add_products(const fbp_plan *plan, const fbp_op *op, Target to, const char *x,
@@ -114,8 +122,7 @@ cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target c
     """
     cdef const char *x = value(plan, frame, op.input, run.first)
     cdef const char *delta = tensor(plan, frame, frame.deltas, op.output, run.first)
-    cdef bint starts = run.place % FBP_BLOCK == 0
-    cdef bint ends = run.last or (run.place + run.rows) % FBP_BLOCK == 0
+    cdef bint starts = starts_chain(run), ends = ends_chain(run)
     if op.narrow:
         add_narrow_rows(plan, op, sums, lanes, x, delta, run)
         return

@@ -58,6 +58,8 @@ cdef extern from "fastbp.h" nogil:
         size_t slot_weights
         size_t slot_biases
         size_t lanes
+        size_t run
+        size_t run_values
         bint trains_weights
         bint trains_biases
         bint propagates
@@ -77,6 +79,7 @@ cdef extern from "fastbp.h" nogil:
         size_t n_parameters
         size_t slot_elements
         size_t lane_elements
+        size_t run_elements
         size_t n_spans
         size_t *spans
         size_t output
@@ -147,6 +150,13 @@ cdef extern from "kernels.h" nogil:
         double coupled
         double decoupled
 
+    ctypedef struct fbp_run:
+        const fbp_op *ops
+        size_t n_ops
+        bint activates
+        const void *parameters
+        void *values
+
     ctypedef struct fbp_kernels:
         const char *isa
         size_t itemsize
@@ -159,6 +169,10 @@ cdef extern from "kernels.h" nogil:
         void (*narrow_gradient)(size_t first, size_t rows, size_t n_in, size_t n_out,
                                 const void *x_bi, const void *delta_bo, void *lanes) noexcept nogil
         void (*narrow_sum)(size_t count, void *lanes) noexcept nogil
+        void (*narrow_forward)(const fbp_run *run, size_t rows, const void *x_bi,
+                               void *y_bo) noexcept nogil
+        void (*narrow_backward)(const fbp_run *run, size_t rows, bint starts, bint ends,
+                                const void *delta_bo, void *dx_bi, void *lanes) noexcept nogil
         size_t (*repeat)(const fbp_plan *plan, size_t rows, const void *x_bi, const void *t_b,
                          double scale, double rate, size_t steps, double stop_at_loss,
                          void *parameters, double *losses) noexcept nogil

@@ -5,6 +5,7 @@ from fastbp._core.layout cimport (
     FBP_ACCURACY_LABEL,
     FBP_ACCURACY_LARGEST,
     FBP_ACCURACY_YES,
+    FBP_ACTIVATION_softmax,
     FBP_BLOCK,
     FBP_NONE,
     FBP_OP_dense,
@@ -100,6 +101,32 @@ cdef void place_slots(fbp_plan *plan) noexcept:
         plan.slot_elements = plan.n_parameters
 
 
+cdef bint goes_on(const fbp_op *op, const fbp_op *before) noexcept:
+    """Whether narrow layers run as one."""
+    return (op.narrow and before.narrow and op.input == before.output
+            and before.activation != FBP_ACTIVATION_softmax)
+
+
+cdef void find_runs(fbp_plan *plan) noexcept:
+    """Put together narrow layers fed by each other; a run ends with softmax, if there is one."""
+    cdef size_t i
+    cdef fbp_op *op
+    for i in range(plan.n_ops):
+        op = &plan.ops[i]
+        if not op.narrow:
+            continue
+        op.run = 1
+        if i > 0 and goes_on(op, op - 1):
+            op.run += (op - 1).run
+        else:
+            op.run_values = plan.run_elements
+            plan.run_elements += op.n_in
+        plan.run_elements += op.n_out * (1 if op.saved == FBP_NONE else 2)
+    for i in range(plan.n_ops - 1, 0, -1):  # each of a run knows how many it has
+        if goes_on(&plan.ops[i], &plan.ops[i - 1]):
+            plan.ops[i - 1].run = plan.ops[i].run
+
+
 cdef size_t block_rows(const fbp_plan *plan) noexcept:
     """Rows that run through all operations together: as many as stay in cache."""
     cdef size_t rows = FBP_BLOCK
@@ -167,6 +194,7 @@ cdef Program build(object source, const fbp_kernels *kernels):
     fill_sizes(plan, source)
     fill_ops(plan, source)
     place_slots(plan)
+    find_runs(plan)
     fill_loss(plan, source)
     plan.row_block = block_rows(plan)
     program.flops_forward = 2.0 * sum(p.size for p in source.parameters)

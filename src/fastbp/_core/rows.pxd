@@ -52,6 +52,7 @@ cdef struct Scratch:
     char *gradient             # of some rows of a weight matrix, on its way to the update
     char *chains
     char *lanes
+    char *values               # that runs of narrow layers keep
 
 cdef struct Slot:
     # Where the gradients of a run of rows are summed while they pass; first: its first row.

@@ -15,7 +15,9 @@ from fastbp._core.delta cimport (
     add_rows,
     arena_target,
     backward_op,
+    ends_chain,
     slot_target,
+    take_sums,
 )
 from fastbp._core.layout cimport (
     FBP_OP_dense,
@@ -27,6 +29,7 @@ from fastbp._core.layout cimport (
     tensor,
     value,
 )
+from fastbp._core.narrow cimport backward_run, forward_run
 
 
 cdef size_t data_row(const Pass *run, size_t row) noexcept nogil:
@@ -122,15 +125,31 @@ cdef void fill_scales(const Pass *run, char *scales, size_t first, size_t rows) 
             (<double *>scales)[row] = scale
 
 
-cdef void forward_rows(const Pass *run, const fbp_frame *frame, const Shared *shared,
-                       size_t first, size_t rows, char *panel) noexcept nogil:
+cdef bint in_lanes(const fbp_op *op, const Scratch *scratch, const fbp_frame *frame) noexcept nogil:
+    """Whether the operation runs with those it belongs to, rows in the lanes.
+
+    It can where nobody else will ask for values or deltas between them, in the thread's own frame.
+    """
+    return op.narrow and frame == &scratch.frame
+
+
+cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame *frame,
+                       const Shared *shared, size_t first, size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
-    cdef size_t i
+    cdef const fbp_op *op
+    cdef size_t i = 0
     cdef bint completed_by_loss
-    for i in range(plan.n_ops):
-        completed_by_loss = run.wants_loss and plan.fused and i + 1 == plan.n_ops
-        forward_op(plan, &plan.ops[i], run.parameters, frame, first, rows, run.training,
-                   not completed_by_loss, run.seed, run.batch, run.before, shared, panel)
+    while i < plan.n_ops:
+        op = &plan.ops[i]
+        i += op.run if in_lanes(op, scratch, frame) else 1
+        completed_by_loss = run.wants_loss and plan.fused and i == plan.n_ops
+        if in_lanes(op, scratch, frame):
+            forward_run(plan, op, run.parameters, frame, first, rows, not completed_by_loss,
+                        scratch.values)
+        else:
+            forward_op(plan, op, run.parameters, frame, first, rows, run.training,
+                       not completed_by_loss, run.seed, run.batch, run.before, shared,
+                       scratch.panel)
 
 
 cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t first,
@@ -164,17 +183,29 @@ cdef void hand_out(const Pass *run, const fbp_frame *frame, size_t first,
         memcpy(run.outputs + to * n, value(plan, frame, plan.output, row), n)
 
 
-cdef void add_block(const Pass *run, Scratch *scratch, const fbp_frame *frame, const fbp_op *op,
-                    const Slot *slot, size_t first, size_t rows) noexcept nogil:
-    """The block's part of one layer's gradients."""
-    cdef const fbp_plan *plan = run.plan
-    cdef Target sums
+cdef Target target_of(const fbp_plan *plan, const fbp_op *op, const Slot *slot) noexcept nogil:
+    """Where the slot sums the layer's gradients."""
     if slot.in_arena:
-        sums = arena_target(plan, op, slot.sums)
-    else:
-        sums = slot_target(plan, op, slot.sums)
-    add_rows(plan, op, sums, slot_target(plan, op, scratch.chains), scratch.lanes, scratch.panel,
-             frame, RowRun(first, rows, first - slot.first, first + rows == slot.stop), 0, op.n_in)
+        return arena_target(plan, op, slot.sums)
+    return slot_target(plan, op, slot.sums)
+
+
+cdef void add_block(const fbp_plan *plan, const fbp_op *op, Scratch *scratch,
+                    const fbp_frame *frame, const Slot *slot, RowRun block) noexcept nogil:
+    """The block's part of one layer's gradients."""
+    add_rows(plan, op, target_of(plan, op, slot), slot_target(plan, op, scratch.chains),
+             scratch.lanes, scratch.panel, frame, block, 0, op.n_in)
+
+
+cdef void backward_in_lanes(const Pass *run, const fbp_op *ops, Scratch *scratch,
+                            const fbp_frame *frame, const Slot *slot, RowRun block,
+                            bint activated) noexcept nogil:
+    """Back through narrow layers that belong together, and their part of the gradients."""
+    cdef size_t i
+    backward_run(run.plan, ops, run.parameters, frame, block, activated, scratch.values,
+                 scratch.lanes)
+    for i in range(ops.run if ends_chain(block) else 0):
+        take_sums(run.plan, ops + i, target_of(run.plan, ops + i, slot), scratch.lanes, block)
 
 
 cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *frame,
@@ -182,19 +213,26 @@ cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *fram
                         size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
-    cdef size_t i
+    cdef size_t i = plan.n_ops
     cdef bint input_wanted, trains, activated
-    for i in range(plan.n_ops):
-        op = &plan.ops[plan.n_ops - 1 - i]
+    cdef RowRun block = RowRun(first, rows, 0, False)
+    if slot != NULL:
+        block.place, block.last = first - slot.first, first + rows == slot.stop
+    while i > 0:
+        op = &plan.ops[i - 1]
         trains = op.trains_weights or op.trains_biases
         input_wanted = op.propagates or run.wants_input_delta
         if not trains and not input_wanted:
             return
-        activated = not (run.wants_loss and plan.fused and i == 0)
+        activated = not (run.wants_loss and plan.fused and i == plan.n_ops)
+        i -= op.run if in_lanes(op, scratch, frame) else 1
+        if in_lanes(op, scratch, frame):
+            backward_in_lanes(run, &plan.ops[i], scratch, frame, slot, block, activated)
+            continue
         backward_op(plan, op, run.parameters, frame, first, rows, run.training, activated,
                     input_wanted, shared, scratch.panel)
         if slot != NULL and trains and op.kind == FBP_OP_dense:
-            add_block(run, scratch, frame, op, slot, first, rows)
+            add_block(plan, op, scratch, frame, slot, block)
 
 
 cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,
@@ -206,7 +244,7 @@ cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const S
     """
     if not run.skips_forward:
         gather_inputs(run, frame, first, rows)
-        forward_rows(run, frame, shared, first, rows, scratch.panel)
+        forward_rows(run, scratch, frame, shared, first, rows)
         look_at_inputs(run, frame, first, rows)
     if run.wants_loss:
         meet_targets(run, scratch, frame, first, rows)

@@ -44,6 +44,7 @@ cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
     scratch.targets = claim(walk, max(targets, plan.row_block * sizeof(int)))
     scratch.scales = claim(walk, plan.row_block * plan.itemsize)
     scratch.panel = claim(walk, panel_bytes(plan))
+    scratch.values = claim(walk, plan.row_block * plan.run_elements * plan.itemsize)
     scratch.gradient = claim(walk, chunk_bytes(plan) if gradients else 0)
     scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
