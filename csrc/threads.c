@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +15,27 @@
 
 #if FBP_OPENMP
 int fbp_team_size(void) { return omp_get_num_threads(); }
-int fbp_team_rank(void) { return omp_get_thread_num(); }
+
+/* Those that tell of an error of this very thread stay. */
+static void leave_signals_to_others(void)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    static _Thread_local bool done;
+    sigset_t signals;
+    if (done) return;
+    sigfillset(&signals);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&signals, own[i]);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    done = true;
+}
+
+int fbp_team_rank(void)
+{
+    const int rank = omp_get_thread_num();
+    if (rank > 0) leave_signals_to_others();
+    return rank;
+}
+
 bool fbp_has_openmp(void) { return true; }
 
 int fbp_most_threads(void)

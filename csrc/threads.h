@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Inside a parallel region: its size and this thread's place in it. Without OpenMP 1 and 0. */
+/* Inside a parallel region: its size and this thread's place in it. Without OpenMP 1 and 0.
+ * Threads of OpenMP's own, which have a place above 0, get no signals from then on: of one that
+ * comes to such a thread Python's main thread would hear late or never. */
 int fbp_team_size(void);
 int fbp_team_rank(void);
 

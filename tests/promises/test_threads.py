@@ -105,6 +105,23 @@ print(sum(ticks().values()) - sum(used.values()))
 
 
 @needs_proc
+def test_signals_come_to_threads_of_python_alone(threads):
+    """Of one that came to another the main thread would hear late or never."""
+    code = """
+def blocks(task, signal):
+    fields = dict(line.split(":") for line in open(f"/proc/self/task/{task}/status"))
+    return bool(int(fields["SigBlk"], 16) >> signal - 1 & 1)
+
+others = tasks()
+make(3).fit(x, y, batch_size=1024)
+for signal in (2, 14, 15, 11):  # SIGINT, SIGALRM, SIGTERM; SIGSEGV
+    print(sum(blocks(task, signal) for task in tasks() - others))
+    print(sum(blocks(task, signal) for task in others))
+"""
+    assert threads(code) == [2, 0, 2, 0, 2, 0, 0, 0]
+
+
+@needs_proc
 @pytest.mark.promise(3)
 def test_no_more_threads_than_there_is_work_for(threads):
     small = """
