@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import logging
 import os
 import random
@@ -174,6 +176,30 @@ def set_alarm(seconds):
     signal.setitimer(signal.ITIMER_REAL, seconds, 1 if seconds else 0)
 
 
+@contextlib.contextmanager
+def alarms_that_interrupt():
+    """Let SIGALRM raise KeyboardInterrupt, in no code of the tests' own tools.
+
+    Inside a tracer, as that of coverage, it would leave the tracer's lock taken; inside a function
+    that the garbage collector calls, as Hypothesis has one, it would be ignored.
+    """
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    tracer, callbacks = sys.gettrace(), gc.callbacks[:]
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    sys.settrace(None)
+    gc.callbacks.clear()
+    try:
+        yield
+    finally:
+        set_alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+        gc.callbacks[:] = callbacks
+        sys.settrace(tracer)
+
+
 @pytest.mark.repeats(400, 5000)
 @pytest.mark.parametrize(
     ("method", "optimizer"),
@@ -201,19 +227,11 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
     def train(net):
         getattr(net, method.split()[0])(x, y, **options)
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    stands = [
-        make(Network, sizes, optimizer=optimizer)
-    ]  # networks that were never interrupted, by batches trained
+    # Networks that were never interrupted, by batches trained.
+    stands = [make(Network, sizes, optimizer=optimizer)]
     train(stands[0].copy())  # an import at the first fit would lose the interrupt that it meets
     rng = random.Random(method)
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    # An interrupt inside a tracer, as that of coverage, would leave the tracer's lock taken.
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
+    with alarms_that_interrupt():
         for _ in range(repeats):
             net = make(Network, sizes, optimizer=optimizer)
             try:
@@ -232,9 +250,6 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
                 engine.position = engine.position._replace(epochs=expected["position"].epochs)
                 assert standing(net) == expected
                 net.predict(x)
-    finally:
-        signal.signal(signal.SIGALRM, handler)
-        sys.settrace(tracer)
     # Nor is a lock of the standard library left behind, which logging has.
     other = threading.Thread(target=logging.getLogger, args=["another"], daemon=True)
     other.start()
@@ -283,14 +298,7 @@ def test_an_interrupt_leaves_no_network_taken_by_who_read_it(Network, method, re
     x, y = task(sizes, batch_size)
     net, data = make(Network, sizes), (x, y)[: 1 + (method == "evaluate")]
     rng = random.Random(method)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
+    with alarms_that_interrupt():
         for _ in range(repeats):
             try:
                 set_alarm(rng.uniform(1e-5, 1e-3))
@@ -299,6 +307,3 @@ def test_an_interrupt_leaves_no_network_taken_by_who_read_it(Network, method, re
             except KeyboardInterrupt:
                 set_alarm(0)
                 net.train_on_batch(x, y)
-    finally:
-        signal.signal(signal.SIGALRM, handler)
-        sys.settrace(tracer)
