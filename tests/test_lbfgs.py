@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastbp.reference
-from fastbp import LBFGS, Dense, DivergenceWarning, Dropout, lbfgs, random
+from fastbp import LBFGS, Callback, Dense, DivergenceWarning, Dropout, lbfgs, random
 
 OPTIMA = {"torch": 0.4352769983724, "scipy": 0.4352769983724}
 
@@ -291,6 +291,26 @@ def test_a_loss_that_is_not_finite_ends_training_at_the_start(Network: Any) -> N
     with pytest.warns(DivergenceWarning):
         history = fit(net, 5)
     assert (len(history["loss"]), set(net.parameters)) == (0, {1e200})
+
+
+def test_a_search_that_goes_too_far_is_silent(Network: Any, dtype: str) -> None:
+    net = make(Network, optimizer=LBFGS(1e20), dtype=dtype)
+    losses = fit(net, 5)["loss"]
+    assert np.isfinite(net.parameters).all()
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_parameters_spoilt_in_a_callback_are_put_back(Network: Any) -> None:
+    class Spoils(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:
+            if epoch == 2:
+                self.network.parameters[0] = np.nan
+
+    net, other = make(Network), make(Network)
+    with pytest.warns(DivergenceWarning):
+        fit(net, 5, callbacks=[Spoils()])
+    fit(other, 3)
+    assert net.parameters.tobytes() == other.parameters.tobytes()
 
 
 @pytest.mark.parametrize("operation", ["step", "train_on_batch"])

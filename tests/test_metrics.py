@@ -195,6 +195,13 @@ def test_r2_of_a_constant_target_is_all_or_nothing(y: Any, expected: float) -> N
     assert measure(metrics.R2(), VALUES, np.array(y), np.full((2, 1), 2.0)) == expected
 
 
+def test_a_constant_target_is_one_whatever_its_mean_is_rounded_to() -> None:
+    t = np.full((3, 1), 0.1)
+    assert np.mean(t) != 0.1
+    assert measure(metrics.R2(), VALUES, t + 1e-9, t) == 0.0
+    assert measure(metrics.R2(), VALUES, t.copy(), t) == 1.0
+
+
 def test_top_1_accuracy_takes_the_first_of_equals_as_accuracy_does() -> None:
     y, t = np.array([[1.0, 1, 0], [1, 1, 0], [0, 1, 1]]), np.array([0, 1, 2], np.int32)
     assert measure(metrics.TopKAccuracy(1), SPARSE, y, t) == 1 / 3

@@ -114,15 +114,16 @@ def test_rows_with_an_ignored_label_are_as_if_they_were_not_there(
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=0, atol=limit)
 
 
-def test_an_epoch_counts_ignored_rows_in_no_metric(Network: Any) -> None:
+def test_an_epoch_counts_ignored_rows_neither_in_its_loss_nor_in_a_metric(Network: Any) -> None:
     """Without updates, the curve of an epoch is what evaluation finds."""
     y = LABELS.copy()
     y[:15] = 9  # two whole batches, and part of a third
     net = network(Network, optimizer=fastbp.SGD(0.0))
     history = net.fit(X, y, batch_size=7, shuffle=False, validation_data=(X, y), verbose=0)
-    expected = net.evaluate(X, y)["accuracy"]
-    assert history["accuracy"] == history["val_accuracy"] == [expected]
-    assert 0 < expected < 1
+    expected = net.evaluate(X, y)
+    assert history["accuracy"] == history["val_accuracy"] == [expected["accuracy"]]
+    assert 0 < expected["accuracy"] < 1
+    assert history["loss"] == pytest.approx([expected["loss"]], rel=1e-6)
 
 
 def test_a_batch_of_ignored_rows_alone_changes_nothing(Network: Any) -> None:

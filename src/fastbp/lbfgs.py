@@ -166,6 +166,7 @@ class Training:
         record.curves = {name: [] for name in job.names}
         self.last_progress = time.monotonic()
         self.parameters = engine.parameters.copy()  # of the last step; a search tries others
+        self.good = self.parameters  # the last with a finite loss
         self.outputs: list[Array] = []
 
     def run(self) -> None:
@@ -179,6 +180,7 @@ class Training:
                     here = self.evaluate(self.parameters)
                 if not (math.isfinite(here.loss) and np.isfinite(here.gradient).all()):
                     self.record.diverged = True
+                    self.parameters = self.good
                     break
                 here = self.run_epoch(here)
         except StoppedError:
@@ -220,6 +222,7 @@ class Training:
         """Whether the objective changes from step to step."""
         return any(op.kind == "dropout" and op.value for op in self.engine.plan.ops)
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a search may go too far
     def step(self, here: Point) -> Point:
         """Return the point that a search along the direction of descent finds."""
         steps = self.engine.position.steps
@@ -255,6 +258,8 @@ class Training:
         except BaseException:
             write()
             raise
+        if math.isfinite(after.loss):
+            self.good = after.parameters
 
     def close_epoch(self, before: Point) -> dict[str, Any]:
         """Put an epoch on record, with what the batch gave before its update; return its values."""

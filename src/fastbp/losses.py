@@ -198,6 +198,9 @@ class Hinge(Loss):
     def threshold(self) -> float:
         return 0.0
 
+    def decision(self, outputs: int) -> Literal["label", "yes", "largest"]:
+        return "yes"
+
 
 class Poisson(Loss):
     """Deviance of counts from a Poisson distribution, but for terms of t alone; t is at least 0.

@@ -116,7 +116,8 @@ def r2(metric: Metric, a: Answers) -> float:
     """Return the share of the targets' variance that outputs explain, averaged over outputs."""
     errors = column_sums((a.y - a.t) ** 2)
     spread = column_sums((a.t - column_sums(a.t) / len(a.t)) ** 2)
-    shares = np.where(spread > 0, 1 - errors / spread, errors == 0)
+    varies = (a.t != a.t[0]).any(axis=0)  # a mean of equal numbers may be off by a rounding
+    shares = np.where(varies, 1 - errors / np.where(varies, spread, 1), errors == 0)
     return float(np.add.accumulate(shares)[-1] / len(shares))
 
 

@@ -138,6 +138,8 @@ class Network(NetworkState):
             What a row counts by its class, times its sample weight: at least 0, and 1 for classes
             that a mapping leaves out. A row's class is its label, the place of its largest target,
             or 1 for a target above one half of a single output, else 0. Validation counts without.
+            A batch's loss is divided by the sum of its weights, so that with batches of one row
+            weights change nothing; pass a loss with reduction="sum" for a plain sum.
         callbacks : iterable of Callback, default ()
             Whom to call on the way, in this order; see `fastbp.callbacks`.
         verbose : {"auto", 0, 1}, default "auto"

@@ -80,11 +80,15 @@ class Optimizer(Description):
         """How many numbers the rule remembers for each parameter."""
         return len(self.initial_state)
 
+    def remembers_as(self, other: Optimizer | None) -> bool:
+        """Whether it remembers of a parameter what `other` does."""
+        return type(other) is type(self) and other.n_states == self.n_states
+
     def starts_schedule(self, before: Optimizer | None) -> bool:
         """Whether the learning rate has a schedule that starts anew where `before` was set."""
         if not isinstance(self.learning_rate, schedules.Schedule):
             return False
-        if before is None or (before.name, before.n_states) != (self.name, self.n_states):
+        if before is None or not self.remembers_as(before):
             return True
         return bool(before.learning_rate != self.learning_rate)
 
@@ -227,7 +231,7 @@ class NAdam(Adam):
 
     Parameters
     ----------
-    learning_rate : float, default 0.002
+    learning_rate : float or Schedule, default 0.002
         Step length; at least 0.
     beta_1, beta_2
         As for `Adam`; momentum rises to beta_1.
@@ -310,6 +314,11 @@ class RMSprop(Optimizer):
         self._check(validate.positive, "epsilon")
         self._check(validate.flag, "centred")
 
+    def remembers_as(self, other: Optimizer | None) -> bool:
+        if not (isinstance(other, RMSprop) and super().remembers_as(other)):
+            return False
+        return (self.centred, self.momentum == 0) == (other.centred, other.momentum == 0)
+
     @property
     def initial_state(self) -> tuple[float, ...]:
         """The mean square, the mean if centred, what momentum repeats if there is any."""
@@ -378,7 +387,7 @@ class Rprop(Optimizer):
     Notes
     -----
     The variant iRprop-: a step is not taken back, and after a change of sign the gradient counts as
-    0, once. PyTorch has it too; FANN's RPROP is it with a first step of 0.1 and no shortest.
+    0, once. PyTorch has it too. A learning rate that is set later changes nothing.
 
     References
     ----------
@@ -387,8 +396,9 @@ class Rprop(Optimizer):
 
     name = "rprop"
     formula = (
-        "s = lr before the first step, h = 0; g h > 0: s <- min(eta_plus s, max_step); "
-        "g h < 0: s <- max(eta_minus s, min_step), then g <- 0; p <- p - sign(g) s; h <- g"
+        "s = lr before the first step, h = 0; g h > 0: s <- eta_plus s; "
+        "g h < 0: s <- eta_minus s, g <- 0; "
+        "s <- min(max(s, min_step), max_step); p <- p - sign(g) s; h <- g"
     )
     eta_minus: float = 0.5
     eta_plus: float = 1.2
@@ -424,7 +434,8 @@ class Quickprop(Optimizer):
     mu : float, default 1.75
         By how much a step may exceed the one before; above 0.
     weight_decay : float, default 0.0001
-        As for `Optimizer`; the default is Fahlman's and FANN's.
+        As for `Optimizer`; the default is Fahlman's and FANN's, who sum gradients over rows: with
+        a loss that is a mean, decay counts as many times more.
     decoupled_weight_decay, clip_value, clip_norm
         As for `Optimizer`.
 

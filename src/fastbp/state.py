@@ -115,8 +115,7 @@ class NetworkState:
     def optimizer(self, optimizer: Any) -> None:
         new, old = optimizers.resolve(optimizer), self._optimizer
         with self._occupancy.shared_by("optimizer"):
-            same_memory = type(new) is type(old) and new.n_states == old.n_states
-            if self._occupancy.is_visited() and not same_memory:
+            if self._occupancy.is_visited() and not new.remembers_as(old):
                 raise ValueError(
                     f"optimizer: expected during a fit one that remembers the same as {old}, "
                     f"got {new}"
@@ -182,7 +181,8 @@ class NetworkState:
             If a name is unknown, a shape is wrong or a value is not a finite real number.
         """
         with self._occupancy.shared_by("set_parameters"):
-            self._occupancy.require_unread("set_parameters")
+            if not self._occupancy.is_visited():  # then whoever begins to read is refused
+                self._occupancy.require_unread("set_parameters")
             new = named_parts.checked(self.plan, parameters)
             views = self.named_parameters()
             for name, values in new.items():

@@ -609,6 +609,19 @@ def test_parameters_set_in_a_callback_are_trained_on(make):
     assert parameters_of(nets[0]) == parameters_of(nets[1])
 
 
+def test_who_begins_to_read_does_not_stand_in_the_way_of_a_callback(make):
+    """Another thread may hold its lock for the moment before it is refused."""
+
+    class Sets(Callback):
+        def on_epoch_end(self, epoch, logs):
+            with self.network._occupancy.reading():
+                self.network.set_parameters(self.network.parameters * 0)
+
+    net = make()
+    fit(net, [Sets()])
+    assert not net.parameters.any()
+
+
 def test_a_callback_may_train_another_network(make):
     other, diary = make(), Diary()
     fit(make(), [acting("on_epoch_end", lambda net: fit(other, [diary], epochs=1))], epochs=2)

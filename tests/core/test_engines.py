@@ -124,6 +124,9 @@ def test_position_counts_updates_batches_and_epochs(engine: Any) -> None:
         (Adam(0.1), AdamW(0.1), False),
         (AdamW(0.1), AdamW(0.1, weight_decay=0.5, clip_norm=1.0), True),
         (RMSprop(0.1, momentum=0.5), RMSprop(0.1, centred=True, momentum=0.5), False),
+        (RMSprop(0.1, momentum=0.5), RMSprop(0.1, centred=True), False),  # as many, but others
+        (RMSprop(0.1, centred=True), RMSprop(0.1, momentum=0.5), False),
+        (RMSprop(0.1, momentum=0.5), RMSprop(0.1, momentum=0.9, rho=0.5), True),
         (SGD(0.1), Rprop(0.5), False),
         (Rprop(0.5), Rprop(0.1), True),
     ],

@@ -35,7 +35,7 @@ cdef struct Score:
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
 cdef double gradient_scale(const Pass *run) noexcept nogil
-cdef double share_right(double right, size_t measured) noexcept nogil
+cdef double per_row(double total, size_t measured) noexcept nogil
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil
 cdef void add_score(Score *total, Score score) noexcept nogil
 cdef Score score_of(const Pass *run) noexcept nogil

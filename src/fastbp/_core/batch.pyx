@@ -125,9 +125,9 @@ cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
     return score.loss / score.weight if score.weight > 0 else 0.0
 
 
-cdef double share_right(double right, size_t measured) noexcept nogil:
-    """The accuracy that sums stand for."""
-    return right / <double>measured if measured else 0.0
+cdef double per_row(double total, size_t measured) noexcept nogil:
+    """The mean of what was summed over rows, of which so many count."""
+    return total / <double>measured if measured else 0.0
 
 
 # First half: rows.

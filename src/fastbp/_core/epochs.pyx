@@ -18,7 +18,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     score_of,
-    share_right,
+    per_row,
     sync,
     update_share,
 )
@@ -140,7 +140,7 @@ cdef void look_at_clock(Training *t, uint64_t batches) noexcept nogil:
 
 cdef void keep_books(Training *t, size_t rows, Score score) noexcept nogil:
     """After an update from so many rows."""
-    t.loss_sum += mean_loss(t.team.plan, score) * <double>rows
+    t.loss_sum += mean_loss(t.team.plan, score) * <double>score.measured
     t.right_sum += score.right
     t.measured += score.measured
     t.counters.steps += 1
@@ -233,19 +233,19 @@ cdef bint validates_now(const Training *t) noexcept nogil:
 
 cdef void close_epoch(Training *t) noexcept nogil:
     """Record the epoch."""
-    cdef double n = <double>t.data.n
+    cdef double loss = per_row(t.loss_sum, t.measured)
     cdef size_t at = t.epoch
-    t.curves.loss[at] = t.loss_sum / n
-    t.curves.right[at] = share_right(t.right_sum, t.measured)
+    t.curves.loss[at] = loss
+    t.curves.right[at] = per_row(t.right_sum, t.measured)
     t.curves.learning_rate[at] = t.rule.constants[0]
     if validates_now(t):
         at //= t.validation_freq
         t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
-        t.curves.validation_right[at] = share_right(t.validation_score.right,
-                                                    t.validation_score.measured)
+        t.curves.validation_right[at] = per_row(t.validation_score.right,
+                                                t.validation_score.measured)
     t.epoch += 1
     t.place = 0
-    decide(t, t.loss_sum / n)
+    decide(t, loss)
 
 
 cdef bint validate(Training *t, const Worker *worker) noexcept nogil:

@@ -2,7 +2,7 @@
 whom it calls on the way."""
 import numpy as np
 
-from fastbp._core.batch cimport share_right
+from fastbp._core.batch cimport per_row
 from fastbp._core.epochs cimport BATCH_ENDED, DIVERGED, DONE, RUNNING, Training, stop
 from fastbp._core.native cimport address
 
@@ -129,8 +129,9 @@ cdef class Recorder:
 
     cdef dict running(self, const Training *t):
         """Means over the rows that the running epoch has taken."""
-        cdef double share = share_right(t.right_sum, t.measured)
-        return {"loss": t.loss_sum / <double>t.place, **dict.fromkeys(self.counted, share)}
+        cdef double share = per_row(t.right_sum, t.measured)
+        loss = per_row(t.loss_sum, t.measured)
+        return {"loss": loss, **dict.fromkeys(self.counted, share)}
 
     cdef dict latest(self, const Training *t):
         """What the last epoch left."""

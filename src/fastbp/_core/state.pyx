@@ -75,8 +75,7 @@ cdef class EngineState:
         rule.schedule = native_schedule(
             optimizer.learning_rate, <const double *>address(numbers), len(numbers))
         state = self.state
-        if (type(self._optimizer) is not type(optimizer)
-                or self._optimizer.n_states != optimizer.n_states):
+        if not optimizer.remembers_as(self._optimizer):
             state = spans(optimizer.n_states, self.plan.n_parameters, self.plan.dtype)
             state[:] = np.reshape(optimizer.initial_state, (-1, 1))
             counters.steps = 0

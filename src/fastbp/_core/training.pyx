@@ -22,7 +22,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     score_of,
-    share_right,
+    per_row,
     sync,
     update_share,
 )
@@ -416,7 +416,7 @@ cdef class Engine(DirectCalls):
         values = {"loss": mean_loss(self.native, score)}
         for metric in metrics:
             if metric.of_rows:
-                values[metric.key] = share_right(score.right, score.measured)
+                values[metric.key] = per_row(score.right, score.measured)
             else:
                 values[metric.key] = measure(metric, self.plan.loss, outputs, targets)
         return values

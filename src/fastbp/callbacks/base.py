@@ -25,7 +25,7 @@ class Callback:
 
     A method that is not overridden costs nothing: with `on_epoch_end` training comes back to Python
     after each epoch, with `on_batch_end` after each batch, with neither of them not at all. Epochs
-    of a fit, and batches of an epoch, are counted from 0.
+    of a fit, and batches of an epoch, are counted from 0. An object serves one fit at a time.
 
     Within a method the network stands between two batches. `predict`, `evaluate`, calls and copies
     of it are allowed there, and so are `set_parameters` and setting its optimizer to one of the

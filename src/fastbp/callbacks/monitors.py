@@ -93,7 +93,8 @@ class EarlyStopping(Monitor):
     mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better; "auto" knows it of the loss and the metrics.
     baseline : float, optional
-        Epochs count as no better until their value is better than this.
+        Only a best value that is better than this too begins the patience anew. A value that gets
+        better and better doesn't stop training, whether it reaches this or not.
     restore_best : bool, default True
         Whether the network has the parameters of the best epoch when training ends, be it by this
         callback or otherwise. What the optimizer remembers stays that of the end.
@@ -116,7 +117,8 @@ class EarlyStopping(Monitor):
 
     Notes
     -----
-    Counts as Keras does.
+    Counts epochs as Keras does, but for a first value that is not a number: it stops training
+    when the patience is over.
     """
 
     def __init__(

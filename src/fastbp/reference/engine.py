@@ -68,7 +68,7 @@ class Engine(EngineProtocol):
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         before = self._optimizer
-        if (optimizer.name, optimizer.n_states) == (before.name, before.n_states):
+        if optimizer.remembers_as(before):
             self._optimizer = optimizer
         else:
             self._set_optimizer(optimizer)

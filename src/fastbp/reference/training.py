@@ -97,7 +97,7 @@ class Training:
         order = self.next_order()
         n, size = len(order), self.update_rows
         sums = dict.fromkeys(self.names, 0.0)
-        counts = dict.fromkeys(self.names, 0)
+        total_measured = 0
         if self.job.record_outputs or self.measures:
             if not self.job.record_outputs:
                 self.outputs.clear()
@@ -106,10 +106,9 @@ class Training:
             rows = order[start : start + size]
             values, measured = self.run_batch(rows, epoch_share=start / n)
             for name in self.names:
-                count = len(rows) if name == "loss" else measured
-                sums[name] += count * values[name]
-                counts[name] += count
-            self.means = {name: total / max(counts[name], 1) for name, total in sums.items()}
+                sums[name] += measured * values[name]
+            total_measured += measured
+            self.means = {name: total / max(total_measured, 1) for name, total in sums.items()}
             self.call(self.job.on_batch_end, batch - 1, dict(self.means))
             if batch < self.n_batches:
                 self.report(batch)
