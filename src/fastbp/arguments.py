@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from fastbp import data, layers, metrics, progress, validate
-from fastbp.callbacks import Callback, ProgressDisplay
+from fastbp.callbacks import Callback
 from fastbp.engine import Rows
 from fastbp.layers import Layer
 from fastbp.metrics import Metric
@@ -93,10 +93,13 @@ def callback_list(value: Iterable[Any], verbose: Any) -> tuple[Callback, ...]:
             raise TypeError(f"callbacks: expected objects, got the class {name}; write {name}()")
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks: expected callbacks, got {callback!r}")
-    shown = progress.wanted(verbose)
-    if shown and not any(isinstance(callback, ProgressDisplay) for callback in given):
-        return *given, ProgressDisplay()
-    return given
+    if not progress.wanted(verbose):
+        return given
+    from fastbp.callbacks import ProgressDisplay
+
+    if any(isinstance(callback, ProgressDisplay) for callback in given):
+        return given
+    return *given, ProgressDisplay()
 
 
 def validation(

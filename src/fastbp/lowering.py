@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any, Literal
 
@@ -54,7 +53,7 @@ def lower(
         If shapes don't chain, an initializer's array has the wrong shape, sizes overflow, or the
         loss does not fit the output.
     """
-    graph = _Graph(layer_names(layers), input_shape, [math.prod(input_shape)])
+    graph = _Graph(layer_names(layers), input_shape)
     for index, layer in enumerate(layers):
         graph.layer = index
         graph.lower(layer)
@@ -76,16 +75,16 @@ def lower(
     return plan
 
 
-@dataclass
 class _Graph:
     """A plan in the making: the tensors and operations so far."""
 
-    names: tuple[str, ...]
-    shape: Shape  # of a row of the newest output
-    tensors: list[int]
-    ops: list[Op] = field(default_factory=list)
-    layer: int = 0
-    tensor: int = 0  # the number of the newest output
+    def __init__(self, names: tuple[str, ...], input_shape: Shape) -> None:
+        self.names = names
+        self.shape = input_shape  # of a row of the newest output
+        self.tensors = [math.prod(input_shape)]
+        self.ops: list[Op] = []
+        self.layer = 0
+        self.tensor = 0  # the number of the newest output
 
     @singledispatchmethod
     def lower(self, layer: Layer) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, lbfgs, validate
+from fastbp import arguments, data, validate
 from fastbp.callbacks.hooks import Hooks
 from fastbp.engine import Array, EngineProtocol, Fit, Record
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
@@ -227,6 +227,8 @@ class Network(NetworkState):
             if hooks.begin():
                 record.curves = {name: [] for name in job.names}
             elif isinstance(self._optimizer, LBFGS):
+                from fastbp import lbfgs
+
                 lbfgs.Training(engine, self._optimizer, job, record).run()
             else:
                 engine.fit(job, record)
