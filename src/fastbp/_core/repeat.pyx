@@ -44,7 +44,7 @@ cdef bint repeats(const Training *t) noexcept nogil:
                        and t.rule.clip_value == INFINITY and t.rule.clip_norm == INFINITY)
     cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
                       and t.data.weights == NULL and not t.data.unchecked
-                      and not t.visits_batches)
+                      and not t.visits_batches and not t.feeds)
     return one_batch and in_order and plain and bare and is_small(t.team.plan)
 
 
