@@ -79,7 +79,11 @@ class Columns:
                 first, last = max(start - before, 0), min(stop - before, len(part))
                 if first < last:
                     place = before + first - start
-                    to[place : place + last - first] = part[first:last]
+                    here = to[place : place + last - first]
+                    if isinstance(part, FileRows):
+                        part.read(first, here)
+                    else:
+                        here[...] = part[first:last]
                 before += len(part)
 
 
@@ -109,7 +113,54 @@ def _part(argument: str, value: Any) -> Any:
         value = data.real_array(argument, value)
     if not value.shape:
         raise ValueError(f"{argument}: expected rows, got a single number")
-    return value.view(np.ndarray) if isinstance(value, np.memmap) else value
+    if isinstance(value, np.memmap):
+        return _rows_of_file(value) or value.view(np.ndarray)
+    return value
+
+
+class FileRows(NamedTuple):
+    """Rows that stand in a file one behind the other.
+
+    Reading them is quicker than copying them from where they are mapped into memory: a block at a
+    random place was seen to come at 570 MB/s against 190, for the kernel reads around a page that
+    is missing. And a file that has become shorter is an error, not the end of the process.
+    """
+
+    path: str
+    offset: int
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, first: int, into: Array) -> None:
+        """Fill an array with rows, from `first` on."""
+        row_bytes = Kind(self.shape[1:], self.dtype).row_bytes
+        left = memoryview(into.reshape(-1).view(np.uint8))
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.offset + first * row_bytes)
+            while left:
+                count = file.readinto(left)
+                if not count:
+                    raise ValueError(f"x: expected {self.shape[0]} rows in {self.path}, got fewer")
+                left = left[count:]
+
+
+def _rows_of_file(array: np.memmap[Any, Any]) -> FileRows | None:
+    """Return where the rows of a mapped array stand in its file, if they stand there as they are.
+
+    A mapping that is copied on writing may differ from the file.
+    """
+    root: Any = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":
+        return None
+    if not (array.flags.c_contiguous and array.dtype.isnative):
+        return None
+    begin, here = (a.__array_interface__["data"][0] for a in (root, array))
+    return FileRows(str(root.filename), root.offset + here - begin, tuple(array.shape), array.dtype)
 
 
 def is_sliced(value: Any) -> bool:
