@@ -18,6 +18,7 @@ from fastbp.engine import Array, EngineProtocol, Fit, Record, Rows
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
 from fastbp.optimizers import LBFGS
+from fastbp.plan import Shape
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 
@@ -191,8 +192,7 @@ class Network(NetworkState):
         with self._occupancy.taken_by("fit"):
             self._occupancy.require_unread("fit")
             stream = streams.find(x, y, sample_weight)
-            input_shape = data.input_shape(x) if stream is None else stream.input_shape()
-            engine = self._engine or self._started(self._lowered(input_shape))
+            engine = self._engine or self._started(self._lowered(_row_shape(x, stream)))
             plan, look = engine.plan, self._look(engine)
             wanted = Wanted(
                 plan,
@@ -520,6 +520,11 @@ class Network(NetworkState):
             return self.predict(array[None])[0]
         self.predict(array[None], out=data.output(out, plan.output_shape, self._dtype, array)[None])
         return out
+
+
+def _row_shape(x: Any, stream: streams.Stream | None) -> Shape:
+    """Return the shape of one row of inputs."""
+    return data.input_shape(x) if stream is None else stream.input_shape()
 
 
 def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:

@@ -137,7 +137,7 @@ class FileRows(NamedTuple):
     def read(self, first: int, into: Array) -> None:
         """Fill an array with rows, from `first` on."""
         row_bytes = Kind(self.shape[1:], self.dtype).row_bytes
-        left = memoryview(into.reshape(-1).view(np.uint8))
+        left = memoryview(into.reshape(-1).view(np.uint8).data)
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.offset + first * row_bytes)
             while left:
