@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
+import time
 import traceback
 
 import numpy as np
@@ -138,6 +140,27 @@ def test_the_order_of_blocks_depends_on_seed_and_epoch_alone(Network):
             )
         trained.add(bits(net))
     assert len(trained) == 1
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize(("block", "buffer"), [(7, 24), (1, 8), (50, 16), (300, 40)])
+def test_rows_of_a_buffer_are_sorted_by_the_words_of_their_places(
+    Network, n_threads, block, buffer
+):
+    x, y = task()
+    net, other = (make(Network, n_threads=n_threads, dtype="float64") for _ in range(2))
+    net.fit(Batches(x, y, batch_size=8, block_rows=block, buffer_rows=buffer), epochs=2)
+    for epoch in range(2):
+        blocks = random.block_order(3, epoch, -(-ROWS // block))
+        rows = np.concatenate([np.arange(ROWS)[b * block : (b + 1) * block] for b in blocks])
+        words = random._long_words(3, random.ROW_ORDER_STREAM, epoch, ROWS)
+        order = [
+            rows[start : start + buffer][np.argsort(words[start : start + buffer])]
+            for start in range(0, ROWS, buffer)
+        ]
+        rows = np.concatenate(order)
+        other.fit(x[rows], y[rows], batch_size=8, shuffle=False)
+    assert bits(net) == bits(other)
 
 
 def seen(Network, batches, epochs, **options):
@@ -408,6 +431,24 @@ def test_buffers_are_all_the_memory_there_is(Network):
     net.fit(batches, epochs=3)
     assert max(met) == 8
     assert len(alive) <= 3
+
+
+@pytest.mark.parametrize("prefetch", [0, 1])
+def test_an_interrupt_ends_a_fit_that_waits_for_rows(Network, prefetch):
+    def slow():
+        for piece in pieces(X, Y, 10):
+            time.sleep(0.02)
+            yield piece
+
+    net = make(Network)
+    timer = threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(Batches(slow, batch_size=10, buffer_rows=20, prefetch=prefetch), epochs=99)
+    assert time.monotonic() - began < 2
+    timer.join()
+    net.fit(X, Y)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

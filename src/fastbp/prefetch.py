@@ -117,9 +117,10 @@ class Prefetch(Inline):
         self._thread = threading.Thread(
             target=_load, args=(produce, self._room, self._ready), name="fastbp", daemon=True
         )
-        self._thread.start()
 
     def _next(self) -> Chunk | None:
+        if self._thread.ident is None:  # not before: whoever can close it has it by now
+            self._thread.start()
         while True:
             try:
                 chunk, error = self._ready.get(timeout=LOOK_SECONDS)
@@ -135,7 +136,8 @@ class Prefetch(Inline):
     def close(self) -> None:
         """Load no more, and let the thread end."""
         super().close()
-        self._thread.join(PATIENCE)
+        if self._thread.ident is not None:
+            self._thread.join(PATIENCE)
 
 
 def _load(
