@@ -115,7 +115,6 @@ FIT_OPTIONS = {
         {"gradient_accumulation_steps": 1.5}, TypeError,
         "gradient_accumulation_steps: expected an integer",
     ),
-    "no batch size": ({"batch_size": None}, TypeError, "batch_size: expected an integer"),
     "shuffle by name": ({"shuffle": "yes"}, TypeError, "shuffle: expected True or False"),
     "verbose": ({"verbose": "loud"}, ValueError, "verbose: expected 'auto', 0 or 1"),
     "stop at NaN": ({"stop_at_loss": np.nan}, ValueError, "stop_at_loss: expected a finite"),

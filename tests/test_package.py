@@ -21,8 +21,8 @@ FLOORS = (
     "activations initializers layers losses metrics optimizers schedules",
     "plan lowering engine random arena measures",
     "_core reference.*",
-    "data arguments parameters bound occupancy summary state history progress callbacks "
-    "callbacks.* lbfgs network",
+    "data sources prefetch batches streams arguments parameters bound occupancy summary state "
+    "history progress callbacks callbacks.* lbfgs network",
     "__init__",
     "reference datasets datasets.* plotting",
     "demo bench bench.* cli __main__",

@@ -16,6 +16,7 @@ from fastbp import (
     schedules,
 )
 from fastbp._version import __version__
+from fastbp.batches import Batches
 from fastbp.callbacks import Callback, StopTraining
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
@@ -34,6 +35,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Batches",
     "Callback",
     "ConvergenceWarning",
     "Dense",

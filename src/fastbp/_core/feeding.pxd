@@ -8,7 +8,7 @@ cdef class Feeding:
     cdef Recorder recorder
     cdef object data               # what the training's `data` points to
     cdef object validation
-    cdef size_t batch_room         # rows of a batch, and of a chunk, that the workspace has room for
+    cdef size_t batch_room         # rows of a batch, and of a chunk, that a workspace has room for
     cdef size_t chunk_room
     cdef int start(self, Training *t, const fbp_plan *plan) except -1
     cdef bint give(self, Training *t) except -1

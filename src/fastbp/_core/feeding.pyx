@@ -1,6 +1,4 @@
 """Data on their way to a training: whole arrays at its start, or chunks of a feed as it goes."""
-import sys
-
 from fastbp._core.epochs cimport Training, is_drained
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.native cimport native_data
