@@ -25,7 +25,8 @@
 
 /* Names by which Python and C speak of the same thing; the enums follow from them. */
 /* clang-format off */
-#define FBP_OP_KINDS(X) X(dense) X(activation) X(rescale) X(dropout)
+#define FBP_OP_KINDS(X) \
+    X(dense) X(activation) X(rescale) X(dropout) X(structured_dropout)
 #define FBP_ACTIVATIONS(X) \
     X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) \
     X(elu) X(gelu) X(silu) X(softplus) X(softmax)
@@ -75,11 +76,20 @@ typedef enum fbp_accuracy {
 
 struct fbp_kernels;
 
+/* Units of a layer that a batch of training has: structured dropout has left the others out. */
+typedef struct fbp_units {
+    size_t size;            /* of the whole layer */
+    size_t n;               /* kept */
+    const uint32_t *kept;   /* (n,): their places in the whole layer, ascending */
+    const uint32_t *before; /* (size + 1,): how many are kept before each place */
+} fbp_units;
+
 typedef struct fbp_op {
     fbp_op_kind kind;
     fbp_activation activation;
     double parameter; /* the activation's constant */
-    double value;     /* the op's constant: factor of a rescale, rate of a dropout */
+    double value;     /* the op's constant: factor of a rescale, rate of a dropout, but what a
+                       * thinned plan's structured dropout multiplies with */
     size_t input;     /* tensors */
     size_t output;
     size_t saved; /* or FBP_NONE */
@@ -97,6 +107,11 @@ typedef struct fbp_op {
     bool propagates; /* training needs the delta of its input */
     bool narrow;     /* n_in and n_out < row_lanes: gradients by row lanes (kernels.h) */
     uint32_t stream; /* of its random numbers */
+    /* In a thinned plan (thinning.pyx) alone: */
+    const fbp_units *units_in; /* what is left of input and output; NULL: all */
+    const fbp_units *units_out;
+    const void *parameters; /* compact, at the offsets of the arena; NULL: the arena's */
+    const void *mask;       /* (n_out,) of a structured dropout, for the whole layer */
 } fbp_op;
 
 typedef struct fbp_plan {
@@ -109,6 +124,9 @@ typedef struct fbp_plan {
     size_t *sizes;       /* elements of a row of each tensor */
     size_t *offsets;     /* of tensor t in a frame, in elements per row: sizes before it, summed */
     size_t row_elements; /* sum of sizes */
+    size_t *groups;      /* tensors of which a batch keeps the same units, or FBP_NONE: all units */
+    size_t n_groups;
+    size_t mask_elements; /* of all structured dropouts */
     size_t n_parameters;
     size_t slot_elements; /* of a slot's span: all small layers */
     size_t lane_elements; /* of the lanes of all narrow layers */

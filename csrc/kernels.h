@@ -7,6 +7,11 @@
  * may be the caller's own) and never write there. Unless an entry says otherwise,
  * buffers don't overlap.
  *
+ * A layer that lacks units (structured dropout, thinning.pyx) has the products of those that are
+ * left. Its chains skip the terms of the others, fma(0, w, sum) = sum, and end where those of the
+ * whole layer do: after the last kept unit before each multiple of FBP_BLOCK, counted among all
+ * units. So each element has the bits that zeros would give it, but for the sign of a 0.
+ *
  * # IN and # OUT mark what is read and written.
  */
 #ifndef FASTBP_KERNELS_H
@@ -120,6 +125,14 @@ typedef struct fbp_kernels {
     /* out = a * b over a span; out may be a. */
     void (*multiply)(size_t n, const void *a /* IN */, const void *b /* IN */, void *out /* OUT */);
 
+    /* to[i] = from[index[i]]; index has n places. */
+    void (*gather)(size_t n, const uint32_t *index /* IN */, const void *from /* IN */,
+                   void *to /* OUT */);
+
+    /* to[index[i]] = from[i], all places different; the rest of `to` stays. */
+    void (*scatter)(size_t n, const uint32_t *index /* IN */, const void *from /* IN */,
+                    void *to /* OUT */);
+
     /* The sum of a b over a span in float64, fused multiply-adds: element i to lane i % 8, and a
      * halving tree. a may be b. */
     double (*dot)(size_t n, const void *a /* IN */, const void *b /* IN */);
@@ -162,7 +175,8 @@ typedef struct fbp_kernels {
                                      void *p /* IN OUT */, void *const *states /* IN OUT */);
 
     /* mask_bn = scale where the element is kept, else 0: kept if its random word >= threshold,
-     * which is below 2^32. Rows [first, first + rows) of batch `index`. */
+     * which is below 2^32. Rows [first, first + rows) of batch `index`; row 0 is the mask of a
+     * structured dropout. */
     void (*dropout_mask)(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,
                          double scale, size_t first, size_t rows, size_t n, void *mask /* OUT */);
 

@@ -177,6 +177,14 @@ STACKS: dict[str, tuple[Any, list[Any]]] = {
     "dropout of the input": (3, [Dropout(0.3), Dense(3, activation="tanh")]),
     "dropout of the output": (3, [Dense(4, activation="tanh"), Dropout(0.3)]),
     "dropout twice": (3, [Dense(8), Dropout(0.5), Dense(8), Dropout(0.2), Dense(2)]),
+    "structured dropout": (
+        9,
+        [
+            Dropout(0.3, structured=True),
+            *[Dense(12, activation="tanh"), Dropout(0.4, structured=True)],
+            *[Dense(9, activation="silu"), Dropout(0.5, structured=True), Dense(2)],
+        ],
+    ),
     "rescale": (3, [Rescale(0.5), Dense(4, activation="tanh"), Rescale(-1.5), Dense(2)]),
     "flatten": ((2, 3), [Rescale(2), Flatten(), Dense(2, activation="silu"), Flatten()]),
     "softmax in between": (3, [Dense(4, activation="softmax"), Dense(3, activation="tanh")]),

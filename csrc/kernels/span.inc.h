@@ -44,6 +44,22 @@ static void multiply(size_t n, const void *a, const void *b, void *out)
     map(product_of, n, a, b, b, out);
 }
 
+static void gather(size_t n, const uint32_t *index, const void *from, void *to)
+{
+    const real *source = from;
+    real *target = to;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n; i++) target[i] = source[index[i]];
+}
+
+static void scatter(size_t n, const uint32_t *index, const void *from, void *to)
+{
+    const real *source = from;
+    real *target = to;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n; i++) target[index[i]] = source[i];
+}
+
 static double dot(size_t n, const void *a, const void *b)
 {
     const real *x = a, *y = b;

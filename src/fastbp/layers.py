@@ -109,22 +109,42 @@ class Dropout(Layer):
     ----------
     rate : float
         The probability; in [0, 1).
+    structured : bool, default False
+        Whether units are dropped as a whole: a batch has one mask for all of its rows, and so have
+        the parts of one whose gradients are accumulated. What goes into a dropped unit and out of
+        it is then not computed at all, forward or backward, where a `Dense` layer follows, at once
+        or behind a further structured dropout or a `Rescale`: with rate 0.5 on both sides of a
+        `Dense`, a quarter of its work is left. The gradient of a weight that belongs to a dropped
+        unit is 0. Where none follows, or where the units are fewer than 64 bytes hold (16 in
+        float32, 8 in float64), units are masked.
 
     Raises
     ------
+    TypeError
+        If `structured` is not a bool.
     ValueError
         If `rate` is outside [0, 1).
 
+    Notes
+    -----
+    Masks are counted, not drawn in turn: that of unit u in batch i is a function of the network's
+    seed, i, the place of the layer and u, and the same on every machine, for any number of threads,
+    in both engines. A structured mask is what an unstructured dropout in its place gives the
+    first row of the batch.
+
     References
     ----------
-    Srivastava et al. 2014; scaled in training ("inverted") rather than in prediction.
+    Srivastava et al. 2014; scaled in training ("inverted") rather than in prediction. The network
+    that is left is what section 1 there calls a thinned network; here a batch has one, not a row.
     """
 
     name = "dropout"
     rate: float
+    structured: bool = False
 
     def __post_init__(self) -> None:
         validate.fraction("rate", self.rate)
+        object.__setattr__(self, "structured", validate.flag("structured", self.structured))
 
 
 def resolve(index: int, layer: Any) -> Layer:

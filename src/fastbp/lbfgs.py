@@ -222,7 +222,7 @@ class Training:
     @property
     def drops(self) -> bool:
         """Whether the objective changes from step to step."""
-        return any(op.kind == "dropout" and op.value for op in self.engine.plan.ops)
+        return any("dropout" in op.kind and op.value for op in self.engine.plan.ops)
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a search may go too far
     def step(self, here: Point) -> Point:

@@ -133,7 +133,8 @@ class _Graph:
 
     @lower.register(Dropout)
     def _dropout(self, layer: Dropout) -> None:
-        self._append("dropout", self.shape, value=float(layer.rate), saves=True)
+        kind = "structured_dropout" if layer.structured else "dropout"
+        self._append(kind, self.shape, value=float(layer.rate), saves=not layer.structured)
 
     def _source(self) -> str:
         return self.names[self.layer - 1] if self.layer else "input_shape"

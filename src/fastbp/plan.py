@@ -68,7 +68,8 @@ class Op(NamedTuple):
         "dense": output = activation(input weights + biases);
         "activation": output = activation(input);
         "rescale": output = value * input;
-        "dropout": output = mask * input in training, with value the rate, else output = input.
+        "dropout": output = mask * input in training, with value the rate, else output = input;
+        "structured_dropout": the same, with one mask for all rows of a batch.
     layer : int
         Index of the layer that asked for it.
     inputs : tuple of int
@@ -89,7 +90,7 @@ class Op(NamedTuple):
         The constant of its kind.
     """
 
-    kind: Literal["dense", "activation", "rescale", "dropout"]
+    kind: Literal["dense", "activation", "rescale", "dropout", "structured_dropout"]
     layer: int
     inputs: tuple[int, ...]
     output: int

@@ -15,6 +15,8 @@ parameter
 position of an op
 =================  ==================  ============
 
+A structured dropout has one mask for all rows of a batch: that of row 0.
+
 Initial values have the same bits on every machine: on the way to them are integers, + - * /, square
 roots, powers of two and sums in a fixed order. (NumPy's log, and its sums of many elements, depend
 on the processor.)
@@ -166,7 +168,8 @@ def keep_mask(
     batch : int
         Number of the batch since the last reset.
     shape : (int, int)
-        Rows of the batch and units of a row. A row's mask does not depend on the number of rows.
+        Rows of the batch and units of a row. A row's mask does not depend on the number of rows; a
+        structured dropout takes one row for all.
     rate : float
         Probability with which an element is dropped.
     """

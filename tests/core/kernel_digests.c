@@ -399,6 +399,30 @@ static void dots(void)
     report("dot");
 }
 
+/* Places of about half of n elements, ascending; returns how many. */
+static size_t some_places(size_t n, uint32_t *places)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (next_word() & 1) places[count++] = i;
+    return count;
+}
+
+static void gathers(void)
+{
+    begin(18);
+    uint32_t places[140];
+    for (size_t n = 0; n < 140; n++) {
+        const size_t count = some_places(n, places);
+        void *whole = filled(0, n + 8, -3, 3), *part = filled(1, n + 8, -3, 3);
+        TABLE.gather(count, places, whole, part);
+        take_reals(part, n + 8);
+        TABLE.scatter(count, places, filled(2, n, -3, 3), whole);
+        take_reals(whole, n + 8);
+    }
+    report("gather_and_scatter");
+}
+
 static void masks_and_conversions(void)
 {
     begin(9);
@@ -477,5 +501,6 @@ int main(void)
     many_rows();
     update_rules();
     dots();
+    gathers();
     return 0;
 }

@@ -31,9 +31,18 @@ NETWORKS: dict[str, tuple[int, list[Layer]]] = {
     "blocks": (20, [Dense(300, "relu"), Dense(520, "tanh"), Dense(3)]),
     "wide and narrow": (3, [Dense(5, "tanh"), Dense(129), Dense(128, "relu"), Dense(2), Dense(2)]),
     "dropout": (6, [Rescale(0.5), Dropout(0.2), Dense(20, "softplus"), Dropout(0.5), Dense(4)]),
+    "structured dropout": (
+        20,
+        [Dropout(0.2, structured=True), Dense(40, "silu"), Dropout(0.5, structured=True), Dense(4)],
+    ),
+    "wide structured dropout": (
+        9,
+        [Dense(300, "relu"), Dropout(0.5, structured=True), Dense(290, "tanh"),
+         Dropout(0.5, structured=True), Dense(40), Dropout(0.5, structured=True), Dense(3)],
+    ),
     "activations": (20, [Activation("softmax"), Dense(3), Activation("leaky_relu")]),
     "frozen": (20, [Dense(30, "tanh", trainable=False), Dense(9, bias_trainable=False), Dense(3)]),
-}
+}  # fmt: skip
 
 
 def make(name: str, dtype: str, n_threads: int | None = 1, optimizer: Any = None) -> fastbp.Network:
@@ -123,7 +132,9 @@ def trained(net: fastbp.Network, **options: Any) -> str:
     return digest(curve, net.parameters)
 
 
-@pytest.mark.parametrize("name", ["narrow", "tiles", "wide and narrow", "frozen"])
+@pytest.mark.parametrize(
+    "name", ["narrow", "tiles", "wide and narrow", "frozen", "wide structured dropout"]
+)
 def test_an_update_that_waits_for_the_norm_equals_one_behind_the_gradient(
     name: str, dtype: str, n_threads: int
 ) -> None:
@@ -134,7 +145,10 @@ def test_an_update_that_waits_for_the_norm_equals_one_behind_the_gradient(
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("name", ["narrow", "dropout", "wide and narrow"])
+@pytest.mark.parametrize(
+    "name",
+    ["narrow", "dropout", "wide and narrow", "structured dropout", "wide structured dropout"],
+)
 def test_accumulated_gradients_have_the_same_bits_for_any_team(name: str, dtype: str) -> None:
     given = {"gradient_accumulation_steps": 3, "batch_size": 3}
     found = {n: trained(make(name, dtype, n, SGD(0.1, clip_norm=0.1)), **given) for n in TEAMS}

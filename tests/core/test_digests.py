@@ -113,6 +113,14 @@ TASKS = {
                                  weighted=True),
     "dropout": Task([Dropout(0.1), Dense(9, "elu"), Dropout(0.5), Dense(3, "softmax")],
                     loss=SPARSE, optimizer=Adam(0.01)),
+    "structured dropout": Task(
+        [Dropout(0.1, structured=True), Dense(40, "elu"), Dropout(0.5, structured=True),
+         Dense(3, "softmax")], 20, loss=SPARSE, optimizer=Adam(0.01)),
+    "structured dropout of narrow layers": Task(
+        [Dense(9, "tanh"), Dropout(0.5, structured=True), Dense(3)]),
+    "wide structured dropout": Task(
+        [Dense(300, "relu"), Dropout(0.5, structured=True), Dense(290, "tanh"),
+         Dropout(0.5, structured=True), Dense(3)], optimizer=Adam(0.001), accumulate=2, epochs=2),
     "pixels": Task([Rescale(1 / 255), Flatten(), Dense(9, "relu"), Dense(4, "softmax")],
                    loss=SPARSE, pixels=True),
     "layers": Task([Dense(6), Activation("softplus"), Dense(4), Activation("softmax")],

@@ -107,6 +107,7 @@ STACKS: dict[str, list[Layer]] = {
     "dropout": [Dense(6, "tanh"), Dropout(0.4), Dense(3, "sigmoid")],
     "dropout of the input": [Dropout(0.3), Dense(3, "tanh")],
     "dropout of the output": [Dense(4, "tanh"), Dropout(0.3)],
+    "structured dropout": [Dense(9, "tanh"), Dropout(0.4, structured=True), Dense(3, "sigmoid")],
     "rescale": [Rescale(0.5), Dense(4, "tanh"), Rescale(-1.5), Dense(2)],
     "flatten": [Flatten(), Dense(2, "silu"), Flatten()],
     "softmax in between": [Dense(4, "softmax"), Dense(3, "tanh")],

@@ -6,13 +6,16 @@ from fastbp._core.layout cimport (
     FBP_ACTIVATION_relu,
     FBP_ACTIVATION_softmax,
     FBP_NONE,
+    FBP_OP_activation,
     FBP_OP_dense,
     FBP_OP_dropout,
     FBP_OP_rescale,
+    FBP_OP_structured_dropout,
     fbp_activation,
     fbp_frame,
     fbp_op,
     fbp_plan,
+    parameters_of,
     tensor,
     value,
 )
@@ -55,22 +58,41 @@ cdef void forward_dense(const fbp_plan *plan, const fbp_op *op, const char *para
         z = value(plan, frame, op.saved, first)
     elif activates and op.activation == FBP_ACTIVATION_relu:
         fused = op.activation
-    dense_forward(plan, op, parameters, x, z, fused, rows, shared, panel)
+    dense_forward(plan, op, parameters_of(op, parameters), x, z, fused, rows, shared, panel)
     if activates and fused == FBP_ACTIVATION_identity:
         activate(plan, op, z, y, rows)
+
+
+cdef void draw_mask(const fbp_plan *plan, const fbp_op *op, uint64_t seed, uint64_t batch,
+                    size_t first, size_t rows, char *mask) noexcept nogil:
+    """Rows [first, first + rows) of a dropout's mask: 0 or 1 / (1 - rate)."""
+    cdef uint64_t threshold = <uint64_t>(op.value * 4294967296.0)
+    plan.kernels.dropout_mask(seed, batch, op.stream, threshold, 1.0 / (1.0 - op.value), first,
+                              rows, op.n_out, mask)
 
 
 cdef void forward_dropout(const fbp_plan *plan, const fbp_op *op, const fbp_frame *frame,
                           const char *x, char *y, size_t first, size_t rows, bint training,
                           uint64_t seed, uint64_t batch, size_t before) noexcept nogil:
     cdef char *mask = value(plan, frame, op.saved, first)
-    cdef uint64_t threshold = <uint64_t>(op.value * 4294967296.0)
     if not training:
         plan.kernels.scale(rows * op.n_out, 1.0, x, y)
         return
-    plan.kernels.dropout_mask(seed, batch, op.stream, threshold, 1.0 / (1.0 - op.value),
-                              before + first, rows, op.n_out, mask)
+    draw_mask(plan, op, seed, batch, before + first, rows, mask)
     plan.kernels.multiply(rows * op.n_out, x, mask, y)
+
+
+cdef void forward_structured_dropout(const fbp_plan *plan, const fbp_op *op, const char *x,
+                                     char *y, size_t rows) noexcept nogil:
+    """Keep units that the outputs have, or multiply each row with the mask."""
+    cdef size_t row, n = op.n_out, size = plan.itemsize
+    for row in range(rows):
+        if op.units_out != NULL:
+            plan.kernels.gather(n, op.units_out.kept, x + row * op.n_in * size, y + row * n * size)
+        else:
+            plan.kernels.multiply(n, x + row * n * size, op.mask, y + row * n * size)
+    if op.units_out != NULL:
+        plan.kernels.scale(rows * n, op.value, y, y)
 
 
 cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
@@ -91,7 +113,9 @@ cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *paramet
         plan.kernels.scale(rows * op.n_out, op.value, x, y)
     elif op.kind == FBP_OP_dropout:
         forward_dropout(plan, op, frame, x, y, first, rows, training, seed, batch, before)
-    elif activates:
+    elif op.kind == FBP_OP_structured_dropout and training:
+        forward_structured_dropout(plan, op, x, y, rows)
+    elif activates and op.kind == FBP_OP_activation:
         activate(plan, op, x, y, rows)
     else:
         plan.kernels.scale(rows * op.n_out, 1.0, x, y)

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._core.layout cimport fbp_barrier, fbp_frame, fbp_plan
 from fastbp._core.rows cimport Data, Pass, Scratch
+from fastbp._core.thinning cimport Thinning
 from fastbp._core.update cimport Memory, Rule
 
 cdef struct Team:
@@ -14,6 +15,7 @@ cdef struct Team:
     size_t slot_bytes
     double *row_losses
     double *row_rights
+    Thinning thinning          # of the batch, with structured dropout
     char *accumulated          # gradients of the parts of a batch, added up, or NULL
     double *squares            # of the gradients, summed over each chunk
     volatile int fault
@@ -33,6 +35,7 @@ cdef struct Score:
     size_t measured
 
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
+cdef size_t thinned_bytes(const fbp_plan *plan) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
 cdef double gradient_scale(const Pass *run) noexcept nogil
 cdef double per_row(double total, size_t measured) noexcept nogil

@@ -34,6 +34,15 @@ from fastbp._core.rows cimport (
     run_rows,
 )
 from fastbp._core.share cimport Shared, share
+from fastbp._core.thinning cimport (
+    gather_parameters,
+    kept_before,
+    lacks_units,
+    reach,
+    spread,
+    spread_rows,
+    thin,
+)
 from fastbp._core.update cimport (
     Rule,
     chunk_square,
@@ -130,6 +139,35 @@ cdef double per_row(double total, size_t measured) noexcept nogil:
     return total / <double>measured if measured else 0.0
 
 
+# Structured dropout: a batch of training runs through a plan of its own.
+
+cdef bint spreads(const Pass *run) noexcept nogil:
+    """Whether gradients are first those of some units."""
+    return run.training and run.plan.n_groups > 0
+
+
+cdef char *first_slot(Team *team, const Pass *run) noexcept nogil:
+    """Where slot 0 sums its gradients, in a plan of small layers."""
+    return team.thinning.sums if spreads(run) else team.memory.gradients
+
+
+cdef const fbp_op *whole_op(const Team *team, const Pass *run, const fbp_op *op) noexcept nogil:
+    """The operation with all of its units."""
+    return &team.plan.ops[op - run.plan.ops]
+
+
+cdef void thin_batch(const Worker *worker, Pass *run) noexcept nogil:
+    """Let the batch run through a plan that lacks what it drops; its parts share one."""
+    cdef Team *team = worker.team
+    if run.before == 0:
+        if worker.rank == 0:
+            thin(&team.thinning, team.plan, run.seed, run.batch)
+        sync(worker)
+        gather_parameters(&team.thinning, team.plan, run.parameters, worker.rank, worker.size)
+        sync(worker)
+    run.plan = &team.thinning.plan
+
+
 # First half: rows.
 
 cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
@@ -143,7 +181,7 @@ cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
     for s in range(share(slots, worker.rank, worker.size, 1),
                    share(slots, worker.rank + 1, worker.size, 1)):
         slot.in_arena = s == 0
-        slot.sums = team.memory.gradients if s == 0 else team.slots + (s - 1) * team.slot_bytes
+        slot.sums = first_slot(team, run) if s == 0 else team.slots + (s - 1) * team.slot_bytes
         slot.first, slot.stop = s * rows, min((s + 1) * rows, run.rows)
         run_rows(run, scratch, frame, &slot, slot.first, slot.stop)
 
@@ -151,7 +189,7 @@ cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
 cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:
     """The whole batch in the team's frame: the threads meet where they share out a product."""
     cdef Team *team = worker.team
-    cdef const fbp_plan *plan = team.plan
+    cdef const fbp_plan *plan = run.plan
     cdef size_t grain = plan.kernels.tile_rows, block = plan.row_block * <size_t>worker.size
     cdef size_t begin, stop
     cdef Shared shared = Shared(&team.barrier, worker.rank, worker.size, 0, 0)
@@ -168,6 +206,8 @@ cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
     cdef Team *team = worker.team
     cdef Scratch *scratch = &team.scratches[worker.rank]
     cdef size_t grain = team.plan.kernels.tile_rows
+    if run.training and team.plan.mask_elements > 0:
+        thin_batch(worker, run)
     if run.wants_deltas and not team.plan.wide:
         run_slots(worker, run)
     elif run.keeps:
@@ -182,6 +222,35 @@ cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
 
 # Second half: gradients and update.
 
+cdef void spread_layer(const Worker *worker, const Pass *run, const fbp_op *op,
+                       bint biases) noexcept nogil:
+    """This thread's rows of the whole gradient of a layer, and its biases if asked."""
+    cdef Team *team = worker.team
+    cdef size_t size = run.plan.itemsize, n_out = whole_op(team, run, op).n_out
+    cdef size_t n_in = whole_op(team, run, op).n_in
+    cdef size_t low = share(n_in, worker.rank, worker.size, 1)
+    cdef size_t high = share(n_in, worker.rank + 1, worker.size, 1)
+    cdef Target sums = arena_target(run.plan, op, team.thinning.sums)
+    cdef Target to = arena_target(run.plan, op, team.memory.gradients)
+    if op.trains_weights:
+        memset(to.weights + low * n_out * size, 0, (high - low) * n_out * size)
+        spread_rows(run.plan, op, n_out, low, high,
+                    sums.weights + kept_before(op.units_in, low) * op.n_out * size,
+                    to.weights + low * n_out * size)
+    if op.trains_biases and biases:
+        spread(run.plan, op.units_out, n_out, sums.biases, to.biases)
+
+
+cdef void spread_slots(const Worker *worker, const Pass *run) noexcept nogil:
+    """From the sums over slots to the gradients of all units, by the whole team."""
+    cdef size_t i
+    sync(worker)
+    for i in range(run.plan.n_ops):
+        if run.plan.ops[i].kind == FBP_OP_dense:
+            spread_layer(worker, run, &run.plan.ops[i], worker.rank == 0)
+    sync(worker)
+
+
 cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule,
                          const fbp_step *step) noexcept nogil:
     """Plan of small layers: this thread's part of the parameters."""
@@ -194,21 +263,23 @@ cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule
     for s in range(plan.n_spans if slots > 1 else 0):
         low, high = max(start, plan.spans[2 * s]), min(stop, plan.spans[2 * s + 1])
         if low < high:
-            sum_slots(plan, team.memory.gradients + low * plan.itemsize,
+            sum_slots(plan, first_slot(team, run) + low * plan.itemsize,
                       team.slots + low * plan.itemsize, team.slot_bytes, slots, high - low)
+    if spreads(run):
+        spread_slots(worker, run)
     if rule != NULL:
         update_span(plan, rule, step, &team.memory,
                     team.memory.gradients + start * plan.itemsize, start, stop)
 
 
-cdef void form_slot(const Worker *worker, const fbp_op *op, Target sums, size_t first,
-                    size_t stop, size_t low, size_t high) noexcept nogil:
+cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
+                    size_t first, size_t stop, size_t low, size_t high) noexcept nogil:
     """Rows [low, high) of a layer's weight gradient over rows [first, stop) of the batch."""
     cdef Scratch *scratch = &worker.team.scratches[worker.rank]
     cdef size_t row, rows
     for row from first <= row < stop by FBP_BLOCK:
         rows = min(stop - row, FBP_BLOCK)
-        add_rows(worker.team.plan, op, sums, Target(NULL, NULL), scratch.lanes, scratch.panel,
+        add_rows(run.plan, op, sums, Target(NULL, NULL), scratch.lanes, scratch.panel,
                  &worker.team.frame, RowRun(row, rows, row - first, row + rows == stop),
                  low, high - low)
 
@@ -217,8 +288,9 @@ cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, Ta
                      size_t low, size_t high) noexcept nogil:
     """Gradient of rows [low, high) of a layer's weights, and of its biases."""
     cdef Team *team = worker.team
-    cdef const fbp_plan *plan = team.plan
-    cdef size_t slots = fbp_slots(run.rows, op.n_in * op.n_out), s
+    cdef const fbp_plan *plan = run.plan
+    cdef const fbp_op *whole = whole_op(team, run, op)
+    cdef size_t slots = fbp_slots(run.rows, whole.n_in * whole.n_out), s
     cdef size_t rows = fbp_slot_rows(run.rows, slots)
     cdef Target others = slot_target(plan, op, team.slots), slot = sums
     if others.weights != NULL:
@@ -228,12 +300,57 @@ cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, Ta
             slot.weights = others.weights + (s - 1) * team.slot_bytes
         if s > 0 and sums.biases != NULL:
             slot.biases = others.biases + (s - 1) * team.slot_bytes
-        form_slot(worker, op, slot, s * rows, min((s + 1) * rows, run.rows), low, high)
+        form_slot(worker, run, op, slot, s * rows, min((s + 1) * rows, run.rows), low, high)
     if sums.weights != NULL:
         sum_slots(plan, sums.weights, others.weights, team.slot_bytes, slots,
                   (high - low) * op.n_out)
     if sums.biases != NULL:
         sum_slots(plan, sums.biases, others.biases, team.slot_bytes, slots, op.n_out)
+
+
+cdef void spread_and_update(const Worker *worker, const Pass *run, const fbp_op *op,
+                            const Rule *rule, const fbp_step *step, size_t low,
+                            size_t high) noexcept nogil:
+    """Rows [low, high) of a layer's whole weights, from the gradient of those that are left.
+
+    With an update behind it, the whole gradient is made some rows at a time, in scratch.
+    """
+    cdef Team *team = worker.team
+    cdef const fbp_plan *plan = run.plan
+    cdef size_t n_out = whole_op(team, run, op).n_out, size = plan.itemsize, row, last
+    cdef size_t before = kept_before(op.units_in, low), rows = max(FBP_CHUNK // n_out, 1)
+    cdef const char *left
+    cdef char *to = team.scratches[worker.rank].gradient
+    if rule == NULL:
+        rows, to = high - low, team.memory.gradients + (op.weights + low * n_out) * size
+    memset(to, 0, rows * n_out * size)
+    for row from low <= row < high by rows:
+        last = min(row + rows, high)
+        left = team.scratches[worker.rank].thinned
+        left += (kept_before(op.units_in, row) - before) * op.n_out * size
+        spread_rows(plan, op, n_out, row, last, left, to)
+        if rule != NULL:
+            update_span(plan, rule, step, &team.memory, to, op.weights + row * n_out,
+                        op.weights + last * n_out)
+
+
+cdef void form_thinned_part(const Worker *worker, const Pass *run, const fbp_op *op,
+                            const Rule *rule, const fbp_step *step, size_t low, size_t high,
+                            bint biases) noexcept nogil:
+    """`form_part` of a layer that lacks units: rows and biases are those of the whole layer."""
+    cdef Team *team = worker.team
+    cdef size_t n_out = whole_op(team, run, op).n_out
+    cdef char *to = team.memory.gradients + op.biases * run.plan.itemsize
+    cdef char *left = team.scratches[worker.rank].thinned
+    if low < high:
+        form_layer(worker, run, op, Target(left, NULL), kept_before(op.units_in, low),
+                   kept_before(op.units_in, high))
+        spread_and_update(worker, run, op, rule, step, low, high)
+    if biases and op.trains_biases:
+        form_layer(worker, run, op, Target(NULL, left), 0, 0)
+        spread(run.plan, op.units_out, n_out, left, to)
+        if rule != NULL:
+            update_span(run.plan, rule, step, &team.memory, to, op.biases, op.biases + n_out)
 
 
 cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, const Rule *rule,
@@ -243,6 +360,9 @@ cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, con
 
     With an update behind it nobody else sees the gradient of the weights: it stays in scratch.
     """
+    if lacks_units(op):
+        form_thinned_part(worker, run, op, rule, step, low, high, biases)
+        return
     cdef Team *team = worker.team
     cdef const fbp_plan *plan = team.plan
     cdef size_t start = op.weights + low * op.n_out, stop = op.weights + high * op.n_out
@@ -264,7 +384,7 @@ cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, con
 cdef size_t chunk_inputs(const fbp_plan *plan, const fbp_op *op) noexcept nogil:
     """Rows of a weight matrix whose gradient stays in cache until the update reads it."""
     cdef size_t height = plan.kernels.tile_rows
-    cdef size_t rows = CHUNK_BYTES // (op.n_out * plan.itemsize)
+    cdef size_t rows = CHUNK_BYTES // (max(op.n_out, 1) * plan.itemsize)
     return max(rows // height, LEAST_TILES) * height
 
 
@@ -277,15 +397,25 @@ cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil:
     return most * plan.itemsize
 
 
+cdef size_t thinned_bytes(const fbp_plan *plan) noexcept nogil:
+    """Bytes of the scratch `thinned`: chunks of fewer outputs are no larger."""
+    cdef size_t i, most = CHUNK_BYTES
+    if not plan.wide or plan.n_groups == 0:
+        return 0
+    for i in range(plan.n_ops):
+        most = max(most, plan.ops[i].n_out * plan.itemsize)
+    return max(most, chunk_bytes(plan))
+
+
 cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rule,
                           const fbp_step *step) noexcept nogil:
     """Wide plan: this thread's rows of each weight matrix, some at a time.
 
     A narrow layer is one thread's, and so are the biases of any.
     """
-    cdef const fbp_plan *plan = worker.team.plan
+    cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
-    cdef size_t i, low, high, first, chunk, height = plan.kernels.tile_rows
+    cdef size_t i, rows, low, high, first, last, chunk, height = plan.kernels.tile_rows
     for i in range(plan.n_ops):
         op = &plan.ops[i]
         if not (op.trains_weights or op.trains_biases):
@@ -294,11 +424,14 @@ cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rul
             form_part(worker, run, op, rule, step, 0, op.n_in if op.narrow else 0, True)
         if op.narrow or not op.trains_weights:
             continue
-        low = share(op.n_in, worker.rank, worker.size, height)
-        high = share(op.n_in, worker.rank + 1, worker.size, height)
-        chunk = chunk_inputs(plan, op)
-        for first from low <= first < high by chunk:
-            form_part(worker, run, op, rule, step, first, min(first + chunk, high), False)
+        rows = whole_op(worker.team, run, op).n_in
+        low = share(rows, worker.rank, worker.size, height)
+        high = share(rows, worker.rank + 1, worker.size, height)
+        chunk, first = chunk_inputs(plan, op), low
+        while first < high:
+            last = reach(op.units_in, first, chunk, high)
+            form_part(worker, run, op, rule, step, first, last, False)
+            first = last
 
 
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,

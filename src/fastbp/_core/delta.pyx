@@ -11,19 +11,36 @@ from fastbp._core.layout cimport (
     FBP_CHAIN_ADD,
     FBP_CHAIN_CONTINUE,
     FBP_CHAIN_START,
+    FBP_OP_activation,
     FBP_OP_dense,
     FBP_OP_dropout,
     FBP_OP_rescale,
+    FBP_OP_structured_dropout,
     fbp_chain,
     fbp_frame,
     fbp_op,
     fbp_plan,
+    parameters_of,
     tensor,
     value,
 )
 from fastbp._core.activation cimport backward_activation
 from fastbp._core.matmul cimport biases_gradient, input_gradient, weights_gradient
 from fastbp._core.share cimport Shared
+from fastbp._core.thinning cimport spread
+
+
+cdef void backward_structured_dropout(const fbp_plan *plan, const fbp_op *op, char *delta,
+                                      char *dx, size_t rows) noexcept nogil:
+    """What is dropped has no delta; that of the output, which nobody needs again, is scaled."""
+    cdef size_t row, n = op.n_out, size = plan.itemsize
+    if op.units_out != NULL:
+        plan.kernels.scale(rows * n, op.value, delta, delta)
+    for row in range(rows):
+        if op.units_out != NULL:
+            spread(plan, op.units_out, op.n_in, delta + row * n * size, dx + row * op.n_in * size)
+        else:
+            plan.kernels.multiply(n, delta + row * n * size, op.mask, dx + row * n * size)
 
 
 cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
@@ -37,14 +54,16 @@ cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parame
     cdef char *delta = tensor(plan, frame, frame.deltas, op.output, first)
     cdef char *dx = tensor(plan, frame, frame.deltas, op.input, first)
     cdef size_t n = rows * op.n_out
-    if activated and op.kind != FBP_OP_rescale and op.kind != FBP_OP_dropout:
+    if activated and (op.kind == FBP_OP_dense or op.kind == FBP_OP_activation):
         backward_activation(plan, op, frame, first, rows)
     if not input_wanted:
         return
     if op.kind == FBP_OP_dense:
-        input_gradient(plan, op, parameters, delta, dx, rows, shared, panel)
+        input_gradient(plan, op, parameters_of(op, parameters), delta, dx, rows, shared, panel)
     elif op.kind == FBP_OP_dropout and training:
         plan.kernels.multiply(n, delta, value(plan, frame, op.saved, first), dx)
+    elif op.kind == FBP_OP_structured_dropout and training:
+        backward_structured_dropout(plan, op, delta, dx, rows)
     else:
         plan.kernels.scale(n, op.value if op.kind == FBP_OP_rescale else 1.0, delta, dx)
 

@@ -8,6 +8,7 @@ cdef extern from "fastbp.h" nogil:
         FBP_OP_activation
         FBP_OP_rescale
         FBP_OP_dropout
+        FBP_OP_structured_dropout
     ctypedef enum fbp_activation:
         FBP_ACTIVATION_identity
         FBP_ACTIVATION_relu
@@ -43,6 +44,12 @@ cdef extern from "fastbp.h" nogil:
     size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_NONE
     size_t FBP_ALIGNMENT, FBP_PADDING
 
+    ctypedef struct fbp_units:
+        size_t size
+        size_t n
+        const uint32_t *kept
+        const uint32_t *before
+
     ctypedef struct fbp_op:
         fbp_op_kind kind
         fbp_activation activation
@@ -65,6 +72,10 @@ cdef extern from "fastbp.h" nogil:
         bint propagates
         bint narrow
         uint32_t stream
+        const fbp_units *units_in
+        const fbp_units *units_out
+        const char *parameters
+        const char *mask
 
     ctypedef struct fbp_plan:
         const fbp_kernels *kernels
@@ -76,6 +87,9 @@ cdef extern from "fastbp.h" nogil:
         size_t *sizes
         size_t *offsets
         size_t row_elements
+        size_t *groups
+        size_t n_groups
+        size_t mask_elements
         size_t n_parameters
         size_t slot_elements
         size_t lane_elements
@@ -179,6 +193,10 @@ cdef extern from "kernels.h" nogil:
         void (*add)(size_t n, const void *b, void *a) noexcept nogil
         void (*scale)(size_t n, double factor, const void *x, void *out) noexcept nogil
         void (*multiply)(size_t n, const void *a, const void *b, void *out) noexcept nogil
+        void (*gather)(size_t n, const uint32_t *index, const void *from_,
+                       void *to) noexcept nogil
+        void (*scatter)(size_t n, const uint32_t *index, const void *from_,
+                        void *to) noexcept nogil
         double (*dot)(size_t n, const void *a, const void *b) noexcept nogil
         void (*activate)(fbp_activation f, double parameter, size_t n,
                          const void *z, void *a) noexcept nogil
@@ -231,6 +249,11 @@ cdef extern from "threads.h" nogil:
 cdef extern from "flush.h" nogil:
     uint64_t fbp_flush_begin()
     void fbp_flush_end(uint64_t mode)
+
+
+cdef inline const char *parameters_of(const fbp_op *op, const char *parameters) noexcept nogil:
+    """What the offsets of an op's parameters count from, given the arena's."""
+    return op.parameters if op.parameters != NULL else parameters
 
 
 cdef inline char *tensor(const fbp_plan *plan, const fbp_frame *frame, char *base, size_t t,

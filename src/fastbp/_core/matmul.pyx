@@ -24,6 +24,7 @@ from fastbp._core.layout cimport (
     fbp_op,
     fbp_plan,
     fbp_product,
+    fbp_units,
 )
 from fastbp._core.share cimport Shared, by_columns, meet, share
 
@@ -70,14 +71,31 @@ cdef bint repays_panel(const fbp_product *product, size_t itemsize) noexcept nog
     return product.b_n != 1 or product.k * <size_t>product.b_k * itemsize > NEAR_BYTES
 
 
-cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) noexcept nogil:
-    """C (+)= A B for any number of terms; `whole.chain` is that of the first block of them."""
+cdef size_t block_terms(size_t k, const fbp_units *terms, size_t p) noexcept nogil:
+    """How many of k terms the block that begins with term p has.
+
+    A layer that lacks units has its blocks where the whole layer has them: terms of 0 are left out.
+    """
+    cdef size_t end
+    if terms == NULL or p == k:
+        return min(k - p, FBP_BLOCK)
+    end = (terms.kept[p] // FBP_BLOCK + 1) * FBP_BLOCK
+    return terms.before[min(end, terms.size)] - p
+
+
+cdef void multiply(const fbp_kernels *kernels, fbp_product whole, const fbp_units *terms,
+                   char *panel) noexcept nogil:
+    """C (+)= A B for any number of terms; `whole.chain` is that of the first block of them.
+
+    `terms` are the units that the terms belong to, NULL if a layer has all of its.
+    """
     cdef size_t size = kernels.itemsize, height = left_rows(kernels), i, p
     cdef fbp_product block
     for i from 0 <= i < whole.m by height:
-        for p from 0 <= p < whole.k by FBP_BLOCK:
+        p = 0
+        while p < whole.k or p == 0:
             block = whole
-            block.m, block.k = min(whole.m - i, height), min(whole.k - p, FBP_BLOCK)
+            block.m, block.k = min(whole.m - i, height), block_terms(whole.k, terms, p)
             block.a = <const char *>whole.a + (i * whole.a_m + p * whole.a_k) * size
             block.b = <const char *>whole.b + p * <size_t>whole.b_k * size
             block.c = <char *>whole.c + i * <size_t>whole.c_m * size
@@ -90,6 +108,7 @@ cdef void multiply(const fbp_kernels *kernels, fbp_product whole, char *panel) n
             if repays_block(&block, size):
                 block.block = panel + 2 * strip_bytes(kernels)
             kernels.matmul(&block)
+            p += max(block.k, 1)
 
 
 cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *parameters,
@@ -111,7 +130,7 @@ cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *para
     multiply(plan.kernels, fbp_product(
         FBP_CHAIN_START, activation, rows, stop - first, op.n_in, x, op.n_in, 1,
         parameters + (op.weights + first) * size, op.n_out, 1, z + first * size, op.n_out,
-        biases, NULL, NULL), panel)
+        biases, NULL, NULL), op.units_in, panel)
     if divided:
         meet(shared)
 
@@ -130,7 +149,7 @@ cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, cons
             multiply(plan.kernels, fbp_product(
                 FBP_CHAIN_START, FBP_ACTIVATION_identity, m, n, op.n_out,
                 weights + i * op.n_out * size, op.n_out, 1, delta + b * op.n_out * size, 1,
-                op.n_out, dx_ib, width, NULL, NULL, NULL), panel)
+                op.n_out, dx_ib, width, NULL, NULL, NULL), op.units_out, panel)
             plan.kernels.transpose(m, n, dx_ib, width, dx + (b * op.n_in + i) * size, op.n_in)
 
 
@@ -143,7 +162,7 @@ cdef void form_input_gradient(const fbp_plan *plan, const fbp_op *op, const char
         return
     multiply(plan.kernels, fbp_product(
         FBP_CHAIN_START, FBP_ACTIVATION_identity, rows, inputs, op.n_out, delta, op.n_out, 1,
-        weights, 1, op.n_out, dx, op.n_in, NULL, NULL, NULL), panel)
+        weights, 1, op.n_out, dx, op.n_in, NULL, NULL, NULL), op.units_out, panel)
 
 
 cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
@@ -173,7 +192,7 @@ cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x
     """
     multiply(plan.kernels, fbp_product(
         chain, FBP_ACTIVATION_identity, inputs, op.n_out, rows, x + first_input * plan.itemsize,
-        1, op.n_in, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL, NULL), panel)
+        1, op.n_in, delta, op.n_out, 1, gradient, op.n_out, NULL, NULL, NULL), NULL, panel)
 
 
 cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *delta,
@@ -183,4 +202,4 @@ cdef void biases_gradient(const fbp_plan *plan, const fbp_op *op, const char *de
     cdef const char *one = <const char *>&ONE_32 if plan.itemsize == 4 else <const char *>&ONE_64
     multiply(plan.kernels, fbp_product(
         chain, FBP_ACTIVATION_identity, 1, op.n_out, rows, one, 0, 0, delta, op.n_out, 1,
-        gradient, op.n_out, NULL, NULL, NULL), panel)
+        gradient, op.n_out, NULL, NULL, NULL), NULL, panel)

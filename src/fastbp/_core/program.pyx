@@ -23,6 +23,7 @@ from fastbp._core.layout cimport (
     fbp_plan,
     fbp_source,
 )
+from fastbp._core.thinning cimport find_groups
 
 # Values and deltas of a block of rows should stay in the first two levels of cache.
 cdef size_t BLOCK_BYTES = 64 * 1024
@@ -182,19 +183,21 @@ cdef Program build(object source, const fbp_kernels *kernels):
     plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
     plan.output = source.output
     program.memory = <char *>PyMem_Calloc(
-        1, plan.n_ops * sizeof(fbp_op) + 2 * (plan.n_tensors + plan.n_spans) * sizeof(size_t))
+        1, plan.n_ops * sizeof(fbp_op) + (3 * plan.n_tensors + 2 * plan.n_spans) * sizeof(size_t))
     if program.memory == NULL:
         raise MemoryError()
     plan.ops = <fbp_op *>program.memory
     plan.sizes = <size_t *>(plan.ops + plan.n_ops)
     plan.offsets = plan.sizes + plan.n_tensors
-    plan.spans = plan.offsets + plan.n_tensors
+    plan.groups = plan.offsets + plan.n_tensors
+    plan.spans = plan.groups + plan.n_tensors
     for i, (start, stop) in enumerate(spans):
         plan.spans[2 * i], plan.spans[2 * i + 1] = start, stop
     fill_sizes(plan, source)
     fill_ops(plan, source)
     place_slots(plan)
     find_runs(plan)
+    find_groups(plan)
     fill_loss(plan, source)
     plan.row_block = block_rows(plan)
     program.flops_forward = 2.0 * sum(p.size for p in source.parameters)

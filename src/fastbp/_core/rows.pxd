@@ -50,6 +50,7 @@ cdef struct Scratch:
     char *scales
     char *panel
     char *gradient             # of some rows of a weight matrix, on its way to the update
+    char *thinned              # the same of a layer that lacks units, before it is spread
     char *chains
     char *lanes
     char *values               # that runs of narrow layers keep

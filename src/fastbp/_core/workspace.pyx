@@ -4,9 +4,9 @@ A layout is one function that claims its parts in order. It is walked twice: wit
 measure, then over the memory itself.
 """
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastbp._core.batch cimport Team, chunk_bytes
+from fastbp._core.batch cimport Team, chunk_bytes, thinned_bytes
 from fastbp._core.epochs cimport Training, snapshot_bytes
 from fastbp._core.layout cimport (
     FBP_ALIGNMENT,
@@ -14,11 +14,14 @@ from fastbp._core.layout cimport (
     fbp_aligned,
     fbp_frame,
     fbp_frame_bytes,
+    fbp_op,
     fbp_plan,
     fbp_slots,
+    fbp_units,
 )
 from fastbp._core.matmul cimport panel_bytes
 from fastbp._core.rows cimport Scratch
+from fastbp._core.thinning cimport Thinning, group_size
 
 
 cdef char *claim(Claim *walk, size_t size) noexcept nogil:
@@ -46,8 +49,31 @@ cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
     scratch.panel = claim(walk, panel_bytes(plan))
     scratch.values = claim(walk, plan.row_block * plan.run_elements * plan.itemsize)
     scratch.gradient = claim(walk, chunk_bytes(plan) if gradients else 0)
+    scratch.thinned = claim(walk, thinned_bytes(plan) if gradients else 0)
     scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
+
+
+cdef void claim_units(Claim *walk, fbp_units *units, size_t size) noexcept nogil:
+    units.size = size
+    units.kept = <uint32_t *>claim(walk, size * sizeof(uint32_t))
+    units.before = <uint32_t *>claim(walk, (size + 1) * sizeof(uint32_t))
+
+
+cdef void claim_thinning(Claim *walk, Thinning *thinning, const fbp_plan *plan) noexcept nogil:
+    """Memory of the thinned plan, for a plan with structured dropout."""
+    cdef fbp_units unplaced
+    cdef size_t group
+    cdef size_t parameters = plan.n_parameters * plan.itemsize if plan.n_groups else 0
+    thinning.plan.ops = <fbp_op *>claim(walk, plan.n_ops * sizeof(fbp_op))
+    thinning.plan.sizes = <size_t *>claim(walk, plan.n_tensors * sizeof(size_t))
+    thinning.masks = claim(walk, plan.mask_elements * plan.itemsize)
+    thinning.parameters = claim(walk, parameters)
+    thinning.sums = claim(walk, 0 if plan.wide else parameters)
+    thinning.units = <fbp_units *>claim(walk, plan.n_groups * sizeof(fbp_units))
+    for group in range(plan.n_groups):
+        claim_units(walk, &unplaced if walk.base == NULL else &thinning.units[group],
+                    group_size(plan, group))
 
 
 cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bint gradients,
@@ -67,6 +93,8 @@ cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bin
     team.slot_bytes = fbp_aligned(plan.slot_elements * plan.itemsize)
     team.slots = claim(walk, (slots - 1) * team.slot_bytes)
     claim_frame(walk, plan, &team.frame, kept_rows)
+    if gradients and plan.mask_elements > 0:
+        claim_thinning(walk, &team.thinning, plan)
 
 
 cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept nogil:

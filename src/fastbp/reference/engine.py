@@ -260,7 +260,10 @@ class Engine(EngineProtocol):
 
     def _dropout_factors(self, number: int, op: Op, shape: tuple[int, int]) -> Array:
         """0 for a unit that is dropped, 1 / (1 - rate) for one that is kept."""
-        kept = random.keep_mask(self.seed, number, self.position.batches, shape, op.value)
+        rows, units = shape
+        if op.kind == "structured_dropout":
+            rows = 1
+        kept = random.keep_mask(self.seed, number, self.position.batches, (rows, units), op.value)
         return kept * np.dtype(self.plan.dtype).type(1 / (1 - op.value))
 
     def _keep(self, gradients: Array, accumulate: bool) -> None:

@@ -21,7 +21,8 @@ from fastbp.engine import Array
 from fastbp.plan import Op, Parameter
 from fastbp.reference.activations import ACTIVATIONS
 
-# The factors of a dropout: called with its position and the shape (rows, units) of its input.
+# The factors of a dropout: called with its position and the shape (rows, units) of its input. One
+# row of them, if structured, is that of every row.
 DropoutFactors = Callable[[int, Op, tuple[int, int]], Array]
 
 
@@ -52,7 +53,7 @@ def forward(
         factor: Array | float = 1.0
         if op.kind == "rescale":
             factor = op.value
-        elif op.kind == "dropout" and dropout is not None:
+        elif op.kind in ("dropout", "structured_dropout") and dropout is not None:
             factor = dropout(position, op, x.shape)
         z = net_input(op, x, parameters, factor)
         a = ACTIVATIONS[op.activation.name].forward(z, op.activation.parameter)
