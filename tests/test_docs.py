@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from fastbp.constraints import CONSTRAINTS
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
+from fastbp.regularizers import REGULARIZERS
 from fastbp.schedules import SCHEDULES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -33,7 +35,8 @@ def test_every_description_has_a_row_of_four_cells(tables: dict[str, Any]) -> No
         assert row.replace(r"\|", "").count("|") == 5, row
 
 
-def test_every_optimizer_and_schedule_names_its_source(tables: dict[str, Any]) -> None:
-    for kind in (*OPTIMIZERS.values(), *SCHEDULES.values()):
+@pytest.mark.parametrize("registry", [OPTIMIZERS, SCHEDULES, REGULARIZERS, CONSTRAINTS])
+def test_every_rule_names_its_source(registry: Any, tables: dict[str, Any]) -> None:
+    for kind in registry.values():
         assert any(digit.isdigit() for digit in tables["source"](kind)), kind
     assert tables["source"](LOSSES["huber"]) != "—"

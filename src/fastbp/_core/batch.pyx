@@ -24,6 +24,7 @@ from fastbp._core.layout cimport (
     fbp_step,
     fbp_wait,
 )
+from fastbp._core.restraint cimport add_penalty_gradient, chunk_penalty, project
 from fastbp._core.rows cimport (
     Pass,
     Scratch,
@@ -47,6 +48,8 @@ from fastbp._core.update cimport (
 # before the update reads it: few enough to stay in cache, and enough to make a product of.
 cdef size_t CHUNK_BYTES = 128 * 1024
 cdef size_t LEAST_TILES = 8
+# Gradients, parameters and two states of so many bytes each stay in the first cache.
+cdef size_t PIECE_BYTES = 8 * 1024
 
 
 cdef void sync(const Worker *worker) noexcept nogil:
@@ -101,6 +104,15 @@ cdef double gradient_scale(const Pass *run) noexcept nogil:
     return 1.0 / weight if weight > 0 else 0.0
 
 
+cdef double penalty_of(const Pass *run) noexcept nogil:
+    cdef double total = 0.0
+    cdef size_t i
+    if run.penalties != NULL:
+        for i in range((run.plan.n_parameters + FBP_CHUNK - 1) // FBP_CHUNK):
+            total += run.penalties[i]
+    return total
+
+
 cdef Score score_of(const Pass *run) noexcept nogil:
     """Sums over the rows of a batch that has run."""
     cdef Score score
@@ -108,6 +120,7 @@ cdef Score score_of(const Pass *run) noexcept nogil:
     score.weight = weight_of(run)
     score.right = sum_of(run.row_rights, run.rows) if run.wants_accuracy else 0.0
     score.measured = rows_measured(run)
+    score.penalty = penalty_of(run)
     return score
 
 
@@ -116,13 +129,14 @@ cdef void add_score(Score *total, Score score) noexcept nogil:
     total.weight += score.weight
     total.right += score.right
     total.measured += score.measured
+    total.penalty += score.penalty
 
 
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
-    """The loss that such sums stand for, by the plan's reduction."""
+    """The loss that such sums stand for, by the plan's reduction, with what parameters cost."""
     if plan.sums:
-        return score.loss
-    return score.loss / score.weight if score.weight > 0 else 0.0
+        return score.loss + score.penalty
+    return (score.loss / score.weight if score.weight > 0 else 0.0) + score.penalty
 
 
 cdef double per_row(double total, size_t measured) noexcept nogil:
@@ -163,11 +177,22 @@ cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:
                   begin + shared.before, stop - shared.before)
 
 
+cdef void measure_penalties(const Worker *worker, const Pass *run) noexcept nogil:
+    """What this thread's share of the parameters costs, before an update changes them."""
+    cdef size_t n = run.plan.n_parameters, at
+    cdef size_t start = share(n, worker.rank, worker.size, FBP_CHUNK)
+    cdef size_t stop = share(n, worker.rank + 1, worker.size, FBP_CHUNK)
+    for at from start <= at < stop by FBP_CHUNK:
+        run.penalties[at // FBP_CHUNK] = chunk_penalty(run.plan, run.parameters, at)
+
+
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
     """The rows of the batch that this thread owns."""
     cdef Team *team = worker.team
     cdef Scratch *scratch = &team.scratches[worker.rank]
     cdef size_t grain = team.plan.kernels.tile_rows
+    if run.penalties != NULL:
+        measure_penalties(worker, run)
     if run.wants_deltas and not team.plan.wide:
         run_slots(worker, run)
     elif run.keeps:
@@ -181,6 +206,26 @@ cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
 
 
 # Second half: gradients and update.
+
+cdef void finish_gradients(const Team *team, const Pass *run, const Rule *rule,
+                           const fbp_step *step, char *gradients, size_t start,
+                           size_t stop) noexcept nogil:
+    """Add to the gradients of parameters [start, stop) what these cost; then the update, if any.
+
+    Piece by piece where both are to be done, so that the update finds a piece in the first cache.
+    """
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t piece = PIECE_BYTES // plan.itemsize if run.penalties != NULL else stop - start
+    cdef size_t first, last
+    cdef char *g
+    for first from start <= first < stop by piece:
+        last = min(first + piece, stop)
+        g = gradients + (first - start) * plan.itemsize
+        if run.penalties != NULL:
+            add_penalty_gradient(plan, team.memory.parameters, g, first, last)
+        if rule != NULL:
+            update_span(plan, rule, step, &team.memory, g, first, last)
+
 
 cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule,
                          const fbp_step *step) noexcept nogil:
@@ -196,9 +241,8 @@ cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule
         if low < high:
             sum_slots(plan, team.memory.gradients + low * plan.itemsize,
                       team.slots + low * plan.itemsize, team.slot_bytes, slots, high - low)
-    if rule != NULL:
-        update_span(plan, rule, step, &team.memory,
-                    team.memory.gradients + start * plan.itemsize, start, stop)
+    finish_gradients(team, run, rule, step, team.memory.gradients + start * plan.itemsize, start,
+                     stop)
 
 
 cdef void form_slot(const Worker *worker, const fbp_op *op, Target sums, size_t first,
@@ -254,11 +298,10 @@ cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, con
     if not biases:
         sums.biases = NULL
     form_layer(worker, run, op, sums, low, high)
-    if rule != NULL and sums.weights != NULL:
-        update_span(plan, rule, step, &team.memory, sums.weights, start, stop)
-    if rule != NULL and sums.biases != NULL:
-        update_span(plan, rule, step, &team.memory, sums.biases, op.biases,
-                    op.biases + op.n_out)
+    if sums.weights != NULL:
+        finish_gradients(team, run, rule, step, sums.weights, start, stop)
+    if sums.biases != NULL:
+        finish_gradients(team, run, rule, step, sums.biases, op.biases, op.biases + op.n_out)
 
 
 cdef size_t chunk_inputs(const fbp_plan *plan, const fbp_op *op) noexcept nogil:
@@ -352,6 +395,14 @@ cdef void update_share(const Worker *worker, const char *gradients, const Rule *
     update_span(plan, rule, &step, &team.memory, gradients + start * plan.itemsize, start, stop)
 
 
+cdef void project_share(const Worker *worker) noexcept nogil:
+    """This thread's part of what follows an update where parameters are constrained."""
+    cdef Team *team = worker.team
+    if team.plan.n_constraints > 0:
+        sync(worker)  # columns of a matrix are updated by several
+        project(team.plan, team.memory.parameters, worker.rank, worker.size)
+
+
 cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
                            Score *total) noexcept nogil:
     """Add a chunk of the data's rows, from `start` on, to the sums of loss and accuracy.
@@ -360,6 +411,8 @@ cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
     """
     run.start = start
     run.rows = min(run.data.n - start, FBP_CHUNK)
+    if start > 0:
+        run.penalties = NULL  # the first chunk has counted them
     run_share(worker, run)
     sync(worker)
     if worker.rank == 0:
