@@ -18,7 +18,7 @@ SOURCE = ROOT / "src"
 # From the ground up. A module imports from its own floor and those below it.
 FLOORS = (
     "_version exceptions validate description "
-    "activations initializers layers losses metrics optimizers schedules",
+    "activations constraints initializers layers losses metrics optimizers regularizers schedules",
     "plan lowering engine random arena measures",
     "_core reference.*",
     "data sources prefetch batches streams arguments parameters bound occupancy summary state "

@@ -8,11 +8,13 @@ from typing import Any
 from fastbp import (
     activations,
     callbacks,
+    constraints,
     initializers,
     layers,
     losses,
     metrics,
     optimizers,
+    regularizers,
     schedules,
 )
 from fastbp._version import __version__
@@ -54,11 +56,13 @@ __all__ = [
     "activations",
     "build_info",
     "callbacks",
+    "constraints",
     "initializers",
     "layers",
     "losses",
     "metrics",
     "optimizers",
+    "regularizers",
     "schedules",
 ]
 

@@ -15,6 +15,7 @@ from fastbp.callbacks import Callback
 from fastbp.engine import Feed, Rows
 from fastbp.layers import Layer
 from fastbp.metrics import Metric
+from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan, Shape
 from fastbp.streams import OpenFeed
 
@@ -33,6 +34,16 @@ def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
 def metric_list(value: Iterable[Any]) -> tuple[Metric, ...]:
     """Return `value` as a tuple of metric descriptions, each once."""
     return tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
+
+
+def require_projection(optimizer: Optimizer, plan: Plan) -> None:
+    """Refuse L-BFGS for parameters that are to be brought back behind each update."""
+    if optimizer.evaluates and plan.constrained:
+        first = plan.constrained[0]
+        raise ValueError(
+            f"optimizer: expected one without a line search, since {first.name} has the constraint "
+            f"{first.constraint!r}, got {optimizer!r}"
+        )
 
 
 def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:

@@ -284,7 +284,10 @@ class EngineProtocol(Protocol):
     def evaluate(
         self, data: Rows | Feed, metrics: tuple[Metric, ...], n_threads: int | None
     ) -> dict[str, Any]:
-        """Return the loss over all rows, of an epoch, and each metric, with dropout off."""
+        """Return the loss over all rows, of an epoch, penalties included, and each metric.
+
+        Dropout is off.
+        """
 
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
         """Return the outputs of `x`, keeping what `backward` needs.
@@ -305,12 +308,15 @@ class EngineProtocol(Protocol):
     ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics.
 
-        Overwrites or adds to `gradients`; no update. Dropout is on, with the masks of batch
-        ``position.batches``.
+        Overwrites or adds to `gradients`; no update. Penalties count in both. Dropout is on, with
+        the masks of batch ``position.batches``.
         """
 
     def step(self) -> None:
-        """Update the trainable parameters from `gradients`; count a step and a batch."""
+        """Update the trainable parameters from `gradients`, and project them on their constraints.
+
+        Count a step and a batch.
+        """
 
     def fit(self, job: Fit, record: Record) -> None:
         """Train, and fill `record` epoch by epoch.

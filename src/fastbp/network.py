@@ -347,7 +347,7 @@ class Network(NetworkState):
         Returns
         -------
         loss : float
-            The loss of the batch.
+            The loss of the batch, with the penalties of `fastbp.regularizers`.
         gradients : ndarray, shape (n_parameters,)
             `gradients`: a live view, which the next call overwrites.
         """
@@ -384,7 +384,7 @@ class Network(NetworkState):
             return outputs.reshape(len(rows), *engine.plan.output_shape)
 
     def backward(self, grad_output: npt.ArrayLike, *, accumulate: bool = False) -> Array:
-        """Go back through the last `forward`.
+        """Go back through the last `forward`; penalties of parameters are not part of it.
 
         Parameters
         ----------

@@ -19,6 +19,7 @@ from fastbp._core.batch cimport (
     run_share,
     score_of,
     per_row,
+    project_share,
     sync,
     update_share,
 )
@@ -87,6 +88,7 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     run.wants_accuracy = t.wants_accuracy
     run.row_losses = t.team.row_losses
     run.row_rights = t.team.row_rights
+    run.penalties = t.team.penalties
     return run
 
 
@@ -185,6 +187,7 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole,
         part = whole[0]
         part.start, part.before = whole.start + first, first
         part.rows = min(t.batch_size, whole.rows - first)
+        part.penalties = whole.penalties if first == 0 else NULL
         run_share(worker, &part)
         sync(worker)
         if t.team.fault:
@@ -206,6 +209,7 @@ cdef bint train_parts(Training *t, const Worker *worker) noexcept nogil:
     if not accumulate_parts(t, worker, &run, &score):
         return False
     update_share(worker, t.team.accumulated, &t.rule, t.counters.steps + 1)
+    project_share(worker)
     sync(worker)
     if worker.rank == 0:
         keep_books(t, run.rows, score)
@@ -226,6 +230,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     if t.team.fault:
         return False
     form_gradients(worker, &run, &t.rule, step)
+    project_share(worker)
     if worker.rank == 0:
         keep_books(t, run.rows, score_of(&run))
     sync(worker)

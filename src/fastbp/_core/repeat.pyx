@@ -32,6 +32,8 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
             return False
     if plan.loss == FBP_LOSS_binary_crossentropy and plan.loss_parameter != 0:
         return False  # smoothed labels
+    if plan.n_penalties > 0 or plan.n_constraints > 0:
+        return False
     return plan.loss < FBP_LOSS_categorical_crossentropy  # those before it it knows
 
 

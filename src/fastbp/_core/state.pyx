@@ -108,6 +108,7 @@ cdef class EngineState:
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
         run.wants_loss, run.wants_accuracy = True, any([m.of_rows for m in metrics])
         run.row_losses, run.row_rights = team.row_losses, team.row_rights
+        run.penalties = team.penalties
         return 0
 
     cdef void fill_team(self, Team *team) noexcept:

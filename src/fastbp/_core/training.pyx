@@ -23,6 +23,7 @@ from fastbp._core.batch cimport (
     run_share,
     score_of,
     per_row,
+    project_share,
     sync,
     update_share,
 )
@@ -371,6 +372,7 @@ cdef class Engine(DirectCalls):
         with nogil:
             mode = fbp_flush_begin()
             update_share(&worker, team.memory.gradients, &self.rule, self.counters.steps + 1)
+            project_share(&worker)
             fbp_flush_end(mode)
         self.workspaces.append(workspace)
         self.counters.steps += 1

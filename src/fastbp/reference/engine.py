@@ -22,6 +22,7 @@ from fastbp.reference.batches import Batch, batches, converted, gather
 from fastbp.reference.losses import loss_gradient, row_losses, row_weights
 from fastbp.reference.metrics import METRICS
 from fastbp.reference.propagation import Trace, backward, forward
+from fastbp.reference.restraint import add_penalty_gradient, penalty, project
 from fastbp.reference.schedules import scheduled
 from fastbp.reference.training import Training
 
@@ -136,6 +137,7 @@ class Engine(EngineProtocol):
                 answers.append((outputs, targets))
         if self._loss.reduction == "mean":
             loss_sum = loss_sum / weight_sum if weight_sum else 0.0
+        loss_sum += penalty(self.plan, self.parameters)
         values = {"loss": loss_sum} | {name: total / measured for name, total in sums.items()}
         return values | self.measured(metrics, answers)
 
@@ -176,12 +178,14 @@ class Engine(EngineProtocol):
         traces, y = forward(self._measured_ops, batch.x, self.parameters, self._dropout_factors)
         weights = row_weights(self._loss, batch.weights)
         outputs = self._finished(y)
-        values = {"loss": float((weights * row_losses(self._loss, y, batch.t)).sum())}
+        loss = float((weights * row_losses(self._loss, y, batch.t)).sum())
+        values = {"loss": loss + penalty(self.plan, self.parameters)}
         for name, rows in self._metric_rows(metrics, outputs, batch).items():
             values[name] = float(rows.mean()) if len(rows) else 0.0
         dy = loss_gradient(self._loss, y, batch.t, weights)
         gradients = np.zeros_like(self.gradients)
         backward(traces, dy, self.parameters, gradients, to_input=False)
+        add_penalty_gradient(self.plan, self.parameters, gradients)
         return values, outputs, gradients
 
     def step(self) -> None:
@@ -203,6 +207,7 @@ class Engine(EngineProtocol):
             parameters[span], state[:, span] = rules.update(
                 optimizer, parameters[span], gradients[span], state[:, span], t, scale
             )
+        project(self.plan, parameters)
         position = self.position._replace(steps=t, batches=self.position.batches + 1)
         self.commit(parameters, state, position)
         return optimizer
