@@ -110,11 +110,13 @@ typedef struct fbp_kernels {
      * one or two dense narrow layers with one output and a loss of single elements: forward, loss,
      * gradients and update as the other entries do them. 0 < rows <= row_lanes, in one slot.
      * `scale` is what a row counts in the gradient; `parameters` are the arena's.
-     * losses[s] is the loss of epoch s. Returns the epochs run: fewer if the loss of one is not
+     * losses[s] is the loss of epoch s; outputs, if not NULL, has a row of `rows` outputs for each
+     * epoch, from before its update. Returns the epochs run: fewer if the loss of one is not
      * finite, or at most `stop_at_loss`; that one is then the last. */
     size_t (*repeat)(const fbp_plan *plan, size_t rows, const void *x_bi /* IN */,
                      const void *t_b /* IN */, double scale, double rate, size_t steps,
-                     double stop_at_loss, void *parameters /* IN OUT */, double *losses /* OUT */);
+                     double stop_at_loss, void *parameters /* IN OUT */, double *losses /* OUT */,
+                     void *outputs /* OUT */);
 
     /* a += b over a span. */
     void (*add)(size_t n, const void *b /* IN */, void *a /* IN OUT */);

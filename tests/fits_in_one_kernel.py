@@ -1,6 +1,6 @@
 """Fits of the smallest networks, which run many epochs in one kernel, beside the general path.
 
-A fit that records outputs takes the general path, one batch at a time.
+A fit that is visited after each batch takes the general path, one batch at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastbp
+from fastbp.callbacks import LambdaCallback
 from fastbp.layers import Dense, Layer
 from fastbp.losses import Huber, Loss
 from fastbp.optimizers import SGD, Adam
@@ -24,21 +25,29 @@ def data(rows: int, inputs: int, loss: Loss) -> tuple[Any, Any]:
     return x, abs(y) if loss.targets == "amounts" else y
 
 
-def fits(layers: list[Layer], rows: int, inputs: int, **fields: Any) -> list[Any]:
+# What a fit is asked for, to run many epochs at a time, the same with a record, and not to.
+BY_BATCH = {"callbacks": [LambdaCallback(on_batch_end=lambda batch, logs: None)]}
+WAYS: tuple[dict[str, Any], ...] = ({}, {"record_outputs": True}, BY_BATCH)
+
+
+def fits(layers: list[Layer], rows: int, inputs: int, **fields: Any) -> tuple[Any, Any]:
     """Return what two fits leave, by many epochs at a time and by the general path."""
     loss = fields.setdefault("loss", Huber(delta=0.4))
     fit = {"epochs": 9, "batch_size": rows, "shuffle": False, "verbose": 0} | fields.pop("fit", {})
     fields.setdefault("optimizer", SGD(0.1))
     x, y = data(rows, inputs, loss)
-    found = []
-    for record_outputs in (False, True):
+    found, records = [], []
+    for way in ({}, {"record_outputs": True}, BY_BATCH | {"record_outputs": True}):
         net = fastbp.Network(layers, input_shape=inputs, seed=1, **fields)
         net.parameters[:] = net.parameters * 1.5 - 0.1  # biases too
-        history = net.fit(x, y, record_outputs=record_outputs, **fit)
+        history = net.fit(x, y, **way, **fit)
         found.append(
             (dict(history), history.epochs, net.parameters.tobytes(), net._engine.position)
         )
-    return found
+        if history.outputs is not None:
+            records.append(history.outputs.tobytes())
+    alone, recorded, general = found
+    return (alone, recorded, records[0]), (general, general, records[1])
 
 
 # What `fits` is to be given, by name, for networks that run in one kernel and such that don't

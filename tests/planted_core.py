@@ -151,7 +151,8 @@ def main(places: list[str]) -> None:
     repeating = []
     for name, (given, fields) in FITS.items():
         repeated, general = fits(*given, **fields)
-        repeating += [name] if repeated != general else []
+        for what, ours, right in zip(("", ", recorded"), repeated, general, strict=False):
+            repeating += [name + what] if ours != right else []
     print(
         json.dumps({"core": fastbp._core.delta.__file__, "failed": failed, "repeating": repeating})
     )

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from textbook import given
+
+from fastbp.bench.peers import textbook
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = ROOT.parent / "shared" / "data" / "mnist10k"
@@ -72,6 +75,71 @@ def test_a_network_learns_from_files(tmp_path, capsys, core):
     figures = example("larger_than_memory").main([str(tmp_path), "--rows", "20000"])
     assert figures["accuracy"] > 0.99
     assert "test accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_neuron_ends_at_its_target_from_any_start(seed, capsys, core):
+    errors, predictions = example("one_neuron").main(["--seed", str(seed)])
+    assert len(errors) == len(predictions) == 80_000
+    # To the digits given: from 0.69999924 to 0.69999963, and from 1.4e-13 to 5.7e-13.
+    assert 0.699999235 <= predictions[-1] <= 0.699999635
+    assert 1.35e-13 <= errors[-1] <= 5.75e-13
+    assert f"step 79,999: prediction {predictions[-1]:.10f}" in capsys.readouterr().out
+
+
+def test_neuron_records_what_a_numpy_loop_does(core):
+    program = example("one_neuron")
+    neuron, w = program.build(), np.random.RandomState(0).rand(2)
+    neuron.set_parameters(w)
+    errors, predictions = program.train(neuron)
+    assert predictions[-1] == given("0.69999948996878891")
+    *trained, loop_errors, loop_predictions = textbook.neuron(*w, 0.1, 0.4, 0.7, 0.01, 80_000)
+    np.testing.assert_allclose(predictions, loop_predictions, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(errors, loop_errors, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(neuron.parameters, trained, rtol=0, atol=1e-13)
+
+
+def test_neuron_draws_both_curves(tmp_path, core):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "neuron.png"
+    example("one_neuron").main([str(picture)])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_xor_is_solved_by_most_starts(capsys, core):
+    solved = example("xor").main([])
+    assert 65 <= solved <= 95  # of other draws, 79; the standard deviation is 4
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert last == f"{solved} of 100 starts solve it"
+    outputs = [float(row.split()[-1]) for row in rows]
+    np.testing.assert_allclose(outputs, [0, 1, 1, 0], atol=0.1)
+
+
+def test_xor_ends_where_a_numpy_loop_does(core):
+    program = example("xor")
+    network, draws = program.build(), np.random.RandomState(0)
+    w1, b1, w2, b2 = (draws.rand(*shape) for shape in ((2, 2), (1, 2), (2, 1), (1, 1)))
+    network.set_parameters(np.concatenate([part.ravel() for part in (w1, w2, b1, b2)]))
+    history = program.train(network)
+    assert history.outputs[-1, :, 0].tolist() == given(
+        ".05770383", ".9470198", ".9469948", ".05712647"
+    )
+    assert len(history["loss"]) == len(history.outputs) == 10_000
+
+
+def test_one_call_ends_at_its_target(capsys, core):
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    trained = example("one_call").main()
+    np.random.set_state(state)  # noqa: NPY002
+    assert trained["elapsed_iter"] == 117
+    assert "[0.2 3.1 1.7] gives 0.1998064" in capsys.readouterr().out
+
+
+def test_every_example_is_tested_here():
+    names = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    tested = set(re.findall(r'example\("(\w+)"\)', Path(__file__).read_text()))
+    assert names == tested
 
 
 def test_tour_of_the_readme_runs(core, capsys):

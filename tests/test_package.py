@@ -25,7 +25,7 @@ FLOORS = (
     "history progress callbacks callbacks.* lbfgs network",
     "__init__",
     "reference datasets datasets.* plotting",
-    "demo bench bench.* cli __main__",
+    "demo mlp bench bench.* cli __main__",
 )
 # Forwards from a method to a room above, imported when called.
 LAZY = {("history", "plotting")}

@@ -31,6 +31,22 @@ def test_a_curve_without_validation_has_no_legend(figure):
     assert axes.get_legend() is None
 
 
+def test_a_descent_is_errors_on_a_logarithmic_scale_and_predictions_beside_targets(figure):
+    left, right = figure.subplots(1, 2)
+    predictions = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
+    plotting.descent(left, right, [1e-1, 1e-2, 1e-3], predictions, [0.4, 0.6])
+    assert left.get_yscale() == "log"
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), [1e-1, 1e-2, 1e-3])
+    a, b, first, second = right.lines
+    for line, dashed, column, target in ((a, first, 0, 0.4), (b, second, 1, 0.6)):
+        np.testing.assert_array_equal(line.get_ydata(), predictions[:, column])
+        assert set(dashed.get_ydata()) == {target}
+        assert line.get_color() == dashed.get_color()
+    names = [text.get_text() for text in right.get_legend().texts]
+    assert names == ["prediction", "target"]
+    assert (left.get_ylabel(), right.get_ylabel()) == ("error", "prediction")
+
+
 @pytest.mark.parametrize(("n_wrong", "n_drawn"), [(0, 0), (1, 1), (7, 7), (25, 25), (30, 25)])
 def test_misread_images_are_drawn_with_what_they_were_taken_for(figure, n_wrong, n_drawn):
     truth = np.arange(40) % 10

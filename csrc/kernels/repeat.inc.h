@@ -98,8 +98,19 @@ INLINE vec where_rows(const form k, const repeated *r, int j, vec a)
     return k.vectors * LANES == 1 ? a : v_select(r->holds[j], a, v_set(0));
 }
 
-/* From the output's z to dL/dz; errors go to where the loss is computed. */
-INLINE void output_delta(const form k, const repeated *r, const vec z[], vec delta[], real errors[])
+/* Outputs of the rows of one vector to their places in a row of the record. */
+INLINE void keep_outputs(const repeated *r, int j, vec y, real *outputs)
+{
+    real lanes[LANES];
+    v_store(lanes, y);
+    for (size_t b = (size_t)j * LANES, lane = 0; b < r->n_rows && lane < LANES; b++, lane++)
+        outputs[b] = lanes[lane];
+}
+
+/* From the output's z to dL/dz; errors go to where the loss is computed, outputs to the record, if
+ * there is one. */
+INLINE void output_delta(const form k, const repeated *r, const vec z[], vec delta[], real errors[],
+                         real *outputs)
 {
     const fbp_plan *plan = r->plan;
     for (int j = 0; j < k.vectors; j++) {
@@ -111,6 +122,9 @@ INLINE void output_delta(const form k, const repeated *r, const vec z[], vec del
             delta[j] = activated_backward(&r->output_activation, k.sigmoids, z[j], y, delta[j]);
         delta[j] = where_rows(k, r, j, delta[j]);
         v_store(errors + j * LANES, where_rows(k, r, j, c.error));
+        if (outputs)
+            keep_outputs(r, j, plan->fused ? activated(&r->output_activation, k.sigmoids, z[j]) : y,
+                         outputs);
     }
 }
 
@@ -144,7 +158,7 @@ INLINE void output_step(const form k, const repeated *r, const vec delta[], vec 
 }
 
 INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, double stop_at_loss,
-                           double *losses)
+                           double *losses, real *outputs)
 {
     const repeated own = *given, *r = &own; /* which no store to parameters can reach */
     const double n = (double)r->n_rows;
@@ -154,7 +168,8 @@ INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, do
     for (size_t s = 0; s < steps; s++) {
         if (k.deep) output_net(k, r, z);
         bias(k, r->output, r->p, 0, z);
-        output_delta(k, r, z, delta, errors);
+        output_delta(k, r, z, delta, errors, outputs);
+        if (outputs) outputs += r->n_rows;
         const double loss = batch_loss(k, r, errors);
         losses[s] = loss * n / n; /* the mean over an epoch of one batch */
         output_step(k, r, delta, z);
@@ -163,13 +178,13 @@ INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, do
     return steps;
 }
 
-#define STEPS(...) repeat_steps((form){__VA_ARGS__}, r, steps, stop_at_loss, losses)
+#define STEPS(...) repeat_steps((form){__VA_ARGS__}, r, steps, stop_at_loss, losses, outputs)
 #define REPEAT(deep, sigmoids)                                                                     \
     half  ? STEPS(1, LANES / 2, deep, sigmoids)                                                    \
     : one ? STEPS(1, LANES, deep, sigmoids)                                                        \
           : STEPS(ROW_VECTORS, ROW_LANES, deep, sigmoids)
 static size_t repeat_in_form(bool deep, bool sigmoids, const repeated *r, size_t steps,
-                             double stop_at_loss, double *losses)
+                             double stop_at_loss, double *losses, real *outputs)
 {
     const bool half = LANES > 1 && r->n_rows <= LANES / 2;
     const bool one = LANES == ROW_LANES || r->n_rows <= LANES;
@@ -189,7 +204,7 @@ static void to_lanes(size_t rows, size_t n, const real *from, real *to)
 
 static size_t repeat(const fbp_plan *plan, size_t rows, const void *x_bi, const void *t_b,
                      double scale, double rate, size_t steps, double stop_at_loss, void *parameters,
-                     double *losses)
+                     double *losses, void *outputs)
 {
     _Alignas(64) real x[ROW_LANES * ROW_LANES], h[2 * ROW_LANES * ROW_LANES], t[ROW_LANES];
     const bool deep = plan->n_ops == 2;
@@ -213,5 +228,5 @@ static size_t repeat(const fbp_plan *plan, size_t rows, const void *x_bi, const 
     for (int j = 0; j < ROW_VECTORS; j++) r.holds[j] = lanes_with_rows(0, rows, j);
     to_lanes(rows, plan->ops[0].n_in, x_bi, x);
     to_lanes(rows, 1, t_b, t);
-    return repeat_in_form(deep, sigmoids, &r, steps, stop_at_loss, losses);
+    return repeat_in_form(deep, sigmoids, &r, steps, stop_at_loss, losses, outputs);
 }

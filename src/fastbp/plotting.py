@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
@@ -39,6 +40,42 @@ def curve(
     axes.set(xlabel="epoch", ylabel=name)
     axes.locator_params(axis="x", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def descent(
+    error_axes: Axes,
+    prediction_axes: Axes,
+    errors: npt.ArrayLike,
+    predictions: npt.NDArray[Any],
+    targets: npt.ArrayLike,
+) -> None:
+    """Draw how a training came down: errors, and predictions on the way to their targets.
+
+    Parameters
+    ----------
+    error_axes, prediction_axes : matplotlib.axes.Axes
+        Where to draw.
+    errors : array_like, shape (steps,)
+        The error at each step, drawn on a scale of powers of ten.
+    predictions : ndarray, shape (steps, n)
+        What was predicted at each step: a line for each of n outputs.
+    targets : array_like, shape (n,)
+        What they were to be: dashed.
+    """
+    error_axes.plot(errors)
+    error_axes.set(xlabel="step", ylabel="error", yscale="log")
+    for line, target in zip(prediction_axes.plot(predictions), np.asarray(targets), strict=True):
+        dashed = prediction_axes.axhline(
+            target, color=line.get_color(), linestyle="--", alpha=0.6, zorder=1
+        )
+    line.set_label("prediction")
+    dashed.set_label("target")
+    prediction_axes.legend(frameon=False)
+    prediction_axes.set(xlabel="step", ylabel="prediction")
+    for axes in (error_axes, prediction_axes):
+        axes.locator_params(axis="x", nbins=5, integer=True)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.spines[["top", "right"]].set_visible(False)
 
 
 def misread(

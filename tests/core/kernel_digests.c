@@ -197,7 +197,7 @@ static void runs(void)
 }
 
 /* Ten steps of a network of one output, without or with a hidden layer of three units. */
-static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows)
+static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows, bool records)
 {
     const size_t hidden = deep ? 3 : 0, weights = deep ? 8 : 2, last = deep ? 6 : 0;
     const fbp_op below = {.activation = f,
@@ -230,20 +230,22 @@ static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows)
     void *x = filled(0, 2 * rows, -2, 2), *t = filled(1, rows, 0, 1);
     void *p = filled(2, n_parameters + 8, -1, 1);
     double losses[10];
-    TABLE.repeat(&plan, rows, x, t, 1.0 / (double)rows, 0.01, 10, -1, p, losses);
+    void *outputs = records ? filled(3, 10 * rows + 8, -1, 1) : NULL;
+    TABLE.repeat(&plan, rows, x, t, 1.0 / (double)rows, 0.01, 10, -1, p, losses, outputs);
+    if (records) take_reals(outputs, 10 * rows + 8);
     take_reals(p, n_parameters + 8);
     take(losses, sizeof losses);
 }
 
-static void repeats(void)
+static void repeats(const char *name, bool records)
 {
     begin(11);
     for (int f = 0; f < FBP_ACTIVATION_softmax; f++)
         for (int loss = 0; loss < FBP_LOSS_categorical_crossentropy; loss++)
             for (size_t rows = 1; rows <= TABLE.row_lanes; rows++)
                 for (int deep = 0; deep < 2; deep++)
-                    repeat_with((fbp_activation)f, (fbp_loss)loss, deep, rows);
-    report("repeat");
+                    repeat_with((fbp_activation)f, (fbp_loss)loss, deep, rows, records);
+    report(name);
 }
 
 static void spans(void)
@@ -525,7 +527,8 @@ int main(void)
     transposes();
     narrow();
     runs();
-    repeats();
+    repeats("repeat", false);
+    repeats("repeat_recorded", true);
     spans();
     activations();
     losses();

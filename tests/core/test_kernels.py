@@ -126,6 +126,12 @@ def test_digests_show_a_product_left_out_of_a_run_of_narrow_layers(tmp_path: Pat
     assert changed(tmp_path, "scalar", csrc) == {"narrow_run"}
 
 
+def test_digests_show_outputs_recorded_over_those_of_another_epoch(tmp_path: Path) -> None:
+    right, wrong = "if (outputs) outputs += r->n_rows;", "if (outputs) outputs += 1;"
+    csrc = mutant(tmp_path, "kernels/repeat.inc.h", right, wrong)
+    assert changed(tmp_path, "scalar", csrc) == {"repeat_recorded"}
+
+
 # Rows of the digests: "update" is Adam, "decoupled" AdamW.
 RULES_WITH_ROOTS = {
     "update",

@@ -1,7 +1,7 @@
 """Fits of the smallest networks, which run many epochs in one kernel: no bit differs.
 
-A fit that records outputs takes the general path, one batch at a time; so do the instruction sets
-of test_digests.py with theirs.
+A fit that is visited after each batch takes the general path, one batch at a time; so do the
+instruction sets of test_digests.py with theirs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fits_in_one_kernel import SIGMOIDS, data, fits
+from fits_in_one_kernel import BY_BATCH, SIGMOIDS, WAYS, data, fits
 
 import fastbp
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
@@ -98,7 +98,7 @@ def test_zeros_of_either_sign_have_the_bits_of_the_general_path(dtype: str, isa:
     for rows, sign, start in itertools.product(range(1, 9), signs, (0.0, -0.0, tiny)):
         x = tiny * np.resize(sign, (rows, 1))
         found = []
-        for record_outputs in (False, True):
+        for way in WAYS:
             net = fastbp.Network(
                 [Dense(1)], input_shape=1, dtype=dtype, seed=0, loss="squared_error",
                 optimizer=SGD(0.5),
@@ -106,10 +106,24 @@ def test_zeros_of_either_sign_have_the_bits_of_the_general_path(dtype: str, isa:
             net.parameters[:] = start
             net.fit(
                 x, np.full(rows, 0.3), epochs=2, batch_size=rows, shuffle=False, verbose=0,
-                record_outputs=record_outputs,
+                **way,
             )  # fmt: skip
             found.append(net.parameters.tobytes())
-        assert found[0] == found[1]
+        assert found[0] == found[1] == found[2]
+
+
+def test_a_record_goes_on_where_its_memory_grew() -> None:
+    """Room for 64 outputs and the curves of an epoch is made for some thousand epochs at first."""
+    x = np.linspace(-1, 1, 8)[:, None]
+    found = []
+    for way in ({}, BY_BATCH):
+        net = fastbp.Network([Dense(1, "tanh")], input_shape=1, loss="huber", seed=3,
+                             dtype="float64", optimizer="sgd")  # fmt: skip
+        fit = {"epochs": 50_000, "batch_size": 8, "shuffle": False, "verbose": 0}
+        found.append(net.fit(x, x[:, 0] ** 2, record_outputs=True, **fit, **way))
+    assert len(found[0].outputs) == 50_000
+    np.testing.assert_array_equal(found[0].outputs, found[1].outputs)
+    assert found[0] == found[1]
 
 
 LONG = SIGMOIDS
@@ -122,7 +136,7 @@ def test_fits_of_any_length_have_the_bits_of_the_general_path(rows: int, epochs:
 
 
 def test_a_loss_to_stop_at_ends_the_fit_at_the_same_epoch(dtype: str) -> None:
-    losses = fits(LONG, 4, 2, dtype=dtype, fit={"epochs": 200})[0][0]["loss"]
+    losses = fits(LONG, 4, 2, dtype=dtype, fit={"epochs": 200})[0][0][0]["loss"]
     for goal in (losses[0], losses[57], np.nextafter(losses[57], 1), losses[-1]):
         check(LONG, 4, 2, dtype=dtype, fit={"epochs": 200, "stop_at_loss": goal})
 
@@ -139,13 +153,13 @@ def test_divergence_goes_back_to_the_same_snapshot(learning_rate: float, dtype: 
 def test_divergence_goes_back_to_the_last_epoch_of_1024_batches(dtype: str) -> None:
     """The weight grows by a constant factor, past all bounds after some 1,800 steps."""
     learning_rate = {"float32": 1.025, "float64": 1.11}[dtype]
-    for record_outputs in (False, True):
+    for way in WAYS:
         net = fastbp.Network(
             [Dense(1, use_bias=False)], input_shape=1, loss="squared_error", dtype=dtype, seed=0,
             optimizer=SGD(learning_rate),
         )  # fmt: skip
-        fit = {"epochs": 5000, "batch_size": 1, "verbose": 0, "record_outputs": record_outputs}
-        assert net.fit([[1.0]], [0.0], **fit).epochs == 1024
+        history = net.fit([[1.0]], [0.0], epochs=5000, batch_size=1, verbose=0, **way)
+        assert history.epochs == 1024
         assert net._engine.position.steps == 1024
 
 

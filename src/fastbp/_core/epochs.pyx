@@ -320,7 +320,7 @@ cdef void train_repeating(Training *t) noexcept nogil:
     epochs = min(epochs, min(t.epochs - t.epoch, t.curves.room - at))
     if t.visits_epochs:
         epochs = 1
-    epochs = repeat_epochs(t, epochs, t.curves.loss + at)
+    epochs = repeat_epochs(t, epochs)
     loss = t.curves.loss[at + epochs - 1]
     t.counters.epochs += epochs
     t.counters.steps += epochs

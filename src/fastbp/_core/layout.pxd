@@ -211,7 +211,7 @@ cdef extern from "kernels.h" nogil:
                                 const void *delta_bo, void *dx_bi, void *lanes) noexcept nogil
         size_t (*repeat)(const fbp_plan *plan, size_t rows, const void *x_bi, const void *t_b,
                          double scale, double rate, size_t steps, double stop_at_loss,
-                         void *parameters, double *losses) noexcept nogil
+                         void *parameters, double *losses, void *outputs) noexcept nogil
         void (*add)(size_t n, const void *b, void *a) noexcept nogil
         void (*scale)(size_t n, double factor, const void *x, void *out) noexcept nogil
         void (*multiply)(size_t n, const void *a, const void *b, void *out) noexcept nogil

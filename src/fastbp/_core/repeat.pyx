@@ -44,23 +44,28 @@ cdef bint repeats(const Training *t) noexcept nogil:
     cdef bint plain = (t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
                        and t.rule.schedule.rate == NULL and t.rule.weight_decay == 0
                        and t.rule.clip_value == INFINITY and t.rule.clip_norm == INFINITY)
-    cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
+    cdef bint measured = t.recorded != NULL and t.recorded_bytes == 0  # outputs, by metrics
+    cdef bint bare = (not t.validates and not t.wants_accuracy and not measured
                       and t.data.weights == NULL and not t.data.unchecked
                       and not t.visits_batches and not t.feeds)
     return one_batch and in_order and plain and bare and is_small(t.team.plan)
 
 
-cdef size_t repeat_epochs(Training *t, size_t epochs, double *losses) noexcept nogil:
+cdef size_t repeat_epochs(Training *t, size_t epochs) noexcept nogil:
     """Run up to so many epochs; returns how many there were, see kernels.h."""
     cdef const fbp_plan *plan = t.team.plan
     cdef const fbp_kernels *kernels = t.one_row_kernels if t.data.n == 1 else plan.kernels
     cdef Scratch *scratch = &t.team.scratches[0]
     cdef char *x = scratch.frame.values
+    cdef char *outputs = NULL
     cdef Pass run
+    if t.recorded != NULL:
+        outputs = t.recorded + t.epoch * t.recorded_bytes
     memset(&run, 0, sizeof(Pass))
     run.plan, run.data, run.rows = plan, &t.data, t.data.n
     gather(&run, &t.data.x, plan.sizes[0], 0, run.rows, x)
     gather(&run, &t.data.y, 1, 0, run.rows, scratch.targets)
     return kernels.repeat(plan, run.rows, x, scratch.targets,
                           1.0 if plan.sums else 1.0 / <double>run.rows, t.rule.constants[0],
-                          epochs, t.stop_at_loss, t.team.memory.parameters, losses)
+                          epochs, t.stop_at_loss, t.team.memory.parameters,
+                          t.curves.loss + t.epoch, outputs)
