@@ -37,6 +37,10 @@ def executed(page: str) -> str:
 
 if __name__ == "__main__":
     os.chdir(Path(__file__).parent)  # pictures are written beside the pages
-    os.environ.setdefault("MPLBACKEND", "Agg")
+    # The same picture is the same file.
+    os.environ |= {"MPLBACKEND": "Agg", "SOURCE_DATE_EPOCH": "0"}
+    import matplotlib as mpl
+
+    mpl.rcParams["svg.hashsalt"] = "fastbp"
     for chapter in CHAPTERS:
         chapter.write_text(executed(chapter.read_text()))

@@ -225,7 +225,7 @@ def as_html(blocks: Iterable[Block], digits: int, title: str) -> str:
     """Return a page in HTML that needs nothing beside it."""
     body = as_html_part(blocks, digits)
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )

@@ -53,6 +53,7 @@ class Interpretation:
         self.checks = tuple(self._check(scale * self.change) for scale in SCALES)
         _, self.predicted, self.actual = self.checks[0]
 
+    @quietly
     def _check(self, change: float) -> tuple[float, float, float]:
         """Return a change, what the gradient makes the loss change by, and what it changes by."""
         layer = self._trace.layers[self._place.layer]

@@ -54,6 +54,8 @@ class Column(NamedTuple):
 def refusal(trace: Trace) -> str:
     """Return why the network can't be drawn, or nothing."""
     layers = _drawn(trace)
+    if not layers:
+        return "expected a layer that computes something, got none"
     units = max(max(layer.inputs.shape[1], layer.output.shape[1]) for layer in layers)
     edges = max((layer.weights.size for layer in layers if layer.weights is not None), default=0)
     if units <= MOST_UNITS and edges <= MOST_EDGES and len(layers) < MOST_COLUMNS:

@@ -6,7 +6,7 @@ counts in the batch comes last, so that the numbers of a row are those that one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ Array: TypeAlias = npt.NDArray[Any]
 # The factors of a dropout: called with the number of its operation, its rate and (rows, units).
 Factors: TypeAlias = Callable[[int, float, tuple[int, int]], Array]
 
-ROLES = ("weights", "biases")
+KINDS = ("dense", "activation", "rescale", "dropout")
 # Of what diverges, or is no longer a normal number, nobody is told here: it stands in the trace.
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 
@@ -98,6 +98,7 @@ class LayerTrace:
         """The biases."""
         return self.parameters.get("biases")
 
+    @quietly
     def gradient(self, role: str) -> Array:
         """Return the gradient of the batch's loss: x^T delta, or the sum of delta, by shares.
 
@@ -132,8 +133,19 @@ class LayerTrace:
         return z, ACTIVATIONS[self.activation.name].forward(z, self.activation.parameter)
 
 
+def require_known(net: fastbp.Network) -> None:
+    """Refuse a network with an operation that a chain can't go through."""
+    names = [layer.name for layer in net.layers]
+    for op in net.plan.ops:
+        if op.kind not in KINDS:
+            raise ValueError(
+                f"explain: expected a chain of Dense, Activation, Flatten, Rescale and Dropout "
+                f"layers, got {names[op.layer]}"
+            )
+
+
 @quietly
-def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> Iterator[LayerTrace]:
+def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> list[LayerTrace]:
     """Take rows through the layers of a network; what comes back is still missing.
 
     Parameters
@@ -147,6 +159,8 @@ def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> It
     factors : callable
         What a dropout multiplies with.
     """
+    require_known(net)
+    traces: list[LayerTrace] = []
     operations = {op.layer: (number, op) for number, op in enumerate(net.plan.ops)}
     for index, layer in enumerate(net.layers):
         number, op = operations.get(index, (0, None))
@@ -175,8 +189,9 @@ def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> It
             input_gradient=missing,
         )
         z, a = unrun.run(x)
-        yield replace(unrun, net_input=z, output=a)
+        traces.append(replace(unrun, net_input=z, output=a))
         x = a
+    return traces
 
 
 @quietly
@@ -186,7 +201,7 @@ def backward(traces: Sequence[LayerTrace], gradient: Array, fused: bool) -> tupl
     Parameters
     ----------
     traces : sequence of LayerTrace
-        What `forward` gave.
+        What `forward` returned.
     gradient : ndarray, shape (n, outputs)
         dL/dy of each row; with `fused` that with respect to the net input of the last activation.
     fused : bool

@@ -11,7 +11,7 @@ import numpy as np
 from fastbp.insight.document import Block, Cell, Heading, Table, sentence
 from fastbp.insight.expression import Derivative, Number, Symbol, product
 from fastbp.insight.formulas import A, L, T, W, X, Y, Z
-from fastbp.insight.propagation import Array, LayerTrace
+from fastbp.insight.propagation import Array, LayerTrace, quietly
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace
@@ -108,14 +108,13 @@ def _units(trace: Trace, layer: LayerTrace, sample: int, most: int) -> Table:
 
 
 def _taken(layer: LayerTrace) -> list[tuple[Cell, Array | None]]:
-    """Return what a layer without weights reads, and what it multiplies that with."""
-    if layer.weights is not None:
+    """Return what a layer reads and what it multiplies that with, unless these are weights or 1."""
+    if layer.kind not in ("rescale", "dropout"):
         return []
-    factor = np.broadcast_to(layer.factor, layer.inputs.shape)
-    multiplies = layer.kind in ("rescale", "dropout")
-    return [(X, layer.inputs), ("factor", factor if multiplies else None)]
+    return [(X, layer.inputs), ("factor", np.broadcast_to(layer.factor, layer.inputs.shape))]
 
 
+@quietly
 def _products(layer: LayerTrace, sample: int, most: int) -> Table:
     """Return a row for each weight and bias: its part of the net input and its derivative."""
     assert layer.weights is not None
@@ -190,6 +189,7 @@ def _overview(trace: Trace) -> Table:
     return Table(("mean size of", *names[1:]), tuple(rows))
 
 
+@quietly
 def _mean_size(values: Array) -> float:
     """Return the root mean square, to three digits."""
     return float(f"{np.sqrt(np.mean(np.square(values))):.3g}")

@@ -19,7 +19,7 @@ from fastbp.insight.interpretation import Interpretation
 from fastbp.insight.place import Place
 from fastbp.insight.propagation import Array, LayerTrace, backward, forward, quietly
 from fastbp.losses import CrossEntropy
-from fastbp.reference.losses import LOSSES, one_hot, row_losses, row_weights, smoothed
+from fastbp.reference.losses import loss_gradient, one_hot, row_losses, row_weights, smoothed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,6 +71,7 @@ class Trace:
         Significant digits that are printed: 9, or 6 for a network of float32.
     """
 
+    @quietly
     def __init__(self, net: fastbp.Network, data: Any, batches: int) -> None:
         """Take a step of a network apart.
 
@@ -96,7 +97,7 @@ class Trace:
         def factors(number: int, rate: float, shape: tuple[int, int]) -> Array:
             return random.keep_mask(net.seed, number, batches, shape, rate) / (1 - rate)
 
-        layers = list(forward(twin, data.x.astype(np.float64), self.shares, factors))
+        layers = forward(twin, data.x.astype(np.float64), self.shares, factors)
         self.layers: tuple[LayerTrace, ...] = tuple(layers)
         self.losses = self._losses(self._read_by_loss(layers[-1].output, self.head.net_input))
         self.loss = float(self.shares @ self.losses)
@@ -166,7 +167,7 @@ class Trace:
     def _gradient(self, y: Array) -> Array:
         """Return dL/dy of each sample."""
         loss = self.loss_function
-        gradient = LOSSES[loss.name].gradient(y, self._t, loss.parameter)
+        gradient = loss_gradient(loss, y, self._t, np.ones(len(y)))
         return np.where(self._t[:, None] < 0, 0, gradient) if loss.labels else gradient
 
     def _step(self, twin: fastbp.Network) -> str:
