@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def test_chapters_print_what_they_say(
     for picture in tmp_path.glob("pictures/*"):
         assert (DOCS / "pictures" / picture.name).exists()
         assert f"(pictures/{picture.name})" in page
+
+
+def test_the_chain_of_the_readme_is_that_of_the_chapter() -> None:
+    if not DOCS.exists():
+        pytest.skip("needs the checkout's docs")
+    (shown,) = re.findall(r"```pycon\n(.*?)```", (DOCS.parent / "README.md").read_text(), re.DOTALL)
+    printed = "".join(line for line in shown.splitlines(True) if not line.startswith(">>>"))
+    assert f"```text\n{printed}```" in (DOCS / "explained-two-layers.md").read_text()
 
 
 def test_every_description_has_a_row_of_four_cells(tables: dict[str, Any]) -> None:

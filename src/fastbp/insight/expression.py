@@ -165,11 +165,11 @@ class Cases(Expression):
 
 @dataclass(frozen=True)
 class Total(Expression):
-    """The sum over all values of an index."""
+    """The sum over all values of an index: the last factor of a product, if it is in one."""
 
     index: str
     term: Expression
-    level = SUM
+    level = PRODUCT
 
 
 @dataclass(frozen=True)

@@ -151,11 +151,16 @@ def _line(axes: Axes, start: Sequence[float], end: Sequence[float]) -> None:
 
 
 def _along(
-    axes: Axes, start: Sequence[float], end: Sequence[float], above: str, below: str
+    axes: Axes,
+    start: Sequence[float],
+    end: Sequence[float],
+    above: str,
+    below: str,
+    share: float = NEAR,
 ) -> None:
     """Write above and below a line, where it has left the others of its unit behind."""
     (x, y), (u, v) = start, end
-    near = min(NEAR, 0.38 * HEIGHT / max(abs(v - y), 1e-9))  # steep lines soon meet others
+    near = min(share, 0.38 * HEIGHT / max(abs(v - y), 1e-9))  # steep lines soon meet others
     slope = math.atan2(v - y, u - x)
     for text, colour, side in ((above, FORWARD, 1), (below, BACKWARD, -1)):
         axes.text(
@@ -213,7 +218,7 @@ def _loss(axes: Axes, trace: Trace, sample: int, last: Column) -> None:
             slope = figure(float(head.output_gradient[sample, unit]))
             back = f"$\\partial L/\\partial y$ = {slope}"
         target = f"t = {figure(float(trace.targets[sample, unit]))}"
-        _along(axes, start, (x, 0), target, back)
+        _along(axes, start, (x, 0), target, back, share=0.45)
     axes.add_patch(Circle((x, 0), RADIUS, facecolor="#f3f3f3", edgecolor="#333333", zorder=3))
     loss = figure(float(trace.losses[sample]))
     axes.text(x, 0, f"L\n{loss}", color=FORWARD, ha="center", va="center", fontsize=9, zorder=4)
