@@ -70,7 +70,7 @@ def check_chains(trace: fastbp.insight.Trace) -> None:
                     np.testing.assert_allclose(
                         totals, [chain.factors[0].value] * len(totals), **CLOSE
                     )
-                    assert chain.gradient == layer.gradient(role)[index]
+                    np.testing.assert_allclose(chain.gradient, layer.gradient(role)[index], **CLOSE)
                     assert str(chain)
 
 
@@ -198,3 +198,38 @@ def test_other_parameters_have_the_loss_that_the_network_would_have(core: None) 
     loss = trace.loss_at(new)
     net.set_parameters(new)
     assert loss == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-13)
+
+
+def test_a_callback_may_ask_for_an_explanation(core: None) -> None:
+    net = build(fastbp.Network, [Dense(2)])
+    x, y = inputs(4, 4), inputs(4, 2)
+    losses = []
+
+    class Explaining(fastbp.Callback):
+        def on_epoch_end(self, epoch: int, values: Any) -> None:
+            losses.append(self.network.explain(x, y).loss)
+
+    history = net.fit(x, y, epochs=3, batch_size=4, callbacks=[Explaining()], verbose=0)
+    np.testing.assert_allclose(losses[:-1], history["loss"][1:], rtol=1e-12)
+
+
+def test_an_operation_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = build(fastbp.reference.Network, [Dense(2)])
+    monkeypatch.setattr(fastbp.insight.propagation, "KINDS", ("rescale",))
+    with pytest.raises(ValueError, match=r"explain: expected a chain of Dense, .* got dense"):
+        net.explain(inputs(1, 4), inputs(1, 2))
+
+
+def test_a_copy_in_another_precision_stands_where_the_network_does(core: None) -> None:
+    net = build(fastbp.Network, [Dense(3, "tanh"), Dense(2)], optimizer="adam", dtype="float32")
+    x, y = inputs(4, 4), inputs(4, 2)
+    net.train_on_batch(x, y)
+    twin = net.copy(dtype="float64")
+    assert (twin.dtype, net.copy().dtype, net.dtype) == ("float64", "float32", "float32")
+    np.testing.assert_array_equal(twin.parameters, net.parameters)
+    # The next step, with what Adam remembers, is the same to rounding.
+    for each in (net, twin):
+        each.train_on_batch(x, y)
+    np.testing.assert_allclose(twin.parameters, net.parameters, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"dtype: expected one of 'float32', 'float64'"):
+        net.copy(dtype="float16")

@@ -6,9 +6,18 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fastbp.insight import contributions, document, factor
+from fastbp.insight import contributions, factor, update
 from fastbp.insight.contributions import Contributions
-from fastbp.insight.document import Block, Cell, Equation, Equations, Heading, Table, sentence
+from fastbp.insight.document import (
+    Block,
+    Cell,
+    Equation,
+    Equations,
+    Heading,
+    Shown,
+    Table,
+    sentence,
+)
 from fastbp.insight.expression import Derivative, Expression, Number, Symbol, product
 from fastbp.insight.factor import Factor
 from fastbp.insight.formulas import A, L, X, Y, Z
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 20
 
 
-class Chain:
+class Chain(Shown):
     """What one weight or bias does to the loss of one sample, factor by factor.
 
     `print` shows it as a textbook would.
@@ -52,14 +61,14 @@ class Chain:
 
     def __init__(self, trace: Trace, place: Place, sample: int) -> None:
         layer = trace.layers[place.layer]
-        self._trace, self._place = trace, place
+        self._trace, self._place, self._digits = trace, place, trace.digits
         self.parameter = place.name
         self.sample = sample
         self.contributions: tuple[Contributions, ...] = ()
         self.factors = (*self._down_to(place.layer, Z), self._own(layer))
         self.product = math.prod(each.value for each in self.factors)
         self.share = float(layer.share[sample])
-        self.gradient = place.of(layer.gradient(place.role))
+        self.gradient = place.gradient(layer)
         self.value, self.new_value = place.values(layer)
 
     def _own(self, layer: LayerTrace) -> Factor:
@@ -115,16 +124,6 @@ class Chain:
             return Y
         return A if index == self._place.layer else Symbol("a", layers[index].name)
 
-    def __repr__(self) -> str:
-        return document.as_text(self._blocks(), self._trace.digits)
-
-    def _repr_html_(self) -> str:
-        return document.as_html_part(self._blocks(), self._trace.digits)
-
-    def to_markdown(self) -> str:
-        """Return the chain in Markdown, with formulas between dollars."""
-        return document.as_markdown(self._blocks(), self._trace.digits)
-
     def _blocks(self) -> Iterator[Block]:
         place, n = self._place, len(self._trace.losses)
         whole = Derivative(L, place.letter)
@@ -139,7 +138,7 @@ class Chain:
         yield Equations((*(each.equation for each in self.factors), total))
         if n > 1 or self.share != 1:
             yield sentence("In the loss of the batch the sample counts ", Number(self.share), ".")
-        yield from self._trace.updated(place, self.gradient)
+        yield from update.of(self._trace, place, self.gradient)
 
     @property
     def derivatives(self) -> Expression:
@@ -147,7 +146,7 @@ class Chain:
         return product(*(each.derivative for each in self.factors))
 
 
-class BatchChain:
+class BatchChain(Shown):
     """What one weight or bias does to the loss of a batch: a chain for each sample, and their sum.
 
     `chain[sample]` is the chain of one sample.
@@ -170,12 +169,11 @@ class BatchChain:
 
     def __init__(self, trace: Trace, place: Place) -> None:
         layer = trace.layers[place.layer]
-        self._trace, self._place = trace, place
+        self._trace, self._place, self._digits = trace, place, trace.digits
         self.parameter = place.name
-        x = 1.0 if place.role == "biases" else layer.inputs[:, place.index[0]]
-        self.products = layer.delta[:, place.unit] * x
+        self.products = place.products(layer)
         self.share = layer.share
-        self.gradient = place.of(layer.gradient(place.role))
+        self.gradient = place.gradient(layer)
         self.value, self.new_value = place.values(layer)
 
     def __len__(self) -> int:
@@ -183,16 +181,6 @@ class BatchChain:
 
     def __getitem__(self, sample: int) -> Chain:
         return Chain(self._trace, self._place, range(len(self))[sample])
-
-    def __repr__(self) -> str:
-        return document.as_text(self._blocks(), self._trace.digits)
-
-    def _repr_html_(self) -> str:
-        return document.as_html_part(self._blocks(), self._trace.digits)
-
-    def to_markdown(self) -> str:
-        """Return the chain in Markdown, with formulas between dollars."""
-        return document.as_markdown(self._blocks(), self._trace.digits)
 
     def _blocks(self) -> Iterator[Block]:
         shown = [self[sample] for sample in range(min(len(self), MOST_SAMPLES))]
@@ -217,4 +205,4 @@ class BatchChain:
             rows.append((f"{len(rest)} more", *empty, float(rest.sum())))
         rows.append(("sum", *empty, float(parts.sum())))
         yield Table(("sample", *names, whole, "share", "share of the gradient"), tuple(rows))
-        yield from self._trace.updated(self._place, self.gradient)
+        yield from update.of(self._trace, self._place, self.gradient)

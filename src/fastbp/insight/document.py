@@ -63,6 +63,26 @@ def sentence(*parts: str | Expression) -> Paragraph:
     return Paragraph(parts)
 
 
+class Shown:
+    """What shows itself as a page: as text where it is printed, typeset in a notebook."""
+
+    _digits: int
+
+    def _blocks(self) -> Iterable[Block]:
+        """Return the page."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return as_text(self._blocks(), self._digits)
+
+    def _repr_html_(self) -> str:
+        return as_html_part(self._blocks(), self._digits)
+
+    def to_markdown(self) -> str:
+        """Return the page in Markdown, with formulas between dollars."""
+        return as_markdown(self._blocks(), self._digits)
+
+
 def in_text(formula: Expression) -> str:
     """Return a formula without numbers as plain text."""
     return Text(digits=9).write(formula)

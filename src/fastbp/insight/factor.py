@@ -103,7 +103,7 @@ def of_loss(trace: Trace, unit: int, sample: int, of: Expression) -> Factor:
     gradient = last.delta if fused else last.output_gradient
     assert gradient is not None
     value = float(gradient[sample, unit])
-    y, t = float(last.output[sample, unit]), float(trace.counted_targets[sample, unit])
+    y, t = float(last.output[sample, unit]), float(trace.objective.counted[sample, unit])
     formula, note = formulas.of_loss(loss).derivative, loss.name
     numbers: dict[Expression, Operand] = {
         Y: y,
@@ -119,7 +119,7 @@ def of_loss(trace: Trace, unit: int, sample: int, of: Expression) -> Factor:
             f = ACTIVATIONS[str(loss.probability)]
             numbers[P] = float(f.forward(last.output[sample : sample + 1], 0.0)[0, unit])
             note = f"{loss.name}, p = {loss.probability}(y)"
-        total = float(trace.counted_targets[sample].sum())
+        total = float(trace.objective.counted[sample].sum())
         if loss.probability == "softmax" and abs(total - 1) > 1e-9:
             probability = Y if fused else P
             formula = probability * formulas.TARGETS - T

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import fastbp
-from fastbp.insight import document
-from fastbp.insight.document import Block, Cell, Heading, Table, sentence
+from fastbp.insight.document import Block, Cell, Heading, Shown, Table, sentence
 from fastbp.insight.propagation import Array
 
 # A central difference over 2 h is off by h^2 |L'''| / 6 and by the rounding of L, eps |L| / h. With
@@ -57,7 +56,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GradientReport:
+class GradientReport(Shown):
     """What `check_gradients` found; `print` shows it.
 
     Attributes
@@ -68,6 +67,7 @@ class GradientReport:
         How many parameters were left out, for training does not change them.
     """
 
+    _digits: ClassVar[int] = 6
     entries: tuple[Entry, ...]
     frozen: int
 
@@ -94,7 +94,7 @@ class GradientReport:
         return tuple(ranked[:MOST_WORST])
 
     def __str__(self) -> str:
-        return document.as_text(self._blocks(), digits=6)
+        return super().__repr__()
 
     def __repr__(self) -> str:
         verdict = "passed" if self.passed else f"{len(self.wrong)} wrong"

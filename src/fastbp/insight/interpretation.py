@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbp import validate
-from fastbp.insight import document
 from fastbp.insight.chain import Chain
-from fastbp.insight.document import Block, Heading, Table, sentence
+from fastbp.insight.document import Block, Heading, Shown, Table, sentence
 from fastbp.insight.expression import Derivative, Number
 from fastbp.insight.formulas import L
 from fastbp.insight.place import Place
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 SCALES = 1.0, 0.1, 0.01
 
 
-class Interpretation:
+class Interpretation(Shown):
     """What sign and size of one derivative mean, with a check; `print` shows it in words.
 
     Attributes
@@ -44,9 +43,9 @@ class Interpretation:
 
     def __init__(self, trace: Trace, place: Place, change: float) -> None:
         layer = trace.layers[place.layer]
-        self._trace, self._place = trace, place
+        self._trace, self._place, self._digits = trace, place, trace.digits
         self.parameter = place.name
-        self.gradient = place.of(layer.gradient(place.role))
+        self.gradient = place.gradient(layer)
         self.change = validate.real("change", change)
         if not self.change:
             raise ValueError("change: expected a number other than 0, got 0")
@@ -61,16 +60,6 @@ class Interpretation:
         changed[self._place.index] += change
         loss = self._trace.loss_at({f"{layer.name}.{self._place.role}": changed})
         return change, self.gradient * change, loss - self._trace.loss
-
-    def __repr__(self) -> str:
-        return document.as_text(self._blocks(), self._trace.digits)
-
-    def _repr_html_(self) -> str:
-        return document.as_html_part(self._blocks(), self._trace.digits)
-
-    def to_markdown(self) -> str:
-        """Return it in Markdown, with formulas between dollars."""
-        return document.as_markdown(self._blocks(), self._trace.digits)
 
     def _blocks(self) -> Iterator[Block]:
         place = self._place

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastbp.insight import formulas, picture
+from fastbp.insight import formulas, picture, tables, update
 from fastbp.insight.chain import Chain
 from fastbp.insight.document import Block, Equation, Equations, Heading, Picture, Table, sentence
 from fastbp.insight.expression import (
@@ -21,10 +21,9 @@ from fastbp.insight.expression import (
     Total,
     product,
 )
-from fastbp.insight.formulas import L, N, P, Y
+from fastbp.insight.formulas import L, N, P, W, Y
 from fastbp.insight.place import find
 from fastbp.insight.propagation import LayerTrace
-from fastbp.insight.tables import update
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace
@@ -147,7 +146,7 @@ def _loss(trace: Trace, sample: int) -> Iterator[Block]:
     rows = tuple(
         (str(k), float(y), float(t), float(g))
         for k, (y, t, g) in enumerate(
-            zip(last.output[sample], trace.counted_targets[sample], gradient[sample], strict=True)
+            zip(last.output[sample], trace.objective.counted[sample], gradient[sample], strict=True)
         )
     )
     yield Table(("k", Symbol("y", "k"), Symbol("t", "k"), slope), rows)
@@ -243,13 +242,12 @@ def _derivatives(trace: Trace, layer: LayerTrace, sample: int) -> Iterator[Equat
 def _step(trace: Trace, layers: Sequence[LayerTrace]) -> Iterator[Block]:
     """Yield the rule and what becomes of the parameters and the loss."""
     rule = trace.optimizer
-    if trace.is_plain_descent:
-        step = Symbol("w") - Symbol("eta") * Derivative(L, Symbol("w"))
-        line = Equation((Symbol("w", "new"), step.where({Symbol("eta"): trace.learning_rate})))
-        yield Equations((line,))
+    if update.is_plain_descent(rule):
+        step = update.descent(W).where({update.ETA: trace.learning_rate})
+        yield Equations((Equation((Symbol("w", "new"), step)),))
     else:
         yield sentence(f"{rule.name}: {rule.formula}")
-    yield from update(trace, layers)
+    yield from tables.step(trace, layers)
     if trace.loss_after is None:
         yield sentence(f"There is no step: {trace.why_no_step}.")
     else:

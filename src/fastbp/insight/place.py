@@ -9,7 +9,7 @@ from typing import Any
 from fastbp import validate
 from fastbp.insight.expression import Symbol
 from fastbp.insight.formulas import B, W
-from fastbp.insight.propagation import Array, LayerTrace
+from fastbp.insight.propagation import Array, LayerTrace, quietly
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,22 @@ class Place:
             return f"the bias of {self.target}"
         return f"from {self.source} to {self.target}"
 
-    def of(self, values: Array) -> float:
-        """Return its number in an array of the layer's weights or biases, or of their gradients."""
-        return float(values[self.index])
-
     def values(self, layer: LayerTrace) -> tuple[float, float | None]:
         """Return what it is and what the next step makes of it."""
         new = layer.new_parameters.get(self.role)
-        return self.of(layer.parameters[self.role]), None if new is None else self.of(new)
+        value = float(layer.parameters[self.role][self.index])
+        return value, None if new is None else float(new[self.index])
+
+    @quietly
+    def products(self, layer: LayerTrace) -> Array:
+        """Return dL/dw of each sample's own loss: x delta, or delta for a bias."""
+        delta: Array = layer.delta[:, self.unit]
+        return delta if self.role == "biases" else layer.inputs[:, self.index[0]] * delta
+
+    @quietly
+    def gradient(self, layer: LayerTrace) -> float:
+        """Return dL/dw of the batch's loss."""
+        return float(layer.share @ self.products(layer))
 
 
 def find(layers: Sequence[LayerTrace], layer: Any, weight: Any, bias: Any) -> Place:

@@ -42,13 +42,13 @@ def whole(trace: Trace) -> Iterator[Block]:
         return
     for sample in range(len(trace.losses)):
         yield from of_sample(trace, sample, trace.layers)
-    yield from update(trace, trace.layers)
+    yield from step(trace, trace.layers)
 
 
 def part(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterator[Block]:
     """Yield tables of some layers and one sample, long ones cut."""
     yield from of_sample(trace, sample, layers, MOST_SHOWN)
-    yield from update(trace, layers, MOST_SHOWN)
+    yield from step(trace, layers, MOST_SHOWN)
 
 
 def _opening(trace: Trace) -> Iterator[Block]:
@@ -133,7 +133,7 @@ def _products(layer: LayerTrace, sample: int, most: int) -> Table:
     return _cut(names, rows, most, hidden)
 
 
-def update(trace: Trace, layers: Sequence[LayerTrace], most: int = MOST_ROWS) -> Iterator[Block]:
+def step(trace: Trace, layers: Sequence[LayerTrace], most: int = MOST_ROWS) -> Iterator[Block]:
     """Yield a table of the batch's gradients and what the next step makes of the parameters."""
     rows: list[tuple[Cell, ...]] = []
     total = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +12,15 @@ import fastbp
 from fastbp import random, validate
 from fastbp.insight import document, page, picture, place, tables
 from fastbp.insight.chain import BatchChain, Chain
-from fastbp.insight.document import Block, Equation, Equations, sentence
-from fastbp.insight.expression import Derivative, Number, Symbol
-from fastbp.insight.formulas import L
+from fastbp.insight.document import Block
 from fastbp.insight.interpretation import Interpretation
-from fastbp.insight.place import Place
+from fastbp.insight.objective import Objective
 from fastbp.insight.propagation import Array, LayerTrace, backward, forward, quietly
-from fastbp.losses import CrossEntropy
-from fastbp.reference.losses import loss_gradient, one_hot, row_losses, row_weights, smoothed
+from fastbp.losses import Loss
+from fastbp.reference.losses import row_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Losses that add up those of single outputs; others take the mean.
-SUMMED = ("half_squared_error", "squared_error")
 
 
 class Trace:
@@ -47,8 +42,6 @@ class Trace:
         What the network made of them.
     targets : ndarray, shape (n, outputs)
         What it should have made of them; of a class number, 1 for the class.
-    counted_targets : ndarray, shape (n, outputs)
-        The same, smoothed if the loss does so.
     losses : ndarray, shape (n,)
         The loss L of each sample.
     shares : ndarray, shape (n,)
@@ -59,8 +52,10 @@ class Trace:
     loss_after : float or None
         The same after the optimizer's next step, with the same dropout masks; None where it takes
         none.
-    loss_function : Loss
-        The loss.
+    output_losses : ndarray, shape (n, outputs), or None
+        Each output's part of its sample's loss; None for a loss that compares whole rows.
+    objective : Objective
+        The loss with its targets; `loss_function` is the loss alone.
     optimizer : Optimizer
         The optimizer; `learning_rate` is that of its next step.
     learning_rate : float
@@ -85,24 +80,22 @@ class Trace:
             How many batches it has been trained on: the key of the dropout masks.
         """
         assert net.loss is not None
-        self.loss_function, self.optimizer = net.loss, net.optimizer
-        self.learning_rate = net.learning_rate
+        self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
         self.digits = 9 if net.dtype == "float64" else 6
         self._fused = net.plan.fused
         twin = net.copy(dtype="float64")
         weights = np.ones(len(data.x)) if data.weights is None else data.weights
         self.shares = row_weights(net.loss, weights)
-        self._t = data.y if net.loss.labels else data.y.astype(np.float64)
 
         def factors(number: int, rate: float, shape: tuple[int, int]) -> Array:
             return random.keep_mask(net.seed, number, batches, shape, rate) / (1 - rate)
 
-        layers = forward(twin, data.x.astype(np.float64), self.shares, factors)
-        self.layers: tuple[LayerTrace, ...] = tuple(layers)
-        self.losses = self._losses(self._read_by_loss(layers[-1].output, self.head.net_input))
+        self.layers = tuple(forward(twin, data.x.astype(np.float64), self.shares, factors))
+        self.objective = Objective(net.loss, data.y, self.outputs.shape[1])
+        y = self._read_by_loss(self.outputs, self.head.net_input)
+        self.losses = self.objective.losses(y)
         self.loss = float(self.shares @ self.losses)
-        gradient = self._gradient(self._read_by_loss(layers[-1].output, self.head.net_input))
-        self.layers = backward(layers, gradient, self._fused)
+        self.layers = backward(self.layers, self.objective.gradient(y), self._fused)
         self.why_no_step = self._step(twin)
         self.loss_after = None if self.why_no_step else self.loss_at(self._new_parameters())
 
@@ -123,52 +116,22 @@ class Trace:
         return self.layers[-1].output
 
     @property
-    def targets(self) -> Array:
-        """What it should have made of them, one number for each output."""
-        if not self.loss_function.labels:
-            return self._t
-        hot = one_hot(self._t, self.outputs)
-        hot[self._t < 0] = 0
-        return hot
+    def loss_function(self) -> Loss:
+        """The loss."""
+        return self.objective.loss
 
     @property
-    def counted_targets(self) -> Array:
-        """Targets as the loss takes them."""
-        loss = self.loss_function
-        if not isinstance(loss, CrossEntropy) or not loss.label_smoothing:
-            return self.targets
-        answers = 2 if loss.probability == "sigmoid" else self.outputs.shape[1]
-        return smoothed(self.targets, loss.label_smoothing, answers)
-
-    def _read_by_loss(self, output: Array, net_input: Array) -> Array:
-        return net_input if self._fused else output
+    def targets(self) -> Array:
+        """What it should have made of them, one number for each output."""
+        return self.objective.targets
 
     @property
     def output_losses(self) -> Array | None:
-        """Each output's part of its sample's loss, shape (n, outputs); None if there are none.
+        """Each output's part of its sample's loss; None for a loss that compares whole rows."""
+        return self.objective.parts(self._read_by_loss(self.outputs, self.head.net_input))
 
-        That is so where a loss compares a whole row with its target, as those of softmax do.
-        """
-        loss = self.loss_function
-        if loss.probability == "softmax":
-            return None
-        y = self._read_by_loss(self.outputs, self.head.net_input)
-        columns = np.split(y, y.shape[1], axis=1), np.split(self._t, y.shape[1], axis=1)
-        parts = np.stack([row_losses(loss, *each) for each in zip(*columns, strict=True)], axis=1)
-        return parts if loss.name in SUMMED else parts / y.shape[1]
-
-    @quietly
-    def _losses(self, y: Array) -> Array:
-        """Return the loss of each sample; a label that the loss ignores has none."""
-        losses = row_losses(self.loss_function, y, self._t)
-        return np.where(self._t < 0, 0, losses) if self.loss_function.labels else losses
-
-    @quietly
-    def _gradient(self, y: Array) -> Array:
-        """Return dL/dy of each sample."""
-        loss = self.loss_function
-        gradient = loss_gradient(loss, y, self._t, np.ones(len(y)))
-        return np.where(self._t[:, None] < 0, 0, gradient) if loss.labels else gradient
+    def _read_by_loss(self, output: Array, net_input: Array) -> Array:
+        return net_input if self._fused else output
 
     def _step(self, twin: fastbp.Network) -> str:
         """Let a copy of the network take its next step, or return why it can't."""
@@ -226,7 +189,7 @@ class Trace:
             changed = {role: given.get((layer.name, role)) for role in layer.parameters}
             z, x = layer.run(x, {role: new for role, new in changed.items() if new is not None})
             net_input = net_input if layer.kind == "flatten" else z
-        return float(self.shares @ self._losses(self._read_by_loss(x, net_input)))
+        return float(self.shares @ self.objective.losses(self._read_by_loss(x, net_input)))
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[tuple[str, str], Array]:
         """Return parameters by layer and role."""
@@ -419,36 +382,3 @@ class Trace:
     def sample_number(self, sample: int | None) -> int:
         """Return the number of a sample, 0 for None."""
         return validate.integer("sample", 0 if sample is None else sample, 0, len(self.losses) - 1)
-
-    @property
-    def is_plain_descent(self) -> bool:
-        """Whether a step is the learning rate times the gradient, and nothing else."""
-        rule = self.optimizer
-        extras = rule.weight_decay, rule.clip_norm, rule.clip_value
-        return isinstance(rule, fastbp.SGD) and not (rule.momentum or any(extras))
-
-    def updated(self, place: Place, gradient: float) -> Iterator[Block]:
-        """Yield how a weight or bias follows its gradient in the next step, and by which rule."""
-        equation = self.update(place, gradient)
-        yield Equations((equation,))
-        if equation.note == self.optimizer.name:
-            yield sentence(f"{equation.note}: {self.optimizer.formula}")
-
-    def update(self, place: Place, gradient: float) -> Equation:
-        """Return how a weight or bias follows its gradient in the next step."""
-        layer = self.layers[place.layer]
-        value, new = place.values(layer)
-        letter = Symbol(place.letter.name, "new")
-        if not layer.trainable[place.role]:
-            return Equation((letter, place.letter, Number(value)), "frozen")
-        if new is None:
-            return Equation((letter, place.letter, Number(value)), f"no step: {self.why_no_step}")
-        if self.is_plain_descent:
-            slope = Derivative(L, place.letter)
-            formula = place.letter - Symbol("eta") * slope
-            numbers = formula.where(
-                {place.letter: value, slope: gradient, Symbol("eta"): self.learning_rate}
-            )
-            return Equation((letter, formula, numbers, Number(new)), "eta: the learning rate")
-        step = Number(value) + Number(new - value)
-        return Equation((letter, step, Number(new)), self.optimizer.name)
