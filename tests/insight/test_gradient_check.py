@@ -91,6 +91,23 @@ def test_a_kink_nearer_than_the_step_is_recognised(core: None, away: float) -> N
     assert len(report.kinks) >= 1
 
 
+def test_several_kinks_at_one_place_are_no_error(Network: type[fastbp.Network]) -> None:
+    """Of a row of zeros all units without biases are at 0; the slope is that of neither side."""
+    net = build([Dense(8, "relu"), Dense(2)], Network)
+    report = check_gradients(net, np.vstack([X, np.zeros(3)]), np.ones((5, 2)))
+    assert report.passed
+    assert {entry.name.partition("[")[0] for entry in report.kinks} == {"dense.biases", "x"}
+
+
+def test_a_wrong_derivative_is_not_hidden_by_kinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ACTIVATIONS["relu"]
+    wrong = right._replace(backward=lambda *given: 1.01 * right.backward(*given))
+    monkeypatch.setitem(ACTIVATIONS, "relu", wrong)
+    net = build([Dense(8, "relu"), Dense(2)])
+    report = check_gradients(net, np.zeros((2, 3)), np.ones((2, 2)))
+    assert {entry.name.partition("[")[0] for entry in report.wrong} == {"dense.biases", "x"}
+
+
 def test_a_wrong_slope_at_a_kink_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     right = ACTIVATIONS["relu"]
     wrong = right._replace(backward=lambda da, z, a, c: np.where(z > 0, da, 1.5 * da))

@@ -66,7 +66,7 @@ def sentence(*parts: str | Expression) -> Paragraph:
 class Shown:
     """What shows itself as a page: as text where it is printed, typeset in a notebook."""
 
-    _digits: int
+    _digits = 6
 
     def _blocks(self) -> Iterable[Block]:
         """Return the page."""
