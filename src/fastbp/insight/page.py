@@ -45,10 +45,12 @@ def of_samples(
     yield from _pictures(trace, layers, samples)
     yield sentence(*_letters(trace))
     for sample in samples:
-        if len(trace.losses) > 1:
-            yield Heading(2, f"Sample {sample}")
+        of = f", sample {sample}" if len(trace.losses) > 1 else ""
+        yield Heading(2, f"Forward{of}")
         yield from _forward(trace, layers, sample)
+        yield Heading(2, f"Loss{of}")
         yield from _loss(trace, sample)
+        yield Heading(2, f"Backward{of}")
         yield from _backward(trace, layers, sample)
     yield Heading(2, "Step")
     yield from _step(trace, layers)
@@ -81,7 +83,6 @@ def _out(trace: Trace, layer: LayerTrace) -> str:
 
 def _forward(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterator[Block]:
     """Yield each unit's sum of products and its activation."""
-    yield Heading(2, "Forward")
     for layer in layers:
         if layer.kind == "flatten":
             continue
@@ -137,7 +138,6 @@ def _activation(layer: LayerTrace, sample: int, j: int, letter: str) -> Equation
 
 def _loss(trace: Trace, sample: int) -> Iterator[Block]:
     """Yield outputs beside targets, and the loss."""
-    yield Heading(2, "Loss")
     loss, last = trace.loss_function, trace.head
     fused = last.output_gradient is None
     gradient = last.delta if fused else last.output_gradient
@@ -160,12 +160,15 @@ def _loss(trace: Trace, sample: int) -> Iterator[Block]:
     letters: dict[Expression, Operand] = {
         each: Symbol(each.name, "k") for each in (Y, P, formulas.T, formulas.S)
     }
-    numbers: dict[Expression, Operand] = {N: last.output.shape[1]}
+    numbers: dict[Expression, Operand] = {}
+    count = "" if value == value.where({N: 1}) else f", n = {last.output.shape[1]}"
     if loss.name in formulas.CONSTANTS:
         numbers[formulas.CONSTANTS[loss.name]] = loss.parameter
     yield Equations(
         (
-            Equation((L, value.where(numbers), Number(float(trace.losses[sample]))), loss.name),
+            Equation(
+                (L, value.where(numbers), Number(float(trace.losses[sample]))), loss.name + count
+            ),
             Equation((slope, derivative.where(letters | numbers))),
         )
     )
@@ -173,7 +176,6 @@ def _loss(trace: Trace, sample: int) -> Iterator[Block]:
 
 def _backward(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterator[Block]:
     """Yield what comes back to each layer, from the last to the first, and its derivatives."""
-    yield Heading(2, "Backward")
     for layer in reversed(layers):
         if layer.kind == "flatten":
             continue

@@ -61,7 +61,7 @@ def _opening(trace: Trace) -> Iterator[Block]:
         if after is not None
         else (f"; no step: {trace.why_no_step}",)
     )
-    yield sentence(f"{trace.loss_function.name} ", Number(trace.loss), *behind, ".")
+    yield sentence(f"{trace.loss_function.name}: ", L, " = ", Number(trace.loss), *behind, ".")
 
 
 def of_sample(
@@ -71,7 +71,7 @@ def of_sample(
     if len(trace.losses) > 1:
         share, loss = trace.shares[sample], trace.losses[sample]
         yield Heading(2, f"sample {sample}")
-        yield sentence(L, " = ", Number(float(loss)), ", which counts ", Number(float(share)))
+        yield sentence(L, " = ", Number(float(loss)), ", which counts ", Number(float(share)), ".")
     for layer in layers:
         yield Heading(3, _title(layer))
         yield _units(trace, layer, sample, most)
