@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loss_cases import draw_targets
+from loss_cases import draw_targets, pairs
 
+import fastbp
+from fastbp import Dense
 from fastbp.activations import ACTIVATIONS
 from fastbp.insight import formulas
 from fastbp.insight.expression import Derivative, Expression, Number, Symbol, product
 from fastbp.insight.formulas import A, N, P, S, T, Y, Z
 from fastbp.insight.notation import Latex, MathML, Text
-from fastbp.losses import LOSSES, Poisson
+from fastbp.losses import LOSSES, CrossEntropy, Poisson
 from fastbp.reference.activations import ACTIVATIONS as FUNCTIONS
 from fastbp.reference.activations import sigmoid
 from fastbp.reference.losses import LOSSES as ROW_LOSSES
@@ -98,6 +100,26 @@ def test_derivatives_of_losses_are_those_that_are_computed(kind: Any) -> None:
         at: dict[Any, float] = {each: float(v[row, output]) for each, v in numbers.items()}
         at |= {N: 3, formulas.DELTA: loss.parameter, formulas.QUANTILE: loss.parameter}
         assert computed(formula.where(at)) == pytest.approx(gradient[row, output], rel=1e-12)
+
+
+@pytest.mark.parametrize(("activation", "kind", "options"), pairs())
+def test_the_numbers_in_every_chain_make_its_factors(
+    core: None, activation: str, kind: Any, options: Any
+) -> None:
+    smoothing = {"label_smoothing": 0.2} if issubclass(kind, CrossEntropy) else {}
+    layers = [Dense(2, "tanh"), Dense(3, activation)]
+    net = fastbp.Network(
+        layers, input_shape=2, loss=kind(**options, **smoothing), dtype="float64", seed=1
+    )
+    t = draw_targets(net.loss, np.random.default_rng(0), 2, 3)
+    trace = net.explain([[0.3, 0.3], [-0.2, 0.5]], t)
+    for layer, unit in ("dense", 0), ("dense", 1), ("dense_1", 0), ("dense_1", 2):
+        for sample in range(2):
+            for factor in trace.chain(layer, bias=unit, sample=sample).factors:
+                if factor.numbers is not None:
+                    # Some are differences of numbers about 1.
+                    expected = pytest.approx(factor.value, rel=1e-12, abs=1e-14)
+                    assert computed(factor.numbers) == expected
 
 
 def test_a_part_that_is_not_known_keeps_its_name() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from fastbp.insight import document, formulas
 from fastbp.insight.document import Equation
 from fastbp.insight.expression import Derivative, Expression, Number, Operand, Symbol
-from fastbp.insight.formulas import CONSTANTS, A, N, P, S, T, Y, Z
+from fastbp.insight.formulas import CONSTANTS, TARGETS, A, N, P, S, T, Y, Z
 from fastbp.insight.propagation import LayerTrace
 from fastbp.losses import ProbabilityLoss
 from fastbp.reference.activations import ACTIVATIONS
@@ -102,31 +102,38 @@ def of_loss(trace: Trace, unit: int, sample: int, of: Expression) -> Factor:
     fused = last.output_gradient is None
     gradient = last.delta if fused else last.output_gradient
     assert gradient is not None
-    value = float(gradient[sample, unit])
-    y, t = float(last.output[sample, unit]), float(trace.objective.counted[sample, unit])
+    t = float(trace.objective.counted[sample, unit])
     formula, note = formulas.of_loss(loss).derivative, loss.name
     numbers: dict[Expression, Operand] = {
-        Y: y,
+        Y: float(last.output[sample, unit]),
         T: t,
         N: last.output.shape[1],
         S: 1 if t > 0 else -1,
     }
     if isinstance(loss, ProbabilityLoss):
-        if fused:
-            formula = formula.where({P: Y})
-            note = f"{loss.name} and {loss.probability} in one"
-        else:
-            f = ACTIVATIONS[str(loss.probability)]
-            numbers[P] = float(f.forward(last.output[sample : sample + 1], 0.0)[0, unit])
-            note = f"{loss.name}, p = {loss.probability}(y)"
-        total = float(trace.objective.counted[sample].sum())
-        if loss.probability == "softmax" and abs(total - 1) > 1e-9:
-            probability = Y if fused else P
-            formula = probability * formulas.TARGETS - T
-            numbers[formulas.TARGETS] = total
-            note += ", T = sum t"
+        formula, note = _of_probability(trace, sample, fused)
+        f = ACTIVATIONS[str(loss.probability)]
+        numbers[P] = float(f.forward(last.output[sample : sample + 1], 0.0)[0, unit])
+        numbers[TARGETS] = float(trace.objective.counted[sample].sum())
     if loss.name in CONSTANTS:
         numbers[CONSTANTS[loss.name]] = loss.parameter
     if t != float(trace.targets[sample, unit]):
         note += f", t smoothed from {trace.targets[sample, unit]:g}"
-    return Factor(of, value, formula, formula.where(numbers), note)
+    return Factor(of, float(gradient[sample, unit]), formula, formula.where(numbers), note)
+
+
+def _of_probability(trace: Trace, sample: int, fused: bool) -> tuple[Expression, str]:
+    """Return the derivative of a loss of probabilities, and a word about it.
+
+    They are the outputs, where loss and activation are one; else they are computed from them. That
+    targets add up to 1 is taken for granted in the formula, but not so here.
+    """
+    loss = trace.loss_function
+    probability = Y if fused else P
+    note = f"{loss.name}, p = {loss.probability}(y)"
+    if fused:
+        note = f"{loss.name} and {loss.probability} in one"
+    total = float(trace.objective.counted[sample].sum())
+    if loss.probability == "softmax" and abs(total - 1) > 1e-9:
+        return probability * TARGETS - T, f"{note}, T = sum t"
+    return formulas.of_loss(loss).derivative.where({P: probability}), note

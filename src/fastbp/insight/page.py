@@ -10,7 +10,16 @@ import numpy as np
 
 from fastbp.insight import formulas, picture, tables, update
 from fastbp.insight.chain import Chain
-from fastbp.insight.document import Block, Equation, Equations, Heading, Picture, Table, sentence
+from fastbp.insight.document import (
+    Block,
+    Cell,
+    Equation,
+    Equations,
+    Heading,
+    Picture,
+    Table,
+    sentence,
+)
 from fastbp.insight.expression import (
     Derivative,
     Expression,
@@ -137,41 +146,38 @@ def _activation(layer: LayerTrace, sample: int, j: int, letter: str) -> Equation
 
 
 def _loss(trace: Trace, sample: int) -> Iterator[Block]:
-    """Yield outputs beside targets, and the loss."""
-    loss, last = trace.loss_function, trace.head
+    """Yield outputs beside targets, and the loss with its derivative."""
+    last = trace.head
     fused = last.output_gradient is None
     gradient = last.delta if fused else last.output_gradient
     assert gradient is not None
     slope = Derivative(L, Symbol("z", "k") if fused else Symbol("y", "k"))
-    rows = tuple(
-        (str(k), float(y), float(t), float(g))
-        for k, (y, t, g) in enumerate(
-            zip(last.output[sample], trace.objective.counted[sample], gradient[sample], strict=True)
-        )
+    columns = last.output[sample], trace.objective.counted[sample], gradient[sample]
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (str(k), *map(float, row)) for k, row in enumerate(zip(*columns, strict=True))
     )
     yield Table(("k", Symbol("y", "k"), Symbol("t", "k"), slope), rows)
-    formula = formulas.of_loss(loss)
-    value, derivative = formula.value, formula.derivative
-    if fused:
-        value = value.where(
-            {P: Y, Symbol("p", "k"): Symbol("y", "k"), Symbol("p", "label"): Symbol("y", "label")}
-        )
-        derivative = derivative.where({P: Y})
+    value, derivative, note = _loss_formula(trace, fused)
+    loss = Number(float(trace.losses[sample]))
+    yield Equations((Equation((L, value, loss), note), Equation((slope, derivative))))
+
+
+def _loss_formula(trace: Trace, fused: bool) -> tuple[Expression, Expression, str]:
+    """Return the loss of a sample, its derivative by output k, and a word about them."""
+    loss, n = trace.loss_function, trace.outputs.shape[1]
+    value, derivative = formulas.of_loss(loss)
+    if fused:  # the probabilities are the outputs
+        probabilities: dict[Expression, Operand] = {P: Y}
+        probabilities |= {Symbol("p", index): Symbol("y", index) for index in ("k", "label")}
+        value, derivative = value.where(probabilities), derivative.where({P: Y})
+    numbers: dict[Expression, Operand] = {}
+    if loss.name in formulas.CONSTANTS:
+        numbers[formulas.CONSTANTS[loss.name]] = loss.parameter
     letters: dict[Expression, Operand] = {
         each: Symbol(each.name, "k") for each in (Y, P, formulas.T, formulas.S)
     }
-    numbers: dict[Expression, Operand] = {}
-    count = "" if value == value.where({N: 1}) else f", n = {last.output.shape[1]}"
-    if loss.name in formulas.CONSTANTS:
-        numbers[formulas.CONSTANTS[loss.name]] = loss.parameter
-    yield Equations(
-        (
-            Equation(
-                (L, value.where(numbers), Number(float(trace.losses[sample]))), loss.name + count
-            ),
-            Equation((slope, derivative.where(letters | numbers))),
-        )
-    )
+    note = loss.name if value == value.where({N: n}) else f"{loss.name}, n = {n}"
+    return value.where(numbers), derivative.where(letters | numbers), note
 
 
 def _backward(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterator[Block]:
