@@ -38,6 +38,9 @@ def check(net: Any, x: np.ndarray, y: Any, **weights: Any) -> fastbp.insight.Tra
     np.testing.assert_allclose(
         trace.outputs, twin.forward(x, training=True).reshape(len(x), -1), **CLOSE
     )
+    if trace.output_losses is not None:
+        np.testing.assert_allclose(trace.output_losses.sum(axis=1), trace.losses, **CLOSE)
+    assert (trace.output_losses is None) == (net.loss.probability == "softmax")
     loss, _ = twin.loss_and_gradients(x, y, **weights)
     np.testing.assert_allclose(trace.loss, loss, **CLOSE)
     for layer, bound in zip(trace.layers, twin.layers, strict=True):
@@ -92,6 +95,13 @@ STACKS: dict[str, Any] = {
     "softmax in between": [Dense(4, "softmax"), Dense(3, "tanh"), Activation("softmax")],
     "softmax behind a layer": [Dense(3, "tanh"), Rescale(2), Activation("softmax"), Rescale(3)],
     "three hidden layers": [Dense(3, "tanh"), Dense(4, "silu"), Dense(3, "relu"), Dense(2)],
+    "factors behind hidden layers": [
+        Dense(3, "tanh"),
+        Dense(4),
+        Rescale(2),
+        Dropout(0.3),
+        Dense(2),
+    ],
     "no biases": [Dense(4, "softplus", use_bias=False), Dense(2, use_bias=False)],
     "frozen": [Dense(4, "tanh", trainable=False), Dense(2, bias_trainable=False)],
     "no parameters": [Rescale(2), Activation("tanh")],
