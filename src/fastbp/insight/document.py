@@ -128,15 +128,13 @@ def _equations(lines: Sequence[Equation], notation: Text) -> str:
         rest = _distinct(notation.write(side) for side in line.sides[1:])
         bodies.append("  " + " = ".join([left.ljust(wide), *rest]))
     column = max((len(body) for body in bodies if len(body) <= 72), default=0) + 3
-    return "\n".join(
-        f"{body.ljust(column) if line.note else body}{line.note and _set_off(body, column)}"
-        f"{line.note}"
-        for body, line in zip(bodies, lines, strict=True)
-    )
+    noted = (_noted(body, line.note, column) for body, line in zip(bodies, lines, strict=True))
+    return "\n".join(noted)
 
 
-def _set_off(body: str, column: int) -> str:
-    return "" if len(body) < column else "   "
+def _noted(body: str, note: str, column: int) -> str:
+    """Return a line with its note in a column, or behind it where it is longer."""
+    return f"{body.ljust(max(column, len(body) + 3))}{note}" if note else body
 
 
 def _distinct(sides: Iterable[str]) -> list[str]:
