@@ -25,10 +25,10 @@ FLOORS = (
     "history progress callbacks callbacks.* lbfgs network",
     "__init__",
     "reference datasets datasets.* plotting",
-    "demo mlp bench bench.* cli __main__",
+    "insight insight.* demo mlp bench bench.* cli __main__",
 )
 # Forwards from a method to a room above, imported when called.
-LAZY = {("history", "plotting")}
+LAZY = {("history", "plotting"), ("network", "insight")}
 # What the top floor may use: public modules.
 PUBLIC = {"__init__", "reference", "datasets", "plotting", "progress", "random", "callbacks"}
 PUBLIC |= {*FLOORS[0].split()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import Any
 
 from fastbp import (
@@ -58,6 +59,7 @@ __all__ = [
     "callbacks",
     "constraints",
     "initializers",
+    "insight",
     "layers",
     "losses",
     "metrics",
@@ -65,6 +67,12 @@ __all__ = [
     "regularizers",
     "schedules",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "insight":  # which is imported when it is asked for
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("fastbp.insight")
 
 
 def build_info() -> dict[str, Any]:

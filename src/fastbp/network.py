@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from fastbp.callbacks import Callback
+    from fastbp.insight import Trace
 
 
 def compiled_core() -> ModuleType:
@@ -457,6 +458,36 @@ class Network(NetworkState):
                 return engine.evaluate(rows, self._metrics, self._n_threads)
             with contextlib.closing(stream.feed(Wanted(plan, class_weight=class_weight))) as feed:
                 return engine.evaluate(feed, self._metrics, self._n_threads)
+
+    def explain(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    ) -> Trace:
+        """Take the next step of training on a batch apart, without taking it.
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As for `fit`.
+
+        Returns
+        -------
+        Trace
+            Every number on the way there and back; `print` shows them. Its `chain` has the
+            derivative of one weight factor by factor. Dropout is on, as in training.
+        """
+        from fastbp.insight import Trace
+
+        with self._occupancy.reading():
+            self._occupancy.require_unchanged("explain")
+            engine = self._built
+            look = self._look(engine)
+            rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
+            return Trace(self, rows, engine.position.batches)
 
     def predict(self, x: Any, *, out: Array | None = None) -> Array:
         """Return the outputs of `x`, with dropout off.

@@ -213,14 +213,22 @@ class NetworkState:
         size = "not built" if self._engine is None else f"{self.n_parameters:,} parameters"
         return f"<{type(self).__name__}: {len(self._descriptions)} layers, {size}, {self._dtype}>"
 
-    def copy(self) -> Self:
+    def copy(self, *, dtype: Any = None) -> Self:
         """Return a network of its own that goes on from where this one stands.
 
         It has the same parameters, optimizer memory, position in training and seed; its gradients
         start at 0.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, optional
+            Precision of the copy; left out, that of this network.
         """
+        state = self.__getstate__()
+        if dtype is not None:
+            state["_dtype"] = arguments.dtype(dtype)
         new = object.__new__(type(self))
-        new.__setstate__(self.__getstate__())
+        new.__setstate__(state)
         return new
 
     def __getstate__(self) -> dict[str, Any]:

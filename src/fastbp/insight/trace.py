@@ -1,0 +1,384 @@
+"""Everything that happens to a batch on its way through a network and back, laid open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastbp
+from fastbp import random, validate
+from fastbp.insight import document, page, picture, place, tables
+from fastbp.insight.chain import BatchChain, Chain
+from fastbp.insight.document import Block
+from fastbp.insight.interpretation import Interpretation
+from fastbp.insight.objective import Objective
+from fastbp.insight.propagation import Array, LayerTrace, backward, forward, quietly
+from fastbp.losses import Loss
+from fastbp.reference.losses import row_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Trace:
+    """What `net.explain(x, y)` returns: one step of back-propagation with every number in it.
+
+    The numbers are float64, whatever the network's dtype is, from its parameters as they stood.
+    They are those of training: dropout is on, with the masks of the network's next batch. The
+    derivatives of a sample are those of its own loss; `shares` are what these count in the batch.
+
+    ``print(trace)`` shows tables, ``trace["dense_1"]`` has one layer's numbers as arrays.
+
+    Attributes
+    ----------
+    layers : tuple of LayerTrace
+        What each layer did, from input to output.
+    inputs : ndarray, shape (n, inputs)
+        The samples.
+    outputs : ndarray, shape (n, outputs)
+        What the network made of them.
+    targets : ndarray, shape (n, outputs)
+        What it should have made of them; of a class number, 1 for the class.
+    losses : ndarray, shape (n,)
+        The loss L of each sample.
+    shares : ndarray, shape (n,)
+        What each counts in the batch: 1 / n for a mean, by sample and class weights where there
+        are any.
+    loss : float
+        The loss of the batch: the sum of shares times losses.
+    loss_after : float or None
+        The same after the optimizer's next step, with the same dropout masks; None where it takes
+        none.
+    output_losses : ndarray, shape (n, outputs), or None
+        Each output's part of its sample's loss; None for a loss that compares whole rows.
+    objective : Objective
+        The loss with its targets; `loss_function` is the loss alone.
+    optimizer : Optimizer
+        The optimizer; `learning_rate` is that of its next step.
+    learning_rate : float
+        The rate of the next step.
+    why_no_step : str
+        Why there is no step, if there is none.
+    digits : int
+        Significant digits that are printed: 9, or 6 for a network of float32.
+    """
+
+    @quietly
+    def __init__(self, net: fastbp.Network, data: Any, batches: int) -> None:
+        """Take a step of a network apart.
+
+        Parameters
+        ----------
+        net : Network
+            The network; it is left alone.
+        data : Rows
+            Checked rows of one batch.
+        batches : int
+            How many batches it has been trained on: the key of the dropout masks.
+        """
+        assert net.loss is not None
+        self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
+        self.digits = 9 if net.dtype == "float64" else 6
+        self._fused = net.plan.fused
+        twin = net.copy(dtype="float64")
+        weights = np.ones(len(data.x)) if data.weights is None else data.weights
+        self.shares = row_weights(net.loss, weights)
+
+        def factors(number: int, rate: float, shape: tuple[int, int]) -> Array:
+            return random.keep_mask(net.seed, number, batches, shape, rate) / (1 - rate)
+
+        self.layers = tuple(forward(twin, data.x.astype(np.float64), self.shares, factors))
+        self.objective = Objective(net.loss, data.y, self.outputs.shape[1])
+        y = self._read_by_loss(self.outputs, self.head.net_input)
+        self.losses = self.objective.losses(y)
+        self.loss = float(self.shares @ self.losses)
+        self.layers = backward(self.layers, self.objective.gradient(y), self._fused)
+        self.why_no_step = self._step(twin)
+        self.loss_after = None if self.why_no_step else self.loss_at(self._new_parameters())
+
+    @property
+    def head(self) -> LayerTrace:
+        """The last layer that computes something."""
+        computing = [layer for layer in self.layers if layer.kind != "flatten"]
+        return (computing or list(self.layers))[-1]
+
+    @property
+    def inputs(self) -> Array:
+        """The samples."""
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self) -> Array:
+        """What the network made of them."""
+        return self.layers[-1].output
+
+    @property
+    def loss_function(self) -> Loss:
+        """The loss."""
+        return self.objective.loss
+
+    @property
+    def targets(self) -> Array:
+        """What it should have made of them, one number for each output."""
+        return self.objective.targets
+
+    @property
+    def output_losses(self) -> Array | None:
+        """Each output's part of its sample's loss; None for a loss that compares whole rows."""
+        return self.objective.parts(self._read_by_loss(self.outputs, self.head.net_input))
+
+    def _read_by_loss(self, output: Array, net_input: Array) -> Array:
+        return net_input if self._fused else output
+
+    def _step(self, twin: fastbp.Network) -> str:
+        """Let a copy of the network take its next step, or return why it can't."""
+        if self.optimizer.evaluates:
+            name = type(self.optimizer).__name__
+            return f"{name} takes its steps in fit(), each after several evaluations of the loss"
+        views = {layer.name: layer for layer in twin.layers}
+        for layer in self.layers:
+            for role in layer.parameters:
+                if layer.trainable[role]:
+                    getattr(views[layer.name], f"{role}_gradient")[...] = layer.gradient(role)
+        if not np.isfinite(twin.gradients).all() or not np.isfinite(self.loss):
+            return "the loss or its gradient is not finite"
+        twin.step()
+        self.layers = tuple(
+            replace(
+                layer,
+                new_parameters={
+                    role: np.array(getattr(views[layer.name], role)) for role in layer.parameters
+                },
+            )
+            for layer in self.layers
+        )
+        return ""
+
+    def _new_parameters(self) -> dict[str, Array]:
+        return {
+            f"{layer.name}.{role}": values
+            for layer in self.layers
+            for role, values in layer.new_parameters.items()
+        }
+
+    @quietly
+    def loss_at(self, parameters: Mapping[str, Any]) -> float:
+        """Return the loss of the batch with other parameters, computed anew.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like
+            Some parameters by name, as in "dense_1.weights"; the others are as they stand.
+
+        Returns
+        -------
+        float
+            The loss, with the same dropout masks.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is unknown or a shape is wrong.
+        """
+        given = self._checked(parameters)
+        x = net_input = self.inputs
+        for layer in self.layers:
+            changed = {role: given.get((layer.name, role)) for role in layer.parameters}
+            z, x = layer.run(x, {role: new for role, new in changed.items() if new is not None})
+            net_input = net_input if layer.kind == "flatten" else z
+        return float(self.shares @ self.objective.losses(self._read_by_loss(x, net_input)))
+
+    def _checked(self, parameters: Mapping[str, Any]) -> dict[tuple[str, str], Array]:
+        """Return parameters by layer and role."""
+        known = {
+            f"{each.name}.{role}": (each, role) for each in self.layers for role in each.parameters
+        }
+        checked = {}
+        for name, values in parameters.items():
+            layer, role = known[validate.choice("parameters", name, known)]
+            shape = layer.parameters[role].shape
+            array = np.asarray(values, np.float64)
+            if array.shape != shape:
+                raise ValueError(f"parameters[{name!r}]: expected shape {shape}, got {array.shape}")
+            checked[layer.name, role] = array
+        return checked
+
+    def __getitem__(self, layer: str) -> LayerTrace:
+        names = {each.name: each for each in self.layers}
+        return names[validate.choice("layer", layer, names)]
+
+    def chain(
+        self,
+        layer: str,
+        *,
+        weight: tuple[int, int] | None = None,
+        bias: int | None = None,
+        sample: int | None = None,
+    ) -> Chain | BatchChain:
+        """Return the derivative chain of one weight or bias; `print` shows it.
+
+        Parameters
+        ----------
+        layer : str
+            The layer's name, as in "dense_1".
+        weight : (int, int), optional
+            Input and unit: where the weight stands in the layer's `weights`.
+        bias : int, optional
+            The unit, for its bias.
+        sample : int, optional
+            The sample; left out, all of them, where there are several.
+
+        Returns
+        -------
+        Chain or BatchChain
+            The chain of one sample; or those of all, and what they add up to.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such layer, weight, bias or sample.
+        """
+        found = place.find(self.layers, layer, weight, bias)
+        if sample is None and len(self.losses) > 1:
+            return BatchChain(self, found)
+        return Chain(self, found, self.sample_number(sample))
+
+    def interpret(
+        self,
+        layer: str,
+        *,
+        weight: tuple[int, int] | None = None,
+        bias: int | None = None,
+        change: float = 0.1,
+    ) -> Interpretation:
+        """Return what sign and size of one derivative mean, checked; `print` shows it in words.
+
+        Parameters
+        ----------
+        layer, weight, bias
+            As for `chain`.
+        change : float, default 0.1
+            The change of the weight or bias for which the loss is predicted and computed anew; and
+            for a tenth and a hundredth of it.
+
+        Returns
+        -------
+        Interpretation
+            Predicted and true change of the loss, and what to make of them.
+        """
+        return Interpretation(self, place.find(self.layers, layer, weight, bias), change)
+
+    def table(self, layer: str | None = None, sample: int | None = None) -> str:
+        """Return tables of one layer, or all, and one sample, each cut after 20 rows.
+
+        Parameters
+        ----------
+        layer : str, optional
+            The layer's name; left out, all layers.
+        sample : int, optional
+            The sample; left out, the first.
+
+        Returns
+        -------
+        str
+            What `print` shows of a trace that is small enough to be shown whole.
+        """
+        chosen = self.layers if layer is None else (self[layer],)
+        return document.as_text(tables.part(self, chosen, self.sample_number(sample)), self.digits)
+
+    def __repr__(self) -> str:
+        names = ", ".join(layer.name for layer in self.layers)
+        return f"<trace of {len(self.losses)} samples through {names}: loss {self.loss:g}>"
+
+    def __str__(self) -> str:
+        return document.as_text(tables.whole(self), self.digits)
+
+    def _repr_html_(self) -> str:
+        return document.as_html_part(tables.whole(self), self.digits)
+
+    def to_markdown(self, layer: str | None = None, sample: int | None = None) -> str:
+        """Return a page in Markdown that shows every step, with formulas between dollars.
+
+        Parameters
+        ----------
+        layer : str, optional
+            One layer; left out, all of them.
+        sample : int, optional
+            One sample; left out, all of them.
+
+        Raises
+        ------
+        ValueError
+            If that is too much for a page.
+        """
+        return document.as_markdown(self._page("to_markdown", layer, sample), self.digits)
+
+    def to_html(self, layer: str | None = None, sample: int | None = None) -> str:
+        """Return a page in HTML that shows every step; browsers set its formulas by themselves.
+
+        It has a picture of the network, where that is small and matplotlib is installed.
+
+        Parameters
+        ----------
+        layer, sample
+            As for `to_markdown`.
+
+        Raises
+        ------
+        ValueError
+            If that is too much for a page.
+        """
+        blocks = self._page("to_html", layer, sample)
+        return document.as_html(blocks, self.digits, page.title(self))
+
+    def plot(self, sample: int | None = None, axes: Axes | None = None) -> Axes:
+        """Draw a small network as a graph: forward in blue, backward in red.
+
+        In a unit stands its output, above it its net input and bias, below it delta; above a line
+        its weight, below it dL/dw of the sample's own loss.
+
+        Parameters
+        ----------
+        sample : int, optional
+            The sample; left out, the first.
+        axes : matplotlib.axes.Axes, optional
+            Where to draw; left out, in a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Where it was drawn.
+
+        Raises
+        ------
+        ValueError
+            If the network is too large.
+        ImportError
+            If matplotlib is not installed.
+        """
+        number = self.sample_number(sample)
+        if reason := picture.refusal(self):
+            raise ValueError(f"plot: {reason}; print(trace.table(layer, sample)) has no such limit")
+        if axes is None:
+            axes = picture.new_axes(self)
+        picture.draw(self, axes, number)
+        return axes
+
+    def _page(self, method: str, layer: str | None, sample: int | None) -> list[Block]:
+        layers = self.layers if layer is None else (self[layer],)
+        samples = range(len(self.losses)) if sample is None else [self.sample_number(sample)]
+        needed = tables.rows_needed(layers, len(samples))
+        if needed > tables.MOST_ROWS:
+            raise ValueError(
+                f"{method}: expected at most {tables.MOST_ROWS} units and parameters on a page, "
+                f"counted for each sample, got {needed:,}; pass layer= and sample= to choose, "
+                f"or ask for table(layer, sample) or chain(layer, weight=(input, unit))"
+            )
+        return list(page.of_samples(self, layers, samples))
+
+    def sample_number(self, sample: int | None) -> int:
+        """Return the number of a sample, 0 for None."""
+        return validate.integer("sample", 0 if sample is None else sample, 0, len(self.losses) - 1)
