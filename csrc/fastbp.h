@@ -38,6 +38,7 @@
 #define FBP_OPTIMIZERS(X) \
     X(sgd) X(adam) X(adamw) X(nadam) X(rmsprop) X(adagrad) \
     X(rprop) X(quickprop)
+#define FBP_CONSTRAINTS(X) X(max_norm) X(non_neg)
 /* Element types that rows of data may come in: NumPy's name, C's type. */
 #define FBP_SOURCES(X) \
     X(bool, uint8_t) X(int8, int8_t) X(uint8, uint8_t) X(int16, int16_t) \
@@ -49,11 +50,15 @@
 #define FBP_AS_ACTIVATION(name)   FBP_ACTIVATION_##name,
 #define FBP_AS_LOSS(name)         FBP_LOSS_##name,
 #define FBP_AS_OPTIMIZER(name)    FBP_OPTIMIZER_##name,
+#define FBP_AS_CONSTRAINT(name)   FBP_CONSTRAINT_##name,
 #define FBP_AS_SOURCE(name, type) FBP_SOURCE_##name,
 typedef enum fbp_op_kind { FBP_OP_KINDS(FBP_AS_OP_KIND) FBP_N_OP_KINDS } fbp_op_kind;
 typedef enum fbp_activation { FBP_ACTIVATIONS(FBP_AS_ACTIVATION) FBP_N_ACTIVATIONS } fbp_activation;
 typedef enum fbp_loss { FBP_LOSSES(FBP_AS_LOSS) FBP_N_LOSSES } fbp_loss;
 typedef enum fbp_optimizer { FBP_OPTIMIZERS(FBP_AS_OPTIMIZER) FBP_N_OPTIMIZERS } fbp_optimizer;
+typedef enum fbp_constraint_kind {
+    FBP_CONSTRAINTS(FBP_AS_CONSTRAINT) FBP_N_CONSTRAINTS
+} fbp_constraint_kind;
 typedef enum fbp_source { FBP_SOURCES(FBP_AS_SOURCE) FBP_N_SOURCES } fbp_source;
 
 /* How a target is compared with an output by the accuracy metric. */
@@ -114,6 +119,24 @@ typedef struct fbp_op {
     const void *mask;       /* (n_out,) of a structured dropout, for the whole layer */
 } fbp_op;
 
+/* Trainable parameters [start, stop) that cost l1 |w| + l2 w^2 each in the loss. */
+typedef struct fbp_penalty {
+    size_t start;
+    size_t stop;
+    double l1;
+    double l2;
+} fbp_penalty;
+
+/* What each update brings the parameters from `start` on back to, a (rows, columns) matrix. */
+typedef struct fbp_constraint {
+    fbp_constraint_kind kind;
+    size_t start;
+    size_t rows;
+    size_t columns;
+    bool of_rows; /* a maximum norm is that of each row, else of each column */
+    double limit;
+} fbp_constraint;
+
 typedef struct fbp_plan {
     const struct fbp_kernels *kernels;
     size_t itemsize; /* bytes of an element */
@@ -133,6 +156,10 @@ typedef struct fbp_plan {
     size_t run_elements;  /* that all runs keep of a row */
     size_t n_spans;       /* trainable parts of the parameters: start, stop, start, stop, ... */
     size_t *spans;
+    size_t n_penalties;
+    fbp_penalty *penalties;
+    size_t n_constraints;
+    fbp_constraint *constraints;
     size_t output;    /* tensor */
     size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
     bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
@@ -226,6 +253,7 @@ FBP_FINDER(op_kind, FBP_OP_KINDS, FBP_AS_NAME, FBP_N_OP_KINDS)
 FBP_FINDER(activation, FBP_ACTIVATIONS, FBP_AS_NAME, FBP_N_ACTIVATIONS)
 FBP_FINDER(loss, FBP_LOSSES, FBP_AS_NAME, FBP_N_LOSSES)
 FBP_FINDER(optimizer, FBP_OPTIMIZERS, FBP_AS_NAME, FBP_N_OPTIMIZERS)
+FBP_FINDER(constraint, FBP_CONSTRAINTS, FBP_AS_NAME, FBP_N_CONSTRAINTS)
 FBP_FINDER(source, FBP_SOURCES, FBP_AS_SOURCE_NAME, FBP_N_SOURCES)
 
 #endif

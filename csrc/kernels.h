@@ -174,6 +174,20 @@ typedef struct fbp_kernels {
     void (*update[FBP_N_OPTIMIZERS])(const fbp_step *step, size_t n, const void *g /* IN */,
                                      void *p /* IN OUT */, void *const *states /* IN OUT */);
 
+    /* l1 sum |w| + l2 sum w^2 over a span, a sum whose factor is 0 left out: in float64, squares by
+     * fused multiply-adds, element i to lane i % 16, and a halving tree. */
+    double (*penalty)(double l1, double l2, size_t n, const void *w /* IN */);
+
+    /* The gradient of that: g <- l1 sign(w) + g if l1 isn't 0, then g <- 2 l2 w + g if l2 isn't. */
+    void (*penalty_gradient)(double l1, double l2, size_t n, const void *w /* IN */,
+                             void *g /* IN OUT */);
+
+    /* Multiply columns of a matrix, w(r, c) = w[r * w_r + c], whose norm exceeds `limit` with limit
+     * / norm, rounded. Squares are summed in float64, in chains of fused multiply-adds over
+     * FBP_CHUNK ascending rows, which are added in order. */
+    void (*limit_columns)(double limit, size_t rows, size_t columns, ptrdiff_t w_r,
+                          void *w /* IN OUT */);
+
     /* mask_bn = scale where the element is kept, else 0: kept if its random word >= threshold,
      * which is below 2^32. Rows [first, first + rows) of batch `index`; row 0 is the mask of a
      * structured dropout. */

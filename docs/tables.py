@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.activations import ACTIVATIONS
+from fastbp.constraints import CONSTRAINTS
 from fastbp.initializers import INITIALIZERS
 from fastbp.losses import LOSSES
 from fastbp.metrics import METRICS
 from fastbp.optimizers import OPTIMIZERS
+from fastbp.regularizers import REGULARIZERS
 from fastbp.schedules import SCHEDULES
 
 PAGE = Path(__file__).with_name("tables.md")
@@ -41,6 +43,16 @@ TABLES: tuple[tuple[str, Mapping[str, type[Any]], str], ...] = (
         METRICS,
         "Over all rows: y is an output, t its target; TP, FP and FN count the rows that a class is "
         "given rightly, wrongly, and not although they belong to it.",
+    ),
+    (
+        "Regularizers",
+        REGULARIZERS,
+        "What the trainable parameters w of a layer add to the loss.",
+    ),
+    (
+        "Constraints",
+        CONSTRAINTS,
+        "What each update brings the parameters w of a layer back to.",
     ),
     (
         "Initializers",

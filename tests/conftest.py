@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ def core_is_missing() -> str:
 def pytest_sessionstart() -> None:
     if os.environ.get("FASTBP_EXPECT_CORE") == "1" and (reason := core_is_missing()):
         pytest.exit(f"FASTBP_EXPECT_CORE=1, but {reason}", returncode=1)
+    # A shell that starts them in the background lets them ignore Ctrl-C, which some tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # The fixtures live as long as the session, so that hypothesis may use them too.

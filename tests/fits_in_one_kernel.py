@@ -58,6 +58,9 @@ OTHERS: dict[str, Any] = {
     "shuffled": ((SIGMOIDS, 4, 2), {"fit": {"shuffle": True}}),
     "momentum": ((SIGMOIDS, 4, 2), {"optimizer": SGD(0.1, 0.9)}),
     "weight decay": ((SIGMOIDS, 4, 2), {"optimizer": SGD(0.1, weight_decay=0.1)}),
+    "penalty": (([Dense(2, "tanh", weights_regularizer=0.1), Dense(1)], 4, 2), {}),
+    "penalty of the biases": (([Dense(1, bias_regularizer="l1")], 4, 2), {}),
+    "constraint": (([Dense(2, "tanh"), Dense(1, weights_constraint=0.5)], 4, 2), {}),
     "clipping": ((SIGMOIDS, 4, 2), {"optimizer": SGD(0.1, clip_value=1e-3)}),
     "schedule": ((SIGMOIDS, 4, 2), {"optimizer": SGD(Exponential(0.1, 0.9))}),
     "parts of a batch": (

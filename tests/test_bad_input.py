@@ -15,10 +15,12 @@ from fastbp import (
     Flatten,
     Rescale,
     activations,
+    constraints,
     initializers,
     losses,
     metrics,
     optimizers,
+    regularizers,
 )
 from fastbp.callbacks import EarlyStopping
 
@@ -115,7 +117,6 @@ FIT_OPTIONS = {
         {"gradient_accumulation_steps": 1.5}, TypeError,
         "gradient_accumulation_steps: expected an integer",
     ),
-    "no batch size": ({"batch_size": None}, TypeError, "batch_size: expected an integer"),
     "shuffle by name": ({"shuffle": "yes"}, TypeError, "shuffle: expected True or False"),
     "verbose": ({"verbose": "loud"}, ValueError, "verbose: expected 'auto', 0 or 1"),
     "stop at NaN": ({"stop_at_loss": np.nan}, ValueError, "stop_at_loss: expected a finite"),
@@ -211,6 +212,10 @@ NETWORKS = {
         {"layers": [Dense(2, weights_initializer=initializers.Constant(1e39))]}, ValueError,
         "weights_initializer: expected",
     ),
+    "a constraint on a line search": (
+        {"layers": [Dense(2, weights_constraint="non_neg")], "optimizer": "lbfgs"}, ValueError,
+        r"optimizer: .*line search, since dense.weights has the constraint NonNeg\(\), got LBFGS",
+    ),
 }  # fmt: skip
 
 DESCRIPTIONS = {
@@ -223,6 +228,55 @@ DESCRIPTIONS = {
     "unknown initializer": (
         lambda: Dense(1, weights_initializer="he_nrmal"), ValueError,
         "weights_initializer: .*mean 'he_normal'",
+    ),
+    "unknown regularizer": (
+        lambda: Dense(1, weights_regularizer="l3"), ValueError,
+        "weights_regularizer: expected one of 'l1', 'l1_l2', 'l2', got 'l3'",
+    ),
+    "regularizer object": (
+        lambda: Dense(1, bias_regularizer=[1]), TypeError, "bias_regularizer: expected one of",
+    ),
+    "regularizer flag": (
+        lambda: Dense(1, bias_regularizer=True), TypeError, "bias_regularizer: expected one of",
+    ),
+    "negative penalty": (
+        lambda: Dense(1, weights_regularizer=-0.1), ValueError,
+        "weights_regularizer: expected a number of at least 0, got -0.1",
+    ),
+    "penalty NaN": (
+        lambda: Dense(1, bias_regularizer=np.nan), ValueError, "bias_regularizer: expected a fin",
+    ),
+    "negative l1": (lambda: regularizers.L1(-1), ValueError, "l1: expected a number of at least 0"),
+    "l1 NaN": (lambda: regularizers.L1(np.nan), ValueError, "l1: expected a finite number"),
+    "negative l2": (lambda: regularizers.L2(-1), ValueError, "l2: expected a number of at least 0"),
+    "infinite l2": (lambda: regularizers.L2(np.inf), ValueError, "l2: expected a finite number"),
+    "l1 of both": (lambda: regularizers.L1L2("1", 0), TypeError, "l1: expected a real number"),
+    "l2 of both": (lambda: regularizers.L1L2(0, -1), ValueError, "l2: expected a number of at"),
+    "unknown constraint": (
+        lambda: Dense(1, weights_constraint="maxnorm"), ValueError,
+        "weights_constraint: .*mean 'max_norm'",
+    ),
+    "constraint class": (
+        lambda: Dense(1, bias_constraint=constraints.NonNeg), TypeError,
+        "bias_constraint: expected one of",
+    ),
+    "maximum norm 0": (
+        lambda: Dense(1, weights_constraint=0), ValueError,
+        "weights_constraint: expected a number above 0, got 0",
+    ),
+    "max_value 0": (
+        lambda: constraints.MaxNorm(0), ValueError, "max_value: expected a number above 0, got 0",
+    ),
+    "max_value NaN": (
+        lambda: constraints.MaxNorm(np.nan), ValueError, "max_value: expected a finite number",
+    ),
+    "max_value text": (lambda: constraints.MaxNorm("3"), TypeError, "max_value: expected a real"),
+    "third axis": (
+        lambda: constraints.MaxNorm(1, axis=2), ValueError, r"axis: expected an integer in \[0, 1",
+    ),
+    "axis of a vector": (
+        lambda: Dense(1, bias_constraint=constraints.MaxNorm(1, axis=1)), ValueError,
+        "bias_constraint: expected axis 0",
     ),
     "complex initial values": (
         lambda: Dense(1, bias_initializer=[1j]), TypeError, "expected real numbers",

@@ -14,13 +14,15 @@ from schedule_rows import ROWS
 
 from fastbp import SGD, Activation, Adam, Dense, Dropout, Flatten, Rescale
 from fastbp.activations import ACTIVATIONS, ELU, GELU, ReLU, SiLU
+from fastbp.constraints import CONSTRAINTS
 from fastbp.description import Description
 from fastbp.initializers import INITIALIZERS, Normal, Values
 from fastbp.losses import LOSSES, Huber, SquaredError
 from fastbp.metrics import METRICS
 from fastbp.optimizers import OPTIMIZERS
+from fastbp.regularizers import REGULARIZERS
 
-TABLES = (ACTIVATIONS, INITIALIZERS, LOSSES, METRICS, OPTIMIZERS)
+TABLES = (ACTIVATIONS, CONSTRAINTS, INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, REGULARIZERS)
 DESCRIPTIONS: list[Description] = [
     *(kind() for table in TABLES for kind in table.values()),
     *(Dense(3, "relu"), Activation("tanh"), Flatten(), Rescale(0.5), Dropout(0.1)),

@@ -11,13 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 MNIST = ROOT.parent / "shared" / "data" / "mnist10k"
 
 
-@pytest.fixture(scope="module")
-def mnist():
-    """The module examples/mnist.py."""
-    spec = importlib.util.spec_from_file_location("mnist", ROOT / "examples" / "mnist.py")
+def example(name):
+    """Return a program of examples/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    """The module examples/mnist.py."""
+    return example("mnist")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,12 @@ def test_mnist_names_the_files_it_misses(mnist, tmp_path, core):
 def test_mnist_reads_real_digits_with_92_percent_or_better(mnist, mnist_folder, core):
     # 5 epochs over 10,000 images; scikit-learn's MLP reaches 94.9 % in 10.
     assert mnist.main([str(mnist_folder)])["accuracy"] >= 0.92
+
+
+def test_a_network_learns_from_files(tmp_path, capsys, core):
+    figures = example("larger_than_memory").main([str(tmp_path), "--rows", "20000"])
+    assert figures["accuracy"] > 0.99
+    assert "test accuracy" in capsys.readouterr().out
 
 
 def test_tour_of_the_readme_runs(core, capsys):

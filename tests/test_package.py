@@ -18,11 +18,11 @@ SOURCE = ROOT / "src"
 # From the ground up. A module imports from its own floor and those below it.
 FLOORS = (
     "_version exceptions validate description "
-    "activations initializers layers losses metrics optimizers schedules",
+    "activations constraints initializers layers losses metrics optimizers regularizers schedules",
     "plan lowering engine random arena measures",
     "_core reference.*",
-    "data arguments parameters bound occupancy summary state history progress callbacks "
-    "callbacks.* lbfgs network",
+    "data sources prefetch batches streams arguments parameters bound occupancy summary state "
+    "history progress callbacks callbacks.* lbfgs network",
     "__init__",
     "reference datasets datasets.* plotting",
     "demo bench bench.* cli __main__",

@@ -17,6 +17,7 @@
 #include "narrow_run.inc.h"
 #include "repeat.inc.h"
 #include "update.inc.h"
+#include "penalty.inc.h"
 #include "dropout.inc.h"
 #include "convert.inc.h"
 
@@ -53,6 +54,9 @@ const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
     .loss = loss,
     .accuracy = accuracy,
     .update = {FBP_OPTIMIZERS(FBP_AS_UPDATE)},
+    .penalty = penalty,
+    .penalty_gradient = penalty_gradient,
+    .limit_columns = limit_columns,
     .dropout_mask = dropout_mask,
     .convert = {FBP_SOURCES(FBP_AS_CONVERT)},
     .all_finite = all_finite,

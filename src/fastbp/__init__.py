@@ -8,14 +8,17 @@ from typing import Any
 from fastbp import (
     activations,
     callbacks,
+    constraints,
     initializers,
     layers,
     losses,
     metrics,
     optimizers,
+    regularizers,
     schedules,
 )
 from fastbp._version import __version__
+from fastbp.batches import Batches
 from fastbp.callbacks import Callback, StopTraining
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
@@ -34,6 +37,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Batches",
     "Callback",
     "ConvergenceWarning",
     "Dense",
@@ -52,11 +56,13 @@ __all__ = [
     "activations",
     "build_info",
     "callbacks",
+    "constraints",
     "initializers",
     "layers",
     "losses",
     "metrics",
     "optimizers",
+    "regularizers",
     "schedules",
 ]
 

@@ -9,12 +9,15 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from fastbp import data, layers, metrics, progress, validate
+from fastbp import data, layers, metrics, progress, streams, validate
+from fastbp.batches import Wanted
 from fastbp.callbacks import Callback
-from fastbp.engine import Rows
+from fastbp.engine import Feed, Rows
 from fastbp.layers import Layer
 from fastbp.metrics import Metric
+from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan, Shape
+from fastbp.streams import OpenFeed
 
 # What `record_outputs` keeps at most for each epoch.
 MOST_RECORDED_OUTPUTS = 64
@@ -31,6 +34,16 @@ def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
 def metric_list(value: Iterable[Any]) -> tuple[Metric, ...]:
     """Return `value` as a tuple of metric descriptions, each once."""
     return tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
+
+
+def require_projection(optimizer: Optimizer, plan: Plan) -> None:
+    """Refuse L-BFGS for parameters that are to be brought back behind each update."""
+    if optimizer.evaluates and plan.constrained:
+        first = plan.constrained[0]
+        raise ValueError(
+            f"optimizer: expected one without a line search, since {first.name} has the constraint "
+            f"{first.constraint!r}, got {optimizer!r}"
+        )
 
 
 def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:
@@ -72,9 +85,31 @@ def stop_at_loss(value: Any) -> float | None:
     return None if value is None else validate.real("stop_at_loss", value)
 
 
-def record_outputs(value: Any, data: Rows, plan: Plan) -> bool:
+def batch_size(value: Any, data: Rows | OpenFeed) -> int | None:
+    """Return the rows of a batch; those of a stream are its own."""
+    if isinstance(data, Rows):
+        return 32 if value is None else validate.integer("batch_size", value, 1)
+    if value is not None:
+        raise ValueError(f"batch_size: expected None beside a stream, got {value!r}")
+    return data.batch_size
+
+
+def steps_per_epoch(value: Any, stream: Any) -> int | None:
+    """Return the updates of an epoch of a stream, or None."""
+    if value is None:
+        return None
+    if stream is None:
+        raise ValueError(f"steps_per_epoch: expected None beside arrays, got {value!r}")
+    return validate.integer("steps_per_epoch", value, 1)
+
+
+def record_outputs(value: Any, data: Rows | Feed, plan: Plan) -> bool:
     """Return a flag, which only a small set of data may raise."""
     wanted = validate.flag("record_outputs", value)
+    if not isinstance(data, Rows):
+        if wanted:
+            raise ValueError("record_outputs: expected False beside a stream, got True")
+        return False
     outputs = len(data.x) * math.prod(plan.output_shape)
     if wanted and outputs > MOST_RECORDED_OUTPUTS:
         raise ValueError(
@@ -103,13 +138,13 @@ def callback_list(value: Iterable[Any], verbose: Any) -> tuple[Callback, ...]:
 
 
 def validation(
-    rows: Rows, given: Any, split: Any, plan: Plan, look: data.Look
-) -> tuple[Rows, Rows | None]:
+    rows: Rows | OpenFeed, given: Any, split: Any, plan: Plan, look: data.Look
+) -> tuple[Rows | OpenFeed, Rows | OpenFeed | None]:
     """Return the rows to train on, and those to validate on.
 
     Parameters
     ----------
-    rows : Rows
+    rows : Rows or OpenFeed
         What `fit` was given.
     given : tuple or None
         Its `validation_data`.
@@ -125,6 +160,8 @@ def validation(
         return rows, validation_data(given, plan, look)
     if given is not None:
         raise ValueError("validation_split: expected 0 beside validation_data, got both")
+    if not isinstance(rows, Rows):
+        raise ValueError(f"validation_split: expected 0 beside a stream, got {share:g}")
     n = len(rows.x)
     kept = int(n * (1 - share))
     if not 0 < kept < n:
@@ -146,10 +183,12 @@ def _part(rows: Rows, part: slice) -> Rows:
     return Rows(rows.x[part], y, weights, rows.unchecked)
 
 
-def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | None:
-    """Return the rows of a tuple (x, y) or (x, y, sample_weight), or None."""
+def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | OpenFeed | None:
+    """Return the rows of a tuple (x, y) or (x, y, sample_weight), or of a stream, or None."""
     if value is None:
         return None
+    if (stream := streams.find(value)) is not None:
+        return stream.feed(Wanted(plan, epochs=None, name="validation_data: "))
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         got = f"{len(value)} items" if isinstance(value, tuple | list) else type(value).__name__
         raise ValueError(

@@ -7,7 +7,7 @@ checked by `fastbp.data`, which leaves it to the engine to look for NaN and infi
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -49,6 +49,35 @@ class Rows(NamedTuple):
     unchecked: bool = False
 
 
+class Feed(Protocol):
+    """Rows that come a chunk at a time, epoch after epoch: what never is in memory as a whole.
+
+    Attributes
+    ----------
+    rows, batches : int or None
+        Of an epoch, where that is known beforehand.
+    """
+
+    rows: int | None
+    batches: int | None
+
+    def take(self) -> Rows | None:
+        """Return the next chunk of the running epoch, or None at its end, where the next begins.
+
+        A chunk is the caller's until the next call, which may overwrite it. Each has a whole number
+        of updates' rows, but for the last of an epoch. What reading it raises is passed on.
+        """
+
+
+def chunks(data: Rows | Feed) -> Iterator[Rows]:
+    """Go through all rows once: at one go, or a chunk at a time."""
+    if isinstance(data, Rows):
+        yield data
+        return
+    while (chunk := data.take()) is not None:
+        yield chunk
+
+
 class Position(NamedTuple):
     """Where training stands, counted from the last reset.
 
@@ -79,7 +108,7 @@ class Progress(NamedTuple):
     epoch, epochs : int
         Epochs completed and asked for in this fit.
     batch, batches : int
-        Batches completed in the running epoch, and batches of an epoch.
+        Batches completed in the running epoch, and batches of an epoch, or 0 if nobody knows.
     loss : float
         Row-weighted mean of the batch losses of the running epoch so far, or of the last epoch
         where none has been run in this one.
@@ -100,20 +129,23 @@ class Fit(NamedTuple):
 
     Attributes
     ----------
-    data : Rows
+    data : Rows or Feed
         Training data.
-    validation : Rows or None
+    validation : Rows, Feed or None
         Data evaluated at the ends of epochs.
     validation_freq : int
         After how many epochs that is done, and then again.
-    epochs, batch_size : int
-        At least 1. The last batch of an epoch may be smaller.
+    epochs : int
+        At least 1.
+    batch_size : int or None
+        At least 1. The last batch of an epoch may be smaller. None: each chunk of a feed is one
+        batch.
     accumulate : int
         At least 1: batches whose gradients are added up for one update, which is to rounding that
         of one batch of so many times the rows, dropout masks and the record included. Such a group
         counts as one batch everywhere else.
     shuffle : bool
-        Whether each epoch takes the rows in an order of its own.
+        Whether each epoch takes the rows, or those of each chunk, in an order of its own.
     metrics : tuple of Metric
         What is counted beside the loss.
     stop_at_loss : float or None
@@ -140,12 +172,12 @@ class Fit(NamedTuple):
     ends it too and is passed on.
     """
 
-    data: Rows
+    data: Rows | Feed
     epochs: int
-    batch_size: int
+    batch_size: int | None
     shuffle: bool
     metrics: tuple[Metric, ...] = ()
-    validation: Rows | None = None
+    validation: Rows | Feed | None = None
     stop_at_loss: float | None = None
     record_outputs: bool = False
     record_rates: bool = False
@@ -250,9 +282,12 @@ class EngineProtocol(Protocol):
         """
 
     def evaluate(
-        self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
+        self, data: Rows | Feed, metrics: tuple[Metric, ...], n_threads: int | None
     ) -> dict[str, Any]:
-        """Return the loss over all rows, and each metric, with dropout off."""
+        """Return the loss over all rows, of an epoch, penalties included, and each metric.
+
+        Dropout is off.
+        """
 
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
         """Return the outputs of `x`, keeping what `backward` needs.
@@ -273,12 +308,15 @@ class EngineProtocol(Protocol):
     ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics.
 
-        Overwrites or adds to `gradients`; no update. Dropout is on, with the masks of batch
-        ``position.batches``.
+        Overwrites or adds to `gradients`; no update. Penalties count in both. Dropout is on, with
+        the masks of batch ``position.batches``.
         """
 
     def step(self) -> None:
-        """Update the trainable parameters from `gradients`; count a step and a batch."""
+        """Update the trainable parameters from `gradients`, and project them on their constraints.
+
+        Count a step and a batch.
+        """
 
     def fit(self, job: Fit, record: Record) -> None:
         """Train, and fill `record` epoch by epoch.

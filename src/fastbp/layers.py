@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastbp import activations, initializers, validate
+from fastbp import activations, constraints, initializers, regularizers, validate
 from fastbp.description import Description
 
 
@@ -33,6 +33,11 @@ class Dense(Layer):
         What W starts from.
     bias_initializer : str, Initializer or array_like, default "zeros"
         What b starts from.
+    weights_regularizer, bias_regularizer : Regularizer, str or float, optional
+        What W and b cost in the loss, of `fastbp.regularizers`; a number is the factor of an L2.
+    weights_constraint, bias_constraint : Constraint, str or float, optional
+        What W and b are brought back to after each update, of `fastbp.constraints`; a number is
+        a maximum norm.
 
     Raises
     ------
@@ -48,6 +53,10 @@ class Dense(Layer):
     bias_trainable: bool = True
     weights_initializer: Any = "glorot_uniform"
     bias_initializer: Any = "zeros"
+    weights_regularizer: Any = None
+    bias_regularizer: Any = None
+    weights_constraint: Any = None
+    bias_constraint: Any = None
 
     def __post_init__(self) -> None:
         resolved = {
@@ -57,6 +66,16 @@ class Dense(Layer):
                 "weights_initializer", self.weights_initializer
             ),
             "bias_initializer": initializers.resolve("bias_initializer", self.bias_initializer),
+            "weights_regularizer": regularizers.resolve(
+                "weights_regularizer", self.weights_regularizer
+            ),
+            "bias_regularizer": regularizers.resolve("bias_regularizer", self.bias_regularizer),
+            "weights_constraint": constraints.resolve(
+                "weights_constraint", self.weights_constraint
+            ),
+            "bias_constraint": constraints.resolve_of_vector(
+                "bias_constraint", self.bias_constraint
+            ),
         }
         for name in ("use_bias", "trainable", "bias_trainable"):
             resolved[name] = validate.flag(name, getattr(self, name))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.engine import Array, EngineProtocol, Fit, Progress, Record
+from fastbp.engine import Array, EngineProtocol, Fit, Progress, Record, Rows
 from fastbp.optimizers import LBFGS
 
 CHUNK = 4096
@@ -162,7 +162,9 @@ class Training:
     """
 
     def __init__(self, engine: EngineProtocol, optimizer: LBFGS, job: Fit, record: Record) -> None:
+        assert isinstance(job.data, Rows)  # all of them are taken at once
         self.engine, self.optimizer, self.job, self.record = engine, optimizer, job, record
+        self.data = job.data
         record.curves = {name: [] for name in job.names}
         self.last_progress = time.monotonic()
         self.parameters = engine.parameters.copy()  # of the last step; a search tries others
@@ -199,13 +201,13 @@ class Training:
         """Return the objective at some parameters."""
         engine, job = self.engine, self.job
         engine.parameters[:] = parameters
-        values = engine.loss_and_gradients(job.data, job.metrics, False, job.n_threads)
+        values = engine.loss_and_gradients(self.data, job.metrics, False, job.n_threads)
         return Point(0.0, 0.0, parameters, engine.gradients.copy(), values)
 
     def run_epoch(self, here: Point) -> Point:
         """Take a step from `here`, put it on record and return where it leads."""
         if self.job.record_outputs:
-            x = self.job.data.x
+            x = self.data.x
             self.outputs.append(self.engine.forward(x, True, self.job.n_threads))
         after = self.step(here)
         self.commit(here, after)
@@ -298,5 +300,5 @@ class Training:
             del curve[epochs // self.job.every(name) :]
         if self.job.record_outputs:
             plan = self.engine.plan
-            shape = epochs, len(self.job.data.x), plan.tensors[plan.output]
+            shape = epochs, len(self.data.x), plan.tensors[plan.output]
             self.record.outputs = np.array(self.outputs[:epochs], plan.dtype).reshape(shape)

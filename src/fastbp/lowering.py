@@ -101,13 +101,13 @@ class _Graph:
             )
         weights = self._parameter(
             "weights", (shape[0], layer.units), layer.trainable, layer.weights_initializer
-        )
+        )._replace(regularizer=layer.weights_regularizer, constraint=layer.weights_constraint)
         biases = self._parameter(
             "biases",
             (layer.units,),
             layer.trainable and layer.bias_trainable,
             layer.bias_initializer,
-        )
+        )._replace(regularizer=layer.bias_regularizer, constraint=layer.bias_constraint)
         self._append(
             "dense",
             (layer.units,),

@@ -6,7 +6,7 @@ Counts are whole numbers. Sums are float64 over fixed chunks, as in the engines:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,6 +80,14 @@ def measure(metric: Metric, loss: Loss, y: Array, t: Array) -> Any:
     answers = Answers(y.astype(np.float64), t, loss.decision(y.shape[1]), loss.threshold)
     with np.errstate(all="ignore"):  # a division by 0 has its meaning, and so has divergence
         return MEASURES[metric.name](metric, answers)
+
+
+def joined(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Return outputs and targets that come in parts, each as one array."""
+    if len(parts) == 1:
+        return parts[0]
+    y, t = zip(*parts, strict=True)
+    return np.concatenate(y), np.concatenate(t)
 
 
 def column_sums(values: Array) -> Array:

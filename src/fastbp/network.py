@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import warnings
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, validate
+from fastbp import arguments, data, streams, validate
+from fastbp.batches import Wanted
 from fastbp.callbacks.hooks import Hooks
-from fastbp.engine import Array, EngineProtocol, Fit, Record
+from fastbp.engine import Array, EngineProtocol, Fit, Record, Rows
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
 from fastbp.optimizers import LBFGS
+from fastbp.plan import Shape
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 
@@ -87,13 +90,14 @@ class Network(NetworkState):
 
     def fit(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: npt.ArrayLike | None = None,
         *,
         epochs: int = 1,
-        batch_size: int = 32,
+        batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
         gradient_accumulation_steps: int = 1,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         validation_freq: int = 1,
         shuffle: bool = True,
@@ -108,22 +112,31 @@ class Network(NetworkState):
 
         Parameters
         ----------
-        x : array_like, shape (n, *input_shape)
-            Inputs: real numbers of any dtype and layout; never written.
+        x : array_like, shape (n, *input_shape), `Batches`, iterable or callable
+            Inputs: real numbers of any dtype and layout; never written. Or a stream, which brings
+            its targets: `Batches`; or batches of any size, taken as they are, as
+            (x, y) or (x, y, sample_weight): an iterable of them, a function that returns one, or a
+            sequence with ``__len__`` and ``__getitem__``, whose batches `shuffle` shuffles and
+            whose `on_epoch_end`, if there is one, is called. Nothing is taken ahead of an iterable,
+            and what can be gone through once, as a generator, lasts for one epoch.
         y : array_like, shape (n, *output_shape)
             Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss.
         epochs : int, default 1
             How often to go through the rows.
         batch_size : int, default 32
             Rows that go through the network at once, and for each update if nothing else is said;
-            the last batch of an epoch may be smaller.
+            the last batch of an epoch may be smaller. Streams have their own.
+        steps_per_epoch : int, optional
+            Updates of an epoch from a stream, which goes on where the last epoch ended; left out,
+            an epoch goes to its end. At its end it begins anew, if it can. Per-epoch schedules
+            stand still within an epoch whose length nobody knows.
         gradient_accumulation_steps : int, default 1
             Batches for each update: it is, to rounding, that of one batch of so many times the
             rows, whatever the loss, sample weights and dropout, in the memory of one. The last
             group of an epoch may be smaller; a group counts as one batch everywhere else. L-BFGS
             takes all rows at once.
-        validation_data : tuple (x, y) or (x, y, sample_weight), optional
-            Data to evaluate at the ends of epochs.
+        validation_data : tuple (x, y) or (x, y, sample_weight), or stream, optional
+            Data to evaluate at the ends of epochs; a stream must last for all of them.
         validation_split : float, default 0.0
             In its place, the share of the rows, in [0, 1), that are kept from training and
             evaluated: of n rows all but the first ``int(n * (1 - validation_split))``, whatever
@@ -131,7 +144,8 @@ class Network(NetworkState):
         validation_freq : int, default 1
             Evaluate after so many epochs, and then again.
         shuffle : bool, default True
-            Whether each epoch takes the rows in an order of its own.
+            Whether each epoch takes the rows in an order of its own; `Batches` can say no as well,
+            and iterables always come as they are.
         sample_weight : array_like, shape (n,), optional
             What each row counts; at least 0.
         class_weight : mapping of int to float, or array_like of shape (classes,), optional
@@ -159,11 +173,13 @@ class Network(NetworkState):
         Raises
         ------
         TypeError, ValueError
-            If an argument is not as described; the network is then as it was.
+            If an argument is not as described; the network is then as it was. If it shows in the
+            course of a stream or a memory-mapped file, the network stands at the batch before.
         RuntimeError
             If the network is being changed by another operation.
         Exception
-            What a callback raises, `StopTraining` apart, ends the fit between two batches.
+            What a callback or a stream raises, `StopTraining` apart, ends the fit between two
+            batches.
 
         Warns
         -----
@@ -175,22 +191,38 @@ class Network(NetworkState):
         """
         with self._occupancy.taken_by("fit"):
             self._occupancy.require_unread("fit")
-            engine = self._engine or self._started(self._lowered(data.input_shape(x)))
+            stream = streams.find(x, y, sample_weight)
+            engine = self._engine or self._started(self._lowered(_row_shape(x, stream)))
             plan, look = engine.plan, self._look(engine)
-            given = data.rows(plan, x, y, sample_weight, look=look)
-            rows, held_out = arguments.validation(
-                given, validation_data, validation_split, plan, look
-            )
-            rows = data.weighed(rows, class_weight, plan)
-            hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
-            job = Fit(
-                data=rows,
+            wanted = Wanted(
+                plan,
+                seed=self._seed,
+                epoch=engine.position.epochs,
                 epochs=validate.integer("epochs", epochs, 1),
-                batch_size=validate.integer("batch_size", batch_size, 1),
+                trains=True,
+                shuffles=validate.flag("shuffle", shuffle),
                 accumulate=validate.integer(
                     "gradient_accumulation_steps", gradient_accumulation_steps, 1
                 ),
-                shuffle=validate.flag("shuffle", shuffle),
+                steps=arguments.steps_per_epoch(steps_per_epoch, stream),
+                class_weight=class_weight,
+            )
+            if stream is None:
+                given: Rows | streams.OpenFeed = data.rows(plan, x, y, sample_weight, look=look)
+            else:
+                given = self._feed_of_fit(stream, wanted)
+            rows, held_out = arguments.validation(
+                given, validation_data, validation_split, plan, look
+            )
+            if isinstance(rows, Rows):
+                rows = data.weighed(rows, class_weight, plan)
+            hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
+            job = Fit(
+                data=rows,
+                epochs=epochs,
+                batch_size=arguments.batch_size(batch_size, rows),
+                accumulate=wanted.accumulate,
+                shuffle=wanted.shuffles if isinstance(rows, Rows) else rows.shuffles,
                 metrics=self._metrics,
                 validation=held_out,
                 validation_freq=validate.integer("validation_freq", validation_freq, 1),
@@ -207,6 +239,15 @@ class Network(NetworkState):
             warnings.warn(*shortfall, stacklevel=2)
         return history
 
+    def _feed_of_fit(self, stream: streams.Stream, wanted: Wanted) -> streams.OpenFeed:
+        """Return the rows of a stream to train on."""
+        if self._optimizer.evaluates:
+            raise ValueError(
+                f"x: expected arrays beside {type(self._optimizer).__name__}, which takes all rows "
+                f"at once, got a stream"
+            )
+        return stream.feed(wanted)
+
     def _look(self, engine: EngineProtocol) -> data.Look:
         """Return what looks for NaN and infinity in rows."""
         return functools.partial(engine.all_finite, n_threads=self._n_threads)
@@ -219,14 +260,16 @@ class Network(NetworkState):
     def _train(self, engine: EngineProtocol, job: Fit, hooks: Hooks) -> tuple[Record, History]:
         """Run the engine between the log and the callbacks of a fit."""
         logger = _logger()
-        rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
-        logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
+        rows = len(job.data.x) if isinstance(job.data, Rows) else job.data.rows
+        size, epochs = job.batch_size, job.epochs
+        logger.info("fit: %s rows in batches of %s, %d epochs", rows, size, epochs)
         self._forwarded = 0
         record = Record(curves={name: [] for name in job.names})
         try:
             if not hooks.begin():
                 self._run(engine, job, record)
         finally:
+            streams.close(job.data, job.validation)
             logger.info("fit: ended after %d epochs", record.epochs)
             if record.diverged:
                 logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
@@ -304,7 +347,7 @@ class Network(NetworkState):
         Returns
         -------
         loss : float
-            The loss of the batch.
+            The loss of the batch, with the penalties of `fastbp.regularizers`.
         gradients : ndarray, shape (n_parameters,)
             `gradients`: a live view, which the next call overwrites.
         """
@@ -341,7 +384,7 @@ class Network(NetworkState):
             return outputs.reshape(len(rows), *engine.plan.output_shape)
 
     def backward(self, grad_output: npt.ArrayLike, *, accumulate: bool = False) -> Array:
-        """Go back through the last `forward`.
+        """Go back through the last `forward`; penalties of parameters are not part of it.
 
         Parameters
         ----------
@@ -386,8 +429,8 @@ class Network(NetworkState):
 
     def evaluate(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: npt.ArrayLike | None = None,
         *,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
@@ -397,7 +440,7 @@ class Network(NetworkState):
         Parameters
         ----------
         x, y, sample_weight, class_weight
-            As for `fit`.
+            As for `fit`. Rows of a stream come in their order; it is gone through once.
 
         Returns
         -------
@@ -408,19 +451,22 @@ class Network(NetworkState):
         with self._occupancy.reading():
             self._occupancy.require_unchanged("evaluate")
             engine = self._built
-            look = self._look(engine)
-            rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
-            return engine.evaluate(rows, self._metrics, self._n_threads)
+            plan, look = engine.plan, self._look(engine)
+            if (stream := streams.find(x, y, sample_weight)) is None:
+                rows = data.rows(plan, x, y, sample_weight, class_weight, look=look)
+                return engine.evaluate(rows, self._metrics, self._n_threads)
+            with contextlib.closing(stream.feed(Wanted(plan, class_weight=class_weight))) as feed:
+                return engine.evaluate(feed, self._metrics, self._n_threads)
 
-    def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:
+    def predict(self, x: Any, *, out: Array | None = None) -> Array:
         """Return the outputs of `x`, with dropout off.
 
         Parameters
         ----------
-        x : array_like, shape (n, *input_shape)
-            Inputs.
+        x : array_like, shape (n, *input_shape), or stream
+            Inputs. A stream as for `fit`, with targets or without; rows come in their order.
         out : ndarray, shape (n, *output_shape), optional
-            Where to write: C-contiguous, of the network's dtype, apart from `x`.
+            Where to write: C-contiguous, of the network's dtype, apart from `x`. Not for a stream.
 
         Returns
         -------
@@ -431,6 +477,10 @@ class Network(NetworkState):
             answer = (self._engine or self._built).call(x, out, self._occupancy.writing)
             if answer is not None:
                 return answer
+        if (stream := streams.find(x)) is not None:
+            if out is not None:
+                raise ValueError("out: expected None beside a stream, got an array")
+            return np.concatenate([self.predict(part) for part in stream.inputs()])
         with self._occupancy.reading():
             self._occupancy.require_unchanged("predict")
             engine = self._built
@@ -473,6 +523,11 @@ class Network(NetworkState):
             return self.predict(array[None])[0]
         self.predict(array[None], out=data.output(out, plan.output_shape, self._dtype, array)[None])
         return out
+
+
+def _row_shape(x: Any, stream: streams.Stream | None) -> Shape:
+    """Return the shape of one row of inputs."""
+    return data.input_shape(x) if stream is None else stream.input_shape()
 
 
 def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:

@@ -13,8 +13,10 @@ import math
 from typing import Literal, NamedTuple
 
 from fastbp.activations import ActivationFunction, Identity
+from fastbp.constraints import Constraint
 from fastbp.initializers import Initializer
 from fastbp.losses import Loss
+from fastbp.regularizers import Regularizer
 
 Shape = tuple[int, ...]
 
@@ -38,6 +40,10 @@ class Parameter(NamedTuple):
         Whether training changes it.
     initializer : Initializer
         What it starts from.
+    regularizer : Regularizer or None
+        What it costs in the loss, if it is trainable.
+    constraint : Constraint or None
+        What it is brought back to after each update that changes it.
     """
 
     name: str
@@ -47,6 +53,8 @@ class Parameter(NamedTuple):
     start: int
     trainable: bool
     initializer: Initializer
+    regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
 
     @property
     def size(self) -> int:
@@ -159,3 +167,14 @@ class Plan(NamedTuple):
             else:
                 spans.append((parameter.start, parameter.stop))
         return tuple(spans)
+
+    @property
+    def penalties(self) -> tuple[tuple[Parameter, float, float], ...]:
+        """The parameters that cost something, with the factors of their |w| and w^2."""
+        costly = ((p, *p.regularizer.factors) for p in self.parameters if p.regularizer)
+        return tuple((p, l1, l2) for p, l1, l2 in costly if p.trainable and (l1 or l2))
+
+    @property
+    def constrained(self) -> tuple[Parameter, ...]:
+        """The parameters that an update brings back to their constraint."""
+        return tuple(p for p in self.parameters if p.trainable and p.constraint)

@@ -10,6 +10,7 @@ stream             index               drawn
 position of a      0                   its initial values
 parameter
 0x40000000         number of an epoch  the order of its rows
+0x40000001         number of an epoch  the order of its blocks of rows
 0x80000000 +       number of a batch   its dropout mask
 position of an op
 =================  ==================  ============
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "npt.NDArray[Any]"
 
 ROW_ORDER_STREAM = 0x40000000
+BLOCK_ORDER_STREAM = 0x40000001
 DROPOUT_STREAM = 0x80000000
 
 # Numbers are made in pieces that stay in the cache; the size has no influence on them.
@@ -85,18 +87,23 @@ def philox(seed: int, stream: int, index: int, blocks: Array) -> npt.NDArray[np.
     return np.stack((c_0, c_1, c_2, c_3), axis=-1).astype(np.uint32)
 
 
-def _words(seed: int, stream: int, index: int, count: int) -> npt.NDArray[np.uint32]:
-    """Return the first `count` words of a stream."""
-    words = np.empty((-(-count // 4), 4), np.uint32)
-    for start in range(0, len(words), CHUNK):
-        blocks = np.arange(start, min(start + CHUNK, len(words)))
-        words[start : start + CHUNK] = philox(seed, stream, index, blocks)
-    return words.reshape(-1)[:count]
+def _words(
+    seed: int, stream: int, index: int, count: int, first: int = 0
+) -> npt.NDArray[np.uint32]:
+    """Return `count` words of a stream, from word number `first` on."""
+    start, stop = first // 4, -(-(first + count) // 4)
+    words = np.empty((stop - start, 4), np.uint32)
+    for at in range(start, stop, CHUNK):
+        blocks = np.arange(at, min(at + CHUNK, stop))
+        words[at - start : at - start + CHUNK] = philox(seed, stream, index, blocks)
+    return words.reshape(-1)[first - 4 * start :][:count]
 
 
-def _long_words(seed: int, stream: int, index: int, count: int) -> npt.NDArray[np.uint64]:
-    """Return the first `count` 64-bit words of a stream: pairs of words, the low half first."""
-    words: Array = _words(seed, stream, index, 2 * count).astype(np.uint64)
+def _long_words(
+    seed: int, stream: int, index: int, count: int, first: int = 0
+) -> npt.NDArray[np.uint64]:
+    """Return 64-bit words of a stream, from number `first` on: pairs of words, low half first."""
+    words: Array = _words(seed, stream, index, 2 * count, 2 * first).astype(np.uint64)
     return words[0::2] | words[1::2] << 32
 
 
@@ -133,9 +140,18 @@ def truncated_normal(seed: int, stream: int, count: int, dtype: npt.DTypeLike) -
     return _quantiles(seed, stream, count, dtype, NORMAL_WITHIN_2)
 
 
-def row_order(seed: int, epoch: int, n: int) -> npt.NDArray[np.intp]:
-    """Return the order in which epoch number `epoch` takes `n` rows."""
-    return np.argsort(_long_words(seed, ROW_ORDER_STREAM, epoch, n), kind="stable")
+def row_order(seed: int, epoch: int, n: int, first: int = 0) -> npt.NDArray[np.intp]:
+    """Return the order in which epoch number `epoch` takes `n` rows.
+
+    Each place of an epoch has a word of its own; rows are sorted by theirs. Rows that come in
+    chunks are sorted chunk by chunk: `first` rows of the epoch came before these.
+    """
+    return np.argsort(_long_words(seed, ROW_ORDER_STREAM, epoch, n, first), kind="stable")
+
+
+def block_order(seed: int, epoch: int, n: int) -> npt.NDArray[np.intp]:
+    """Return the order in which epoch number `epoch` takes `n` blocks of rows."""
+    return np.argsort(_long_words(seed, BLOCK_ORDER_STREAM, epoch, n), kind="stable")
 
 
 def keep_mask(

@@ -121,6 +121,7 @@ class NetworkState:
                     f"got {new}"
                 )
             if self._engine is not None:
+                arguments.require_projection(new, self._engine.plan)
                 self._engine.optimizer = new
             self._optimizer = new
 
@@ -256,6 +257,7 @@ class NetworkState:
 
     def _lowered(self, input_shape: Shape) -> Plan:
         plan = lower(self._descriptions, input_shape, self._dtype, self._loss)
+        arguments.require_projection(self._optimizer, plan)
         if self._loss is not None:
             for metric in self._metrics:
                 metric.require(self._loss, plan.tensors[plan.output])

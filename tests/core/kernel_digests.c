@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
 
@@ -423,6 +424,39 @@ static void gathers(void)
     report("gather_and_scatter");
 }
 
+/* Costs of parameters and their gradients; zeros of either sign among them. */
+static void penalties(void)
+{
+    static const double factors[3][2] = {{0.3, 0}, {0, 0.7}, {0.3, 0.7}};
+    begin(15);
+    for (size_t n = 0; n < 140; n++)
+        for (int k = 0; k < 3; k++) {
+            void *g = filled(0, n + 8, -1, 1), *w = filled(1, n, -3, 3);
+            memset((char *)w + n / 2 * TABLE.itemsize, 0, n > 0 ? TABLE.itemsize : 0);
+            const double sum = TABLE.penalty(factors[k][0], factors[k][1], n, w);
+            take(&sum, sizeof sum);
+            TABLE.penalty_gradient(factors[k][0], factors[k][1], n, w, g);
+            take_reals(g, n + 8);
+        }
+    report("penalty");
+}
+
+/* Columns of a wider matrix, some within the limit; then more rows than a chain has. */
+static void columns(void)
+{
+    static const size_t heights[] = {1, 2, 7, 40, 4095, 4096, 4097, 9000};
+    begin(16);
+    for (size_t i = 0; i < sizeof heights / sizeof *heights; i++)
+        for (size_t n = 1; n < 70; n++) {
+            const size_t rows = heights[i], room = rows > 40 ? 7 : n + 3;
+            if (n + 1 > room) break;
+            void *w = filled(0, rows * room, -1, 1);
+            TABLE.limit_columns(0.6 * sqrt((double)rows), rows, n, (ptrdiff_t)room, w);
+            take_reals(w, rows * room);
+        }
+    report("limit_columns");
+}
+
 static void masks_and_conversions(void)
 {
     begin(9);
@@ -502,5 +536,7 @@ int main(void)
     update_rules();
     dots();
     gathers();
+    penalties();
+    columns();
     return 0;
 }

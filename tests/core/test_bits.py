@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbp
+from fastbp import constraints
 from fastbp.layers import Activation, Dense, Dropout, Layer, Rescale
 from fastbp.optimizers import SGD, Adam, AdamW
 
@@ -41,6 +42,17 @@ NETWORKS: dict[str, tuple[int, list[Layer]]] = {
          Dropout(0.5, structured=True), Dense(40), Dropout(0.5, structured=True), Dense(3)],
     ),
     "activations": (20, [Activation("softmax"), Dense(3), Activation("leaky_relu")]),
+    "restrained": (
+        6,
+        [Dense(20, "tanh", weights_regularizer="l1", bias_regularizer=0.1, bias_constraint=0.3),
+         Dense(7, weights_regularizer=0.1, weights_constraint=0.7), Dense(3, bias_constraint=0.1)],
+    ),
+    "wide, restrained": (
+        130,
+        [Dense(130, "relu", weights_regularizer=0.001, weights_constraint=0.9, bias_constraint=0.1),
+         Dense(40, weights_regularizer="l1", weights_constraint="non_neg"),
+         Dense(3, weights_constraint=constraints.MaxNorm(0.1, axis=1), bias_regularizer="l2")],
+    ),
     "frozen": (20, [Dense(30, "tanh", trainable=False), Dense(9, bias_trainable=False), Dense(3)]),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from schedule_rows import ROWS
 import fastbp
 from fastbp import random
 from fastbp.activations import ACTIVATIONS
+from fastbp.constraints import MaxNorm
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
 from fastbp.losses import (
@@ -40,6 +41,7 @@ from fastbp.losses import (
     SparseCategoricalCrossentropy,
 )
 from fastbp.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer
+from fastbp.regularizers import L1, L1L2
 
 RECORDED = Path(__file__).with_name("digests.json")
 DTYPES = ("float32", "float64")
@@ -138,6 +140,25 @@ TASKS = {
                         accumulate=2, weighted=True),
     "wide, accumulated": Task([Dense(130, "relu"), Dense(3)], 130, epochs=2, accumulate=3,
                               optimizer=SGD(0.05, clip_norm=0.1), rows=200, batch_size=65),
+    "l1": Task([Dense(7, "tanh", weights_regularizer="l1"), Dense(3, bias_regularizer=L1(0.1))]),
+    "l2": Task([Dense(7, "tanh", weights_regularizer=0.02, bias_regularizer="l2"), Dense(3)],
+               optimizer=Adam(0.01)),
+    "l1 and l2, clipped norm": Task([Dense(20, "tanh", weights_regularizer=L1L2(0.01, 0.02)),
+                                     Dense(3)], optimizer=SGD(0.05, clip_norm=0.1)),
+    "l2 and lbfgs": Task([Dense(7, "tanh", weights_regularizer=0.02), Dense(3)],
+                         optimizer=LBFGS(history=3), epochs=9),
+    "wide, l1 and l2": Task([Dense(130, "relu", weights_regularizer=0.001),
+                             Dense(3, weights_regularizer="l1", bias_regularizer="l2")], 130,
+                            optimizer=Adam(0.001), epochs=2),
+    "accumulated, l2": Task([Dense(9, "tanh", weights_regularizer="l2"), Dense(3)], accumulate=2),
+    "max_norm": Task([Dense(33, "tanh", weights_constraint=0.7, bias_constraint=0.1),
+                      Dense(3, weights_constraint=MaxNorm(0.3, axis=1))]),
+    "non_neg": Task([Dense(9, "tanh", weights_constraint="non_neg"),
+                     Dense(3, bias_constraint="non_neg")]),
+    "wide, max_norm": Task([Dense(130, "relu", weights_constraint=0.8),
+                            Dense(3, weights_constraint="non_neg")], 130,
+                           optimizer=Adam(0.001), epochs=2),
+    "max_norm of many inputs": Task([Dense(3, weights_constraint=0.9)], 5000, epochs=2),
     "lbfgs": Task(two("tanh"), optimizer=LBFGS(history=3), epochs=9),
     "wide, lbfgs": Task([Dense(130, "relu"), Dropout(0.1), Dense(3)], 130, optimizer=LBFGS(),
                         epochs=3),

@@ -16,6 +16,7 @@ from loss_cases import PROBABILITIES, pairs
 from update_rules import RULES
 
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
+from fastbp.constraints import MaxNorm
 from fastbp.engine import Position, Rows
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
 from fastbp.losses import (
@@ -34,9 +35,11 @@ from fastbp.losses import (
     SparseCategoricalCrossentropy,
     SquaredError,
 )
-from fastbp.optimizers import NAdam, Optimizer
+from fastbp.optimizers import SGD, NAdam, Optimizer
+from fastbp.reference import engine as reference_engine
 from fastbp.reference import optimizers as rules
-from fastbp.reference import propagation
+from fastbp.reference import propagation, restraint
+from fastbp.regularizers import L1, L1L2
 
 pytestmark = pytest.mark.usefixtures("core")
 
@@ -237,6 +240,17 @@ STACKS: dict[str, list[Layer]] = {
     "all frozen": [Dense(4, trainable=False)],
     "no parameters": [Rescale(2), Activation("tanh"), Dropout(0.5), Activation("gelu")],
     "no layers": [],
+    "penalties": [
+        Dense(6, "tanh", weights_regularizer=L1L2(0.03, 0.02), bias_regularizer=0.1),
+        Dense(5, "tanh", trainable=False, weights_regularizer=9, bias_regularizer=9),
+        Dense(4, weights_regularizer="l1", bias_trainable=False, bias_regularizer=9),
+    ],
+    "constraints": [
+        Dense(17, "tanh", weights_constraint=1.0, bias_constraint=0.9),
+        Dense(6, weights_constraint=MaxNorm(0.8, axis=1), bias_constraint="non_neg"),
+        Dense(33, weights_constraint="non_neg"),
+        Dense(4, trainable=False, weights_constraint=1e-3, bias_constraint="non_neg"),
+    ],
     "deep": [Dense(n, "tanh") for n in (9, 17, 5, 33, 2, 8, 3)],
 }
 
@@ -307,7 +321,12 @@ WIDE: dict[str, tuple[int, list[Layer]]] = {
     "no biases": (130, [Dense(130, "tanh", use_bias=False), Dense(2, use_bias=False)]),
     "dropout": (130, [Dropout(0.2), Dense(130, "relu"), Dropout(0.5), Dense(3, "softmax")]),
     "just not wide": (128, [Dense(128, "tanh"), Dense(2)]),
-}
+    "penalties": (
+        130,
+        [Dense(130, "tanh", weights_regularizer=0.01, bias_regularizer=L1(0.1)),
+         Dense(3, weights_regularizer=L1L2(0.01, 0.2), bias_regularizer="l2")],
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("rows", [5, 65, 257, *thorough(1, 4, 64, 128, 129, 256, 600)])
@@ -316,6 +335,61 @@ def test_wide_layers_agree(name: str, rows: int, dtype: str, n_threads: int) -> 
     inputs, layers = WIDE[name]
     given = {"rows": rows, "dtype": dtype, "n_threads": n_threads}
     Pair(layers, inputs, HalfSquaredError(), **given).check()
+
+
+RESTRAINED: dict[str, list[Layer]] = {
+    "max_norm": [Dense(130, "relu", weights_constraint=1.0, bias_constraint=0.5), Dense(3)],
+    "max_norm of inputs": [Dense(130, "relu", weights_constraint=MaxNorm(1.0, axis=1)), Dense(3)],
+    "non_neg": [Dense(130, weights_constraint="non_neg", bias_constraint="non_neg"), Dense(3)],
+    "max_norm of many inputs": [Dense(2, weights_constraint=1.0)],
+    "max_norm of many units": [Dense(4099, weights_constraint=MaxNorm(2, axis=1))],
+}
+
+
+@pytest.mark.parametrize("name", RESTRAINED)
+def test_constrained_layers_agree(name: str, dtype: str, n_threads: int) -> None:
+    """Through the updates of a fit; norms of more than 4,096 elements too."""
+    inputs = {"max_norm of many inputs": 4099, "max_norm of many units": 3}.get(name, 131)
+    pair = Pair(RESTRAINED[name], inputs, MeanSquaredError(), SGD(0.05), dtype=dtype,
+                rows=20, n_threads=n_threads)  # fmt: skip
+    before = pair.engines[0].parameters.copy()
+    pair.fit(epochs=1, batch_size=10)
+    pair.agree_by_tensor("parameter", lambda e: e.parameters, 10 * pair.limit)
+    free = Pair([Dense(layer.units, layer.activation) for layer in RESTRAINED[name]], inputs,
+                MeanSquaredError(), SGD(0.05), dtype=dtype, rows=20)  # fmt: skip
+    free.engines[0].parameters[:] = before
+    free.fit(epochs=1, batch_size=10)
+    assert (free.engines[0].parameters != pair.engines[0].parameters).any()
+
+
+@pytest.mark.parametrize("planted", ["penalty", "add_penalty_gradient", "max_norm", "non_neg"])
+def test_an_error_of_one_in_a_billion_in_a_restraint_is_found(
+    planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [
+        Dense(6, weights_regularizer="l1", bias_regularizer="l2", weights_constraint=0.5),
+        Dense(3, weights_regularizer=0.1, weights_constraint="non_neg"),
+    ]
+    pair = Pair(layers, 3, SquaredError())
+
+    def check() -> None:
+        pair.check_batch()
+        pair.check_update()
+
+    def wrong(*given: Any) -> Any:
+        if planted == "add_penalty_gradient":
+            return right(given[0], given[1] * (1 + 1e-9), given[2])
+        return right(*given) * (1 + 1e-9)
+
+    check()
+    if planted in restraint.CONSTRAINTS:
+        right: Any = restraint.CONSTRAINTS[planted]
+        monkeypatch.setitem(restraint.CONSTRAINTS, planted, wrong)
+    else:
+        right = getattr(restraint, planted)
+        monkeypatch.setattr(reference_engine, planted, wrong)
+    with pytest.raises(AssertionError):
+        check()
 
 
 @pytest.mark.parametrize("layers", [[Dense(3, "tanh"), Dense(2)], [Dense(20, "tanh"), Dense(17)]])

@@ -14,6 +14,7 @@ from fastbp.engine import Array, Rows
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
 from fastbp.losses import LOSSES, CrossEntropy, Huber, Loss, Poisson
 from fastbp.reference import Engine, propagation
+from fastbp.regularizers import L1L2
 
 STEP = 1e-5
 # A central difference is wrong by STEP^2 |L'''| / 6 and by the rounding of L, eps |L| / STEP: with
@@ -117,6 +118,11 @@ STACKS: dict[str, list[Layer]] = {
     "frozen middle layer": [Dense(4, "tanh"), Dense(3, "elu", trainable=False), Dense(2)],
     "frozen biases": [Dense(4, "tanh", bias_trainable=False), Dense(2, bias_trainable=False)],
     "all frozen": [Dense(2, trainable=False)],
+    "penalties": [
+        Dense(4, "tanh", weights_regularizer=L1L2(0.03, 0.2), bias_regularizer=0.1),
+        Dense(3, "tanh", trainable=False, weights_regularizer=9),
+        Dense(2, weights_regularizer="l1", bias_regularizer="l2"),
+    ],
     "no parameters": [Rescale(2), Activation("tanh")],
     "no layers": [],
 }

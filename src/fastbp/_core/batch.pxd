@@ -18,6 +18,7 @@ cdef struct Team:
     Thinning thinning          # of the batch, with structured dropout
     char *accumulated          # gradients of the parts of a batch, added up, or NULL
     double *squares            # of the gradients, summed over each chunk
+    double *penalties          # of each chunk of the parameters, or NULL: there are none
     volatile int fault
     fbp_barrier barrier
 
@@ -28,11 +29,13 @@ cdef struct Worker:
     int size
 
 cdef struct Score:
-    # Sums over rows: of loss times weight, of weights, of right answers; rows that metrics count.
+    # Sums over rows: of loss times weight, of weights, of right answers; rows that metrics count;
+    # and what the parameters cost.
     double loss
     double weight
     double right
     size_t measured
+    double penalty
 
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef size_t thinned_bytes(const fbp_plan *plan) noexcept nogil
@@ -45,6 +48,7 @@ cdef Score score_of(const Pass *run) noexcept nogil
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
                          uint64_t number) noexcept nogil
+cdef void project_share(const Worker *worker) noexcept nogil
 cdef void accumulate(const Worker *worker, bint first) noexcept nogil
 cdef void update_share(const Worker *worker, const char *gradients, const Rule *rule,
                        uint64_t number) noexcept nogil

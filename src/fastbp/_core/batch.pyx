@@ -24,6 +24,7 @@ from fastbp._core.layout cimport (
     fbp_step,
     fbp_wait,
 )
+from fastbp._core.restraint cimport add_penalty_gradient, chunk_penalty, project
 from fastbp._core.rows cimport (
     Pass,
     Scratch,
@@ -56,6 +57,8 @@ from fastbp._core.update cimport (
 # before the update reads it: few enough to stay in cache, and enough to make a product of.
 cdef size_t CHUNK_BYTES = 128 * 1024
 cdef size_t LEAST_TILES = 8
+# Gradients, parameters and two states of so many bytes each stay in the first cache.
+cdef size_t PIECE_BYTES = 8 * 1024
 
 
 cdef void sync(const Worker *worker) noexcept nogil:
@@ -110,6 +113,15 @@ cdef double gradient_scale(const Pass *run) noexcept nogil:
     return 1.0 / weight if weight > 0 else 0.0
 
 
+cdef double penalty_of(const Pass *run) noexcept nogil:
+    cdef double total = 0.0
+    cdef size_t i
+    if run.penalties != NULL:
+        for i in range((run.plan.n_parameters + FBP_CHUNK - 1) // FBP_CHUNK):
+            total += run.penalties[i]
+    return total
+
+
 cdef Score score_of(const Pass *run) noexcept nogil:
     """Sums over the rows of a batch that has run."""
     cdef Score score
@@ -117,6 +129,7 @@ cdef Score score_of(const Pass *run) noexcept nogil:
     score.weight = weight_of(run)
     score.right = sum_of(run.row_rights, run.rows) if run.wants_accuracy else 0.0
     score.measured = rows_measured(run)
+    score.penalty = penalty_of(run)
     return score
 
 
@@ -125,13 +138,14 @@ cdef void add_score(Score *total, Score score) noexcept nogil:
     total.weight += score.weight
     total.right += score.right
     total.measured += score.measured
+    total.penalty += score.penalty
 
 
 cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
-    """The loss that such sums stand for, by the plan's reduction."""
+    """The loss that such sums stand for, by the plan's reduction, with what parameters cost."""
     if plan.sums:
-        return score.loss
-    return score.loss / score.weight if score.weight > 0 else 0.0
+        return score.loss + score.penalty
+    return (score.loss / score.weight if score.weight > 0 else 0.0) + score.penalty
 
 
 cdef double per_row(double total, size_t measured) noexcept nogil:
@@ -201,6 +215,15 @@ cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:
                   begin + shared.before, stop - shared.before)
 
 
+cdef void measure_penalties(const Worker *worker, const Pass *run) noexcept nogil:
+    """What this thread's share of the parameters costs, before an update changes them."""
+    cdef size_t n = run.plan.n_parameters, at
+    cdef size_t start = share(n, worker.rank, worker.size, FBP_CHUNK)
+    cdef size_t stop = share(n, worker.rank + 1, worker.size, FBP_CHUNK)
+    for at from start <= at < stop by FBP_CHUNK:
+        run.penalties[at // FBP_CHUNK] = chunk_penalty(run.plan, run.parameters, at)
+
+
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
     """The rows of the batch that this thread owns."""
     cdef Team *team = worker.team
@@ -208,6 +231,8 @@ cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
     cdef size_t grain = team.plan.kernels.tile_rows
     if run.training and team.plan.mask_elements > 0:
         thin_batch(worker, run)
+    if run.penalties != NULL:
+        measure_penalties(worker, run)
     if run.wants_deltas and not team.plan.wide:
         run_slots(worker, run)
     elif run.keeps:
@@ -251,6 +276,26 @@ cdef void spread_slots(const Worker *worker, const Pass *run) noexcept nogil:
     sync(worker)
 
 
+cdef void finish_gradients(const Team *team, const Pass *run, const Rule *rule,
+                           const fbp_step *step, char *gradients, size_t start,
+                           size_t stop) noexcept nogil:
+    """Add to the gradients of parameters [start, stop) what these cost; then the update, if any.
+
+    Piece by piece where both are to be done, so that the update finds a piece in the first cache.
+    """
+    cdef const fbp_plan *plan = team.plan
+    cdef size_t piece = PIECE_BYTES // plan.itemsize if run.penalties != NULL else stop - start
+    cdef size_t first, last
+    cdef char *g
+    for first from start <= first < stop by piece:
+        last = min(first + piece, stop)
+        g = gradients + (first - start) * plan.itemsize
+        if run.penalties != NULL:
+            add_penalty_gradient(plan, team.memory.parameters, g, first, last)
+        if rule != NULL:
+            update_span(plan, rule, step, &team.memory, g, first, last)
+
+
 cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule,
                          const fbp_step *step) noexcept nogil:
     """Plan of small layers: this thread's part of the parameters."""
@@ -267,9 +312,8 @@ cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule
                       team.slots + low * plan.itemsize, team.slot_bytes, slots, high - low)
     if spreads(run):
         spread_slots(worker, run)
-    if rule != NULL:
-        update_span(plan, rule, step, &team.memory,
-                    team.memory.gradients + start * plan.itemsize, start, stop)
+    finish_gradients(team, run, rule, step, team.memory.gradients + start * plan.itemsize, start,
+                     stop)
 
 
 cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
@@ -323,15 +367,15 @@ cdef void spread_and_update(const Worker *worker, const Pass *run, const fbp_op 
     cdef char *to = team.scratches[worker.rank].gradient
     if rule == NULL:
         rows, to = high - low, team.memory.gradients + (op.weights + low * n_out) * size
-    memset(to, 0, rows * n_out * size)
     for row from low <= row < high by rows:
         last = min(row + rows, high)
+        if row == low or run.penalties != NULL:  # which leave no zeros for the units that lack
+            memset(to, 0, (last - row) * n_out * size)
         left = team.scratches[worker.rank].thinned
         left += (kept_before(op.units_in, row) - before) * op.n_out * size
         spread_rows(plan, op, n_out, row, last, left, to)
-        if rule != NULL:
-            update_span(plan, rule, step, &team.memory, to, op.weights + row * n_out,
-                        op.weights + last * n_out)
+        finish_gradients(team, run, rule, step, to, op.weights + row * n_out,
+                         op.weights + last * n_out)
 
 
 cdef void form_thinned_part(const Worker *worker, const Pass *run, const fbp_op *op,
@@ -349,8 +393,7 @@ cdef void form_thinned_part(const Worker *worker, const Pass *run, const fbp_op 
     if biases and op.trains_biases:
         form_layer(worker, run, op, Target(NULL, left), 0, 0)
         spread(run.plan, op.units_out, n_out, left, to)
-        if rule != NULL:
-            update_span(run.plan, rule, step, &team.memory, to, op.biases, op.biases + n_out)
+        finish_gradients(team, run, rule, step, to, op.biases, op.biases + n_out)
 
 
 cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, const Rule *rule,
@@ -374,11 +417,10 @@ cdef void form_part(const Worker *worker, const Pass *run, const fbp_op *op, con
     if not biases:
         sums.biases = NULL
     form_layer(worker, run, op, sums, low, high)
-    if rule != NULL and sums.weights != NULL:
-        update_span(plan, rule, step, &team.memory, sums.weights, start, stop)
-    if rule != NULL and sums.biases != NULL:
-        update_span(plan, rule, step, &team.memory, sums.biases, op.biases,
-                    op.biases + op.n_out)
+    if sums.weights != NULL:
+        finish_gradients(team, run, rule, step, sums.weights, start, stop)
+    if sums.biases != NULL:
+        finish_gradients(team, run, rule, step, sums.biases, op.biases, op.biases + op.n_out)
 
 
 cdef size_t chunk_inputs(const fbp_plan *plan, const fbp_op *op) noexcept nogil:
@@ -485,6 +527,14 @@ cdef void update_share(const Worker *worker, const char *gradients, const Rule *
     update_span(plan, rule, &step, &team.memory, gradients + start * plan.itemsize, start, stop)
 
 
+cdef void project_share(const Worker *worker) noexcept nogil:
+    """This thread's part of what follows an update where parameters are constrained."""
+    cdef Team *team = worker.team
+    if team.plan.n_constraints > 0:
+        sync(worker)  # columns of a matrix are updated by several
+        project(team.plan, team.memory.parameters, worker.rank, worker.size)
+
+
 cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
                            Score *total) noexcept nogil:
     """Add a chunk of the data's rows, from `start` on, to the sums of loss and accuracy.
@@ -493,6 +543,8 @@ cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
     """
     run.start = start
     run.rows = min(run.data.n - start, FBP_CHUNK)
+    if start > 0:
+        run.penalties = NULL  # the first chunk has counted them
     run_share(worker, run)
     sync(worker)
     if worker.rank == 0:

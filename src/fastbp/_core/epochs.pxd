@@ -9,6 +9,7 @@ cdef enum Outcome:
     RUNNING
     PAUSED
     BATCH_ENDED                # a pause that comes before all else
+    DRAINED                    # a feed is to give the next rows
     DONE
     DIVERGED
     FAULTED
@@ -39,8 +40,14 @@ cdef struct Curves:
 cdef struct Training:
     Team team
     Rule rule
-    Data data
+    Data data                  # all of it, or the chunk of a feed that is being taken
     Data validation
+    bint follows               # another chunk may follow behind `data` in the running epoch
+    bint validation_follows
+    bint feeds                 # what these are at the begin of an epoch
+    bint feeds_validation
+    double epoch_rows          # of an epoch, or 0 if nobody knows
+    double epoch_batches       # known where rows are not, or 0
     bint validates
     size_t validation_freq     # epochs from one validation to the next
     bint shuffles
@@ -61,6 +68,8 @@ cdef struct Training:
     size_t *counts
     size_t epoch               # completed in this fit
     size_t place               # rows taken of the running one
+    size_t start               # and before the first row of `data`
+    size_t batches             # batches taken of it
     double loss_sum            # of the running epoch, weighted with rows
     double right_sum
     size_t measured            # rows of it that metrics count
@@ -77,6 +86,7 @@ cdef struct Training:
     double pause_at
     Outcome outcome
 
+cdef bint is_drained(const Training *t) noexcept nogil
 cdef double rate_now(const Rule *rule, const Counters *counters,
                      double epoch_share) noexcept nogil
 cdef void take_snapshot(Training *t) noexcept nogil

@@ -19,6 +19,7 @@ from fastbp._core.batch cimport (
     run_share,
     score_of,
     per_row,
+    project_share,
     sync,
     update_share,
 )
@@ -87,14 +88,15 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     run.wants_accuracy = t.wants_accuracy
     run.row_losses = t.team.row_losses
     run.row_rights = t.team.row_rights
+    run.penalties = t.team.penalties
     return run
 
 
 cdef Pass batch_pass(const Training *t) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
     run.order = t.order if t.shuffles else NULL
-    run.start = t.place
-    run.rows = min(t.update_rows, t.data.n - t.place)
+    run.start = t.place - t.start
+    run.rows = min(t.update_rows, t.data.n - run.start)
     run.batch = t.counters.batches
     run.training, run.wants_deltas = True, True
     run.keeps = t.team.plan.wide
@@ -105,16 +107,34 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
     return run
 
 
-cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
+cdef void begin_epoch(Training *t) noexcept nogil:
+    t.counters.epochs += 1
+    t.loss_sum = t.right_sum = 0.0
+    t.measured = 0
+    t.validated = 0
+    memset(&t.validation_score, 0, sizeof(Score))
+
+
+cdef void begin_rows(Training *t, const Worker *worker) noexcept nogil:
+    """Before the first batch of an epoch, or of a chunk of its rows."""
     if worker.rank == 0:
+        if t.place == 0:
+            begin_epoch(t)
         if t.shuffles:
-            row_order(t.seed, t.counters.epochs, t.data.n, t.words, t.sorted_words, t.counts,
-                      t.order)
-        t.counters.epochs += 1
-        t.loss_sum = t.right_sum = 0.0
-        t.measured = 0
-        t.validated = 0
-        memset(&t.validation_score, 0, sizeof(Score))
+            row_order(t.seed, t.counters.epochs - 1, t.start, t.data.n, t.words, t.sorted_words,
+                      t.counts, t.order)
+    sync(worker)
+
+
+cdef bint is_drained(const Training *t) noexcept nogil:
+    """Whether all rows that are here have been taken."""
+    return t.place == t.start + t.data.n
+
+
+cdef void ask_for_rows(Training *t, const Worker *worker) noexcept nogil:
+    sync(worker)  # all have seen that the training runs
+    if worker.rank == 0:
+        t.outcome = DRAINED
     sync(worker)
 
 
@@ -145,6 +165,7 @@ cdef void keep_books(Training *t, size_t rows, Score score) noexcept nogil:
     t.measured += score.measured
     t.counters.steps += 1
     t.counters.batches += 1
+    t.batches += 1
     t.place += rows
     if not isfinite(t.loss_sum):
         t.outcome = DIVERGED
@@ -166,6 +187,7 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole,
         part = whole[0]
         part.start, part.before = whole.start + first, first
         part.rows = min(t.batch_size, whole.rows - first)
+        part.penalties = whole.penalties if first == 0 else NULL
         run_share(worker, &part)
         sync(worker)
         if t.team.fault:
@@ -187,6 +209,7 @@ cdef bint train_parts(Training *t, const Worker *worker) noexcept nogil:
     if not accumulate_parts(t, worker, &run, &score):
         return False
     update_share(worker, t.team.accumulated, &t.rule, t.counters.steps + 1)
+    project_share(worker)
     sync(worker)
     if worker.rank == 0:
         keep_books(t, run.rows, score)
@@ -207,6 +230,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     if t.team.fault:
         return False
     form_gradients(worker, &run, &t.rule, step)
+    project_share(worker)
     if worker.rank == 0:
         keep_books(t, run.rows, score_of(&run))
     sync(worker)
@@ -244,12 +268,20 @@ cdef void close_epoch(Training *t) noexcept nogil:
         t.curves.validation_right[at] = per_row(t.validation_score.right,
                                                 t.validation_score.measured)
     t.epoch += 1
-    t.place = 0
+    t.place = t.start = t.batches = 0
+    t.follows, t.validation_follows = t.feeds, t.feeds_validation
+    if t.feeds:
+        t.data.n = 0
+    if t.feeds_validation:
+        t.validation.n = 0
     decide(t, loss)
 
 
 cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
-    """Evaluate the validation data; False if a pause came before the end, to go on after it."""
+    """Evaluate the validation data; False if a pause came before the end, to go on after it.
+
+    Where its rows come in chunks, such a pause comes before each.
+    """
     cdef Pass run = new_pass(t, &t.validation)
     cdef size_t start = t.validated
     run.outputs, run.outputs_by_row = t.validation_outputs, t.validation_outputs != NULL
@@ -262,7 +294,9 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
             if start < t.validation.n and fbp_clock() >= t.pause_at:
                 t.outcome = PAUSED
         sync(worker)
-    return True
+    if t.validation_follows:
+        ask_for_rows(t, worker)
+    return not t.validation_follows
 
 
 cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
@@ -299,10 +333,17 @@ cdef void train_repeating(Training *t) noexcept nogil:
     decide(t, loss)
 
 
+cdef double epoch_share(const Training *t) noexcept nogil:
+    """How far the running epoch is; one of unknown length is at its begin until it ends."""
+    if t.epoch_rows > 0:
+        return <double>t.place / t.epoch_rows
+    return <double>t.batches / t.epoch_batches if t.epoch_batches > 0 else 0.0
+
+
 cdef void set_rate(Training *t, const Worker *worker) noexcept nogil:
     """Before a batch; the other threads read it behind the first barrier of that."""
-    if worker.rank == 0 and t.rule.schedule.rate != NULL and t.place < t.data.n:
-        t.rule.constants[0] = rate_now(&t.rule, &t.counters, <double>t.place / <double>t.data.n)
+    if worker.rank == 0 and t.rule.schedule.rate != NULL and not is_drained(t):
+        t.rule.constants[0] = rate_now(&t.rule, &t.counters, epoch_share(t))
 
 
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
@@ -310,13 +351,16 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
     while t.outcome == RUNNING and t.repeats:
         train_repeating(t)
     while t.outcome == RUNNING:
-        if t.place == 0:
-            begin_epoch(t, worker)
-        set_rate(t, worker)
-        if t.place < t.data.n and not (train_parts(t, worker) if t.update_rows > t.batch_size
-                                       else train_batch(t, worker)):
+        if is_drained(t) and t.follows:
+            ask_for_rows(t, worker)
             break
-        if t.place == t.data.n and t.outcome in (RUNNING, PAUSED):
+        if t.place == t.start:
+            begin_rows(t, worker)
+        set_rate(t, worker)
+        if not is_drained(t) and not (train_parts(t, worker) if t.update_rows > t.batch_size
+                                      else train_batch(t, worker)):
+            break
+        if is_drained(t) and not t.follows and t.outcome in (RUNNING, PAUSED):
             end_epoch(t, worker)
     if worker.rank == 0 and t.team.fault:
         t.outcome = FAULTED

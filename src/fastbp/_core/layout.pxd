@@ -24,6 +24,9 @@ cdef extern from "fastbp.h" nogil:
         FBP_OPTIMIZER_rmsprop
         FBP_OPTIMIZER_rprop
         FBP_OPTIMIZER_quickprop
+    ctypedef enum fbp_constraint_kind:
+        FBP_CONSTRAINT_max_norm
+        FBP_CONSTRAINT_non_neg
     ctypedef enum fbp_source:
         FBP_SOURCE_bool
         FBP_SOURCE_int8
@@ -77,6 +80,20 @@ cdef extern from "fastbp.h" nogil:
         const char *parameters
         const char *mask
 
+    ctypedef struct fbp_penalty:
+        size_t start
+        size_t stop
+        double l1
+        double l2
+
+    ctypedef struct fbp_constraint:
+        fbp_constraint_kind kind
+        size_t start
+        size_t rows
+        size_t columns
+        bint of_rows
+        double limit
+
     ctypedef struct fbp_plan:
         const fbp_kernels *kernels
         size_t itemsize
@@ -96,6 +113,10 @@ cdef extern from "fastbp.h" nogil:
         size_t run_elements
         size_t n_spans
         size_t *spans
+        size_t n_penalties
+        fbp_penalty *penalties
+        size_t n_constraints
+        fbp_constraint *constraints
         size_t output
         size_t row_block
         bint wide
@@ -130,6 +151,7 @@ cdef extern from "fastbp.h" nogil:
     int fbp_find_activation(const char *name)
     int fbp_find_loss(const char *name)
     int fbp_find_optimizer(const char *name)
+    int fbp_find_constraint(const char *name)
     int fbp_find_source(const char *name)
 
 cdef extern from "kernels.h" nogil:
@@ -212,6 +234,11 @@ cdef extern from "kernels.h" nogil:
                          const void *targets, const void *y_bo, double *row_right) noexcept nogil
         void (**update)(const fbp_step *step, size_t n, const void *g, void *p,
                         void **states) noexcept nogil
+        double (*penalty)(double l1, double l2, size_t n, const void *w) noexcept nogil
+        void (*penalty_gradient)(double l1, double l2, size_t n, const void *w,
+                                 void *g) noexcept nogil
+        void (*limit_columns)(double limit, size_t rows, size_t columns, ptrdiff_t w_r,
+                              void *w) noexcept nogil
         void (*dropout_mask)(uint64_t seed, uint64_t index, uint32_t stream, uint64_t threshold,
                              double scale, size_t first, size_t rows, size_t n,
                              void *mask) noexcept nogil

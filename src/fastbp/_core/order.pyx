@@ -13,14 +13,16 @@ cdef int leading_bits(size_t n) noexcept nogil:
     return bits
 
 
-cdef void draw_words(uint64_t seed, uint64_t epoch, size_t n, uint64_t *words) noexcept nogil:
+cdef void draw_words(uint64_t seed, uint64_t epoch, size_t first, size_t n,
+                     uint64_t *words) noexcept nogil:
+    """Words [first, first + n) of the epoch."""
     cdef uint32_t block[4]
-    cdef size_t r
-    for r in range(0, n, 2):
-        fbp_philox(seed, epoch, FBP_STREAM_ORDER, <uint32_t>(r // 2), block)
-        words[r] = <uint64_t>block[0] | <uint64_t>block[1] << 32
-        if r + 1 < n:
-            words[r + 1] = <uint64_t>block[2] | <uint64_t>block[3] << 32
+    cdef size_t r, place
+    for r in range(n):
+        place = first + r
+        if r == 0 or place % 2 == 0:
+            fbp_philox(seed, epoch, FBP_STREAM_ORDER, <uint32_t>(place // 2), block)
+        words[r] = <uint64_t>block[place % 2 * 2] | <uint64_t>block[place % 2 * 2 + 1] << 32
 
 
 cdef void scatter(size_t n, int bits, const uint64_t *words, size_t *counts, uint64_t *to,
@@ -56,10 +58,13 @@ cdef void insertion_sort(size_t n, uint64_t *words, int64_t *order) noexcept nog
         words[at], order[at] = word, row
 
 
-cdef void row_order(uint64_t seed, uint64_t epoch, size_t n, uint64_t *words,
+cdef void row_order(uint64_t seed, uint64_t epoch, size_t first, size_t n, uint64_t *words,
                     uint64_t *sorted_words, size_t *counts, int64_t *order) noexcept nogil:
-    """Fill `order` for n rows. `words` and `sorted_words` are scratch of n, `counts` of 2n + 2."""
+    """Fill `order` for n rows, before which the epoch has had `first`.
+
+    `words` and `sorted_words` are scratch of n, `counts` of 2n + 2.
+    """
     cdef int bits = leading_bits(n)
-    draw_words(seed, epoch, n, words)
+    draw_words(seed, epoch, first, n, words)
     scatter(n, bits, words, counts, sorted_words, order)
     insertion_sort(n, sorted_words, order)

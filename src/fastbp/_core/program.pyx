@@ -12,7 +12,10 @@ from fastbp._core.layout cimport (
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
     fbp_activation,
+    fbp_constraint,
+    fbp_constraint_kind,
     fbp_find_activation,
+    fbp_find_constraint,
     fbp_find_loss,
     fbp_find_op_kind,
     fbp_find_source,
@@ -20,6 +23,7 @@ from fastbp._core.layout cimport (
     fbp_loss,
     fbp_op,
     fbp_op_kind,
+    fbp_penalty,
     fbp_plan,
     fbp_source,
 )
@@ -170,6 +174,27 @@ cdef int fill_ops(fbp_plan *plan, object source) except -1:
     return 0
 
 
+cdef int fill_constraint(fbp_constraint *constraint, object parameter) except -1:
+    source = parameter.constraint
+    kind = found(fbp_find_constraint(source.name.encode()), source.name)
+    constraint.kind = <fbp_constraint_kind>kind
+    constraint.start = parameter.start
+    *rows, constraint.columns = parameter.shape
+    constraint.rows = rows[0] if rows else 1
+    constraint.limit = getattr(source, "max_value", 0)
+    constraint.of_rows = not rows or getattr(source, "axis", 0) == 1
+    return 0
+
+
+cdef int fill_restraints(fbp_plan *plan, object source) except -1:
+    """What parameters cost in the loss, and what updates bring them back to."""
+    for i, (parameter, l1, l2) in enumerate(source.penalties):
+        plan.penalties[i] = fbp_penalty(parameter.start, parameter.stop, l1, l2)
+    for i, parameter in enumerate(source.constrained):
+        fill_constraint(&plan.constraints[i], parameter)
+    return 0
+
+
 cdef Program build(object source, const fbp_kernels *kernels):
     """Return the C form of `source`, to run on `kernels`."""
     cdef Program program = Program()
@@ -181,9 +206,11 @@ cdef Program build(object source, const fbp_kernels *kernels):
     plan.type = <fbp_source>fbp_find_source(source.dtype.encode())
     plan.n_ops, plan.n_tensors = len(source.ops), len(source.tensors)
     plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
+    plan.n_penalties, plan.n_constraints = len(source.penalties), len(source.constrained)
     plan.output = source.output
     program.memory = <char *>PyMem_Calloc(
-        1, plan.n_ops * sizeof(fbp_op) + (3 * plan.n_tensors + 2 * plan.n_spans) * sizeof(size_t))
+        1, plan.n_ops * sizeof(fbp_op) + (3 * plan.n_tensors + 2 * plan.n_spans) * sizeof(size_t)
+        + plan.n_penalties * sizeof(fbp_penalty) + plan.n_constraints * sizeof(fbp_constraint))
     if program.memory == NULL:
         raise MemoryError()
     plan.ops = <fbp_op *>program.memory
@@ -191,6 +218,8 @@ cdef Program build(object source, const fbp_kernels *kernels):
     plan.offsets = plan.sizes + plan.n_tensors
     plan.groups = plan.offsets + plan.n_tensors
     plan.spans = plan.groups + plan.n_tensors
+    plan.penalties = <fbp_penalty *>(plan.spans + 2 * plan.n_spans)
+    plan.constraints = <fbp_constraint *>(plan.penalties + plan.n_penalties)
     for i, (start, stop) in enumerate(spans):
         plan.spans[2 * i], plan.spans[2 * i + 1] = start, stop
     fill_sizes(plan, source)
@@ -199,6 +228,7 @@ cdef Program build(object source, const fbp_kernels *kernels):
     find_runs(plan)
     find_groups(plan)
     fill_loss(plan, source)
+    fill_restraints(plan, source)
     plan.row_block = block_rows(plan)
     program.flops_forward = 2.0 * sum(p.size for p in source.parameters)
     return program

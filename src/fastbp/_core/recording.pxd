@@ -3,16 +3,19 @@ from fastbp._core.epochs cimport Training
 cdef class Recorder:
     cdef object job
     cdef object record
-    cdef object loss
+    cdef object plan
     cdef object curves             # of loss, accuracy and learning rate
     cdef object outputs
     cdef object validation_outputs
     cdef tuple counted             # keys of the metrics that are means over rows
     cdef tuple measured            # the other metrics
     cdef dict measures             # curves of these
+    cdef dict parts                # outputs and targets of the chunks of an epoch
     cdef size_t epochs             # seen by `look`
-    cdef int start(self, Training *t, object plan) except -1
+    cdef int start(self, Training *t) except -1
     cdef int point(self, Training *t) except -1
+    cdef int expect(self, Training *t, str prefix, object rows) except -1
+    cdef tuple answers(self, str prefix, object rows, object outputs)
     cdef int measure_epoch(self, const Training *t) except -1
     cdef int look(self, Training *t) except -1
     cdef int finish(self, Training *t) except -1

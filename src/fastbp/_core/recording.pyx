@@ -3,11 +3,19 @@ whom it calls on the way."""
 import numpy as np
 
 from fastbp._core.batch cimport per_row
-from fastbp._core.epochs cimport BATCH_ENDED, DIVERGED, DONE, RUNNING, Training, stop
+from fastbp._core.epochs cimport (
+    BATCH_ENDED,
+    DIVERGED,
+    DONE,
+    DRAINED,
+    RUNNING,
+    Training,
+    stop,
+)
 from fastbp._core.native cimport address
 
 from fastbp.engine import Progress
-from fastbp.measures import measure
+from fastbp.measures import joined, measure
 
 # Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
 # is never touched.
@@ -16,31 +24,39 @@ FIRST_BYTES = 1 << 22
 N_CURVES = 5
 
 
+cdef size_t batches_of_epoch(const Training *t) noexcept:
+    """0 if nobody knows."""
+    if t.epoch_rows > 0:
+        return (<size_t>t.epoch_rows + t.update_rows - 1) // t.update_rows
+    return <size_t>t.epoch_batches
+
+
 cdef class Recorder:
     """The memory that a training writes its curves to, and what of it Python sees."""
 
-    def __init__(self, job, record):
+    def __init__(self, job, record, plan):
         record.curves = {name: [] for name in job.names}
-        self.job, self.record = job, record
+        self.job, self.record, self.plan = job, record, plan
         self.counted = tuple([metric.key for metric in job.metrics if metric.of_rows])
         self.measured = tuple([metric for metric in job.metrics if not metric.of_rows])
         self.measures = {
             prefix + metric.key: [] for prefix in ("", "val_") for metric in self.measured
         }
+        self.parts = {"": [], "val_": []}
 
-    cdef int start(self, Training *t, object plan) except -1:
+    cdef int start(self, Training *t) except -1:
         """Point the training to the memory."""
+        plan = self.plan
         n_outputs = plan.tensors[plan.output]
         width = t.data.n * n_outputs if self.job.record_outputs else 0
         bytes_per_epoch = N_CURVES * 8 + width * np.dtype(plan.dtype).itemsize
         room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
         self.curves = np.empty((N_CURVES, room))
-        self.loss = plan.loss
         if self.job.record_outputs:
             self.outputs = np.empty((room, t.data.n, n_outputs), plan.dtype)
-        elif self.measured:
+        elif self.measured and not t.feeds:
             self.outputs = np.empty((1, t.data.n, n_outputs), plan.dtype)
-        if self.measured and t.validates:
+        if self.measured and t.validates and not t.feeds_validation:
             self.validation_outputs = np.empty((t.validation.n, n_outputs), plan.dtype)
             t.validation_outputs = address(self.validation_outputs)
         self.point(t)
@@ -53,25 +69,45 @@ cdef class Recorder:
         t.curves.validation_loss = <double *>address(self.curves[2])
         t.curves.validation_right = <double *>address(self.curves[3])
         t.curves.learning_rate = <double *>address(self.curves[4])
-        t.recorded = NULL if self.outputs is None else address(self.outputs)
+        if self.outputs is not None:
+            t.recorded = address(self.outputs)
         t.recorded_bytes = self.outputs[0].nbytes if self.job.record_outputs else 0
         return 0
+
+    cdef int expect(self, Training *t, str prefix, object rows) except -1:
+        """Keep the outputs of a chunk, and its targets, if a metric is computed from them."""
+        if not self.measured:
+            return 0
+        outputs = np.empty((len(rows.x), self.plan.tensors[self.plan.output]), self.plan.dtype)
+        self.parts[prefix].append((outputs, rows.y.copy()))
+        if prefix:
+            t.validation_outputs = address(outputs)
+        else:
+            t.recorded = address(outputs)
+        return 0
+
+    cdef tuple answers(self, str prefix, object rows, object outputs):
+        """Outputs and targets of the last epoch."""
+        return joined(self.parts[prefix] or [(outputs, rows.y)])
 
     cdef int measure_epoch(self, const Training *t) except -1:
         """Compute the metrics of all outputs of the last epoch, unless that has been done."""
         if not self.measured or t.epoch <= self.epochs:
             return 0
         at = t.epoch - 1 if self.job.record_outputs else 0
-        sets = {"": (self.outputs[at], self.job.data.y)}
+        outputs = None if self.outputs is None else self.outputs[at]
+        sets = {"": self.answers("", self.job.data, outputs)}
         if t.validates and t.epoch % t.validation_freq == 0:
-            sets["val_"] = self.validation_outputs, self.job.validation.y
+            sets["val_"] = self.answers("val_", self.job.validation, self.validation_outputs)
         # All of them before the first is kept: an interrupt may come in between.
         values = {
-            prefix + metric.key: measure(metric, self.loss, outputs, targets)
+            prefix + metric.key: measure(metric, self.plan.loss, outputs, targets)
             for prefix, (outputs, targets) in sets.items() for metric in self.measured
         }
         for name, value in values.items():
             self.measures[name].append(value)
+        for parts in self.parts.values():
+            parts.clear()
         return 0
 
     cdef int look(self, Training *t) except -1:
@@ -113,14 +149,15 @@ cdef class Recorder:
         job = self.job
         self.look(t)
         if t.outcome == BATCH_ENDED:
-            stops = job.on_batch_end((t.place - 1) // t.update_rows, self.running(t))
+            stops = job.on_batch_end(t.batches - 1, self.running(t))
         elif ended and job.on_epoch_end is not None:
             stops = job.on_epoch_end(t.epoch - 1, self.latest(t))
         if tells and job.on_progress is not None:
             stops = job.on_progress(self.progress(t)) or stops
         if t.outcome == DONE:
             return 0
-        if t.place == 0 and not stops and job.on_epoch_begin is not None:
+        if (t.place == 0 and t.outcome != DRAINED and not stops
+                and job.on_epoch_begin is not None):
             stops = job.on_epoch_begin(t.epoch)
         t.outcome = RUNNING
         if stops:
@@ -146,8 +183,8 @@ cdef class Recorder:
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,
-            batch=(t.place + t.update_rows - 1) // t.update_rows,
-            batches=(t.data.n + t.update_rows - 1) // t.update_rows,
+            batch=t.batches,
+            batches=batches_of_epoch(t),
             loss=values["loss"],
             metrics={name: values[name] for name in self.counted},
         )

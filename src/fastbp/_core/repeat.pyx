@@ -32,6 +32,8 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
             return False
     if plan.loss == FBP_LOSS_binary_crossentropy and plan.loss_parameter != 0:
         return False  # smoothed labels
+    if plan.n_penalties > 0 or plan.n_constraints > 0:
+        return False
     return plan.loss < FBP_LOSS_categorical_crossentropy  # those before it it knows
 
 
@@ -44,7 +46,7 @@ cdef bint repeats(const Training *t) noexcept nogil:
                        and t.rule.clip_value == INFINITY and t.rule.clip_norm == INFINITY)
     cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
                       and t.data.weights == NULL and not t.data.unchecked
-                      and not t.visits_batches)
+                      and not t.visits_batches and not t.feeds)
     return one_batch and in_order and plain and bare and is_small(t.team.plan)
 
 

@@ -39,6 +39,7 @@ cdef struct Pass:
     bint wants_input_delta
     double *row_losses         # for each row of the batch, times its weight
     double *row_rights
+    double *penalties          # of each chunk of the parameters; or NULL: they don't count here
     char *outputs              # or NULL; row r of the batch goes to `outputs` row r,
     bint outputs_by_row        # or to the row of the data that it came from
     Fault fault

@@ -10,7 +10,7 @@ import numpy as np
 from fastbp._core.batch cimport Team
 from fastbp._core.epochs cimport Counters, Training, rate_now
 from fastbp._core.layout cimport fbp_aligned
-from fastbp._core.native cimport address, native_data, native_rule
+from fastbp._core.native cimport address, native_rule
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
 from fastbp._core.schedule cimport native_schedule, schedule_numbers
@@ -108,6 +108,7 @@ cdef class EngineState:
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
         run.wants_loss, run.wants_accuracy = True, any([m.of_rows for m in metrics])
         run.row_losses, run.row_rights = team.row_losses, team.row_rights
+        run.penalties = team.penalties
         return 0
 
     cdef void fill_team(self, Team *team) noexcept:
@@ -144,17 +145,12 @@ cdef class EngineState:
     cdef int fill_training(self, Training *t, object job) except -1:
         self.fill_team(&t.team)
         t.rule, t.seed = self.rule, self.seed
-        t.data = native_data(job.data, self.native)
-        t.validates = job.validation is not None
         t.validation_freq = min(job.validation_freq, sys.maxsize)
         t.visits_batches = job.on_batch_end is not None
         t.visits_epochs = (job.on_epoch_begin is not None or job.on_epoch_end is not None
                            or not all([m.of_rows for m in job.metrics]))
-        if t.validates:
-            t.validation = native_data(job.validation, self.native)
         t.shuffles, t.wants_accuracy = job.shuffle, any([m.of_rows for m in job.metrics])
-        t.epochs, t.batch_size = min(job.epochs, sys.maxsize), min(job.batch_size, t.data.n)
-        t.update_rows = min(job.batch_size * job.accumulate, t.data.n)
+        t.epochs = min(job.epochs, sys.maxsize)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters = self.counters
         t.check_every = t.until_check = 1

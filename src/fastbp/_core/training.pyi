@@ -3,7 +3,7 @@
 from threading import Lock
 from typing import Any
 
-from fastbp.engine import Array, Fit, Position, Record, Rows
+from fastbp.engine import Array, Feed, Fit, Position, Record, Rows
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
@@ -31,7 +31,7 @@ class Engine:
     def predict(self, x: Array, out: Array, n_threads: int | None) -> bool: ...
     def call(self, x: object, out: object, changing: Lock) -> Array | None: ...
     def evaluate(
-        self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
+        self, data: Rows | Feed, metrics: tuple[Metric, ...], n_threads: int | None
     ) -> dict[str, float]: ...
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array: ...
     def backward(self, grad_output: Array, accumulate: bool, n_threads: int | None) -> Array: ...

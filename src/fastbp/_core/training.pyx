@@ -23,6 +23,7 @@ from fastbp._core.batch cimport (
     run_share,
     score_of,
     per_row,
+    project_share,
     sync,
     update_share,
 )
@@ -30,15 +31,18 @@ from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
     DIVERGED,
+    DRAINED,
     FAULTED,
     PAUSED,
     RUNNING,
     Training,
     rate_now,
     restore_snapshot,
+    snapshot_bytes,
     take_snapshot,
     train,
 )
+from fastbp._core.feeding cimport Feeding
 from fastbp._core.layout cimport (
     FBP_CHUNK,
     fbp_build_compiler,
@@ -69,14 +73,17 @@ from fastbp._core.rows cimport FAULT_X, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.workspace cimport Workspace
 
-from fastbp.measures import measure
+from fastbp.engine import Rows, chunks
+from fastbp.measures import joined, measure
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
 # many a batch to be worth the barriers of a fit, whose region stays open.
 cdef double FLOPS_PER_THREAD = 400e3
 cdef double FLOPS_PER_THREAD_OF_FIT = 120e3
-# What a row costs beside its products: to be gathered, activated and met with its target.
+# What a row costs beside its products: to be gathered, activated and met with its target; and where
+# rows are in the lanes from end to end.
 cdef double FLOPS_PER_ROW = 2000.0
+cdef double FLOPS_PER_ROW_IN_LANES = 400.0
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 # A further thread must have so many bytes to look at.
@@ -259,23 +266,36 @@ cdef class Engine(DirectCalls):
     def evaluate(self, data, metrics, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Data native = native_data(data, self.native)
-        cdef Pass run = self.new_pass(&native)
         cdef Evaluation e
-        cdef int threads = self.team_size(
-            n_threads, min(native.n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
+        cdef Data native
+        cdef Pass run
+        is_whole = isinstance(data, Rows)
+        cdef size_t n = len(data.x) if is_whole else FBP_CHUNK
+        cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
-        self.ask_for_loss(&run, &team, metrics)
-        outputs = self.keep_outputs(&run, metrics)
         memset(&e, 0, sizeof(Evaluation))
-        while e.start < native.n:
+        parts = []
+        for rows in chunks(data):
+            native = native_data(rows, self.native)
+            run = self.new_pass(&native)
+            self.ask_for_loss(&run, &team, metrics)
+            outputs = self.keep_outputs(&run, metrics)
+            self.evaluate_rows(&team, &run, &e, threads)
+            check_fault(team.fault, self.plan.dtype)
+            if outputs is not None:
+                parts.append((outputs, rows.y if is_whole else rows.y.copy()))
+        self.workspaces.append(workspace)
+        return self.results(metrics, e.score, parts)
+
+    cdef int evaluate_rows(self, Team *team, Pass *run, Evaluation *e, int threads) except -1:
+        """Add what all rows of a pass come to."""
+        e.start = 0
+        while e.start < run.data.n:
             e.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
             with nogil:
-                evaluate_team(&team, &run, &e, threads)
+                evaluate_team(team, run, e, threads)
             PyErr_CheckSignals()
-        self.workspaces.append(workspace)
-        check_fault(team.fault, self.plan.dtype)
-        return self.results(metrics, e.score, outputs, data.y)
+        return 0
 
     def forward(self, x, training, n_threads):
         cdef Data data = native_inputs(x)
@@ -340,7 +360,7 @@ cdef class Engine(DirectCalls):
         check_fault(team.fault, self.plan.dtype)
         if accumulate:
             self.gradients += old
-        return self.results(metrics, score, outputs, data.y)
+        return self.results(metrics, score, [(outputs, data.y)])
 
     def step(self):
         cdef Workspace workspace = self.take_workspace()
@@ -352,6 +372,7 @@ cdef class Engine(DirectCalls):
         with nogil:
             mode = fbp_flush_begin()
             update_share(&worker, team.memory.gradients, &self.rule, self.counters.steps + 1)
+            project_share(&worker)
             fbp_flush_end(mode)
         self.workspaces.append(workspace)
         self.counters.steps += 1
@@ -360,15 +381,15 @@ cdef class Engine(DirectCalls):
     def fit(self, job, record):
         cdef Workspace workspace = self.take_workspace()
         cdef Training t
-        cdef Recorder recorder
+        cdef Recorder recorder = Recorder(job, record, self.plan)
+        cdef Feeding feeding = Feeding(job, recorder)
         cdef int threads
         _kept = self.schedule_numbers  # t points to them, whatever becomes of the optimizer
         memset(&t, 0, sizeof(Training))
         self.fill_training(&t, job)
-        threads = self.team_size(
-            job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
-        recorder = Recorder(job, record)
-        recorder.start(&t, self.plan)
+        feeding.start(&t, self.native)
+        threads = self.team_of_fit(&t, job)
+        recorder.start(&t)
         self.place_training(&t, workspace, threads)
         t.repeats = threads == 1 and repeats(&t)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
@@ -379,8 +400,12 @@ cdef class Engine(DirectCalls):
             while t.outcome == RUNNING:
                 with nogil:
                     train_team(&t, threads)
+                drained = t.outcome == DRAINED
                 if t.outcome not in (DIVERGED, FAULTED):
                     self.visit(recorder, &t)
+                if drained and t.outcome == RUNNING and feeding.give(&t):
+                    threads = self.team_of_fit(&t, job)
+                    workspace = self.larger_workspace(&t, threads)
             if t.outcome == DIVERGED:
                 restore_snapshot(&t)
         finally:
@@ -391,7 +416,8 @@ cdef class Engine(DirectCalls):
 
     cdef int visit(self, Recorder recorder, Training *t) except -1:
         """Let Python look at a training where it stands, which may change the optimizer."""
-        cdef bint due = t.outcome in (PAUSED, BATCH_ENDED) and fbp_clock() >= t.pause_at
+        cdef bint due = (t.outcome in (PAUSED, BATCH_ENDED, DRAINED)
+                         and fbp_clock() >= t.pause_at)
         self.rule, self.counters = t.rule, t.counters
         PyErr_CheckSignals()
         recorder.visit(t, due)
@@ -400,6 +426,18 @@ cdef class Engine(DirectCalls):
         if due:
             t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
         return 0
+
+    cdef int team_of_fit(self, const Training *t, object job) except -1:
+        return self.team_size(
+            job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
+
+    cdef Workspace larger_workspace(self, Training *t, size_t threads):
+        """Memory for larger batches or chunks, with the snapshot of before."""
+        cdef Workspace workspace = Workspace()
+        cdef const char *snapshot = t.snapshot.memory
+        self.place_training(t, workspace, threads)
+        memcpy(t.snapshot.memory, snapshot, snapshot_bytes(t))
+        return workspace
 
     # What the methods above share.
 
@@ -411,14 +449,14 @@ cdef class Engine(DirectCalls):
         run.outputs, run.outputs_by_row = address(outputs), True
         return outputs
 
-    cdef dict results(self, tuple metrics, Score score, object outputs, object targets):
-        """Loss and metrics of rows that have run."""
+    cdef dict results(self, tuple metrics, Score score, list parts):
+        """Loss and metrics of rows that have run, whose outputs and targets come in parts."""
         values = {"loss": mean_loss(self.native, score)}
         for metric in metrics:
             if metric.of_rows:
                 values[metric.key] = per_row(score.right, score.measured)
             else:
-                values[metric.key] = measure(metric, self.plan.loss, outputs, targets)
+                values[metric.key] = measure(metric, self.plan.loss, *joined(parts))
         return values
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
@@ -432,7 +470,9 @@ cdef class Engine(DirectCalls):
         cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
         if n_threads is not None:
             return min(<size_t>min(n_threads, MOST_THREADS), max(slots, 1))
-        cdef double flops_per_row = self.program.flops_forward * passes + FLOPS_PER_ROW
+        cdef bint in_lanes = self.native.n_ops > 0 and self.native.ops[0].run == self.native.n_ops
+        cdef double beside = FLOPS_PER_ROW_IN_LANES if in_lanes else FLOPS_PER_ROW
+        cdef double flops_per_row = self.program.flops_forward * passes + beside
         cdef double worth = flops_per_row * <double>rows / flops_per_thread
         if worth < 2.0:
             return 1

@@ -82,14 +82,17 @@ cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bin
     cdef const fbp_plan *plan = team.plan
     cdef Scratch unplaced
     cdef size_t i, slots = fbp_slots(rows, 0) if gradients else 1
+    cdef size_t n_chunks = (plan.n_parameters + FBP_CHUNK - 1) // FBP_CHUNK
     team.scratches = <Scratch *>claim(walk, n_threads * sizeof(Scratch))
     for i in range(n_threads):
         claim_scratch(walk, plan, &unplaced if walk.base == NULL else &team.scratches[i],
                       gradients)
     team.row_losses = <double *>claim(walk, rows * sizeof(double))
     team.row_rights = <double *>claim(walk, rows * sizeof(double))
-    team.squares = <double *>claim(
-        walk, (plan.n_parameters + FBP_CHUNK - 1) // FBP_CHUNK * sizeof(double))
+    team.squares = <double *>claim(walk, n_chunks * sizeof(double))
+    team.penalties = NULL
+    if plan.n_penalties > 0:
+        team.penalties = <double *>claim(walk, n_chunks * sizeof(double))
     team.slot_bytes = fbp_aligned(plan.slot_elements * plan.itemsize)
     team.slots = claim(walk, (slots - 1) * team.slot_bytes)
     claim_frame(walk, plan, &team.frame, kept_rows)

@@ -113,8 +113,8 @@ def _tqdm() -> Any:
 
 
 def _done(progress: Progress) -> float:
-    """Return how many epochs are done, with the share of the running one."""
-    return progress.epoch + progress.batch / progress.batches
+    """Return how many epochs are done, with the share of the running one where that is known."""
+    return progress.epoch + (progress.batch / progress.batches if progress.batches else 0)
 
 
 def _running(progress: Progress) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine import Array, Rows
+from fastbp.engine import Array, Feed, Rows, chunks
 
 
 class Batch(NamedTuple):
@@ -35,6 +36,15 @@ def gather(data: Rows, rows: Array, dtype: str) -> Batch:
     # Class numbers have one dimension, and stay integers.
     t = data.y[rows] if data.y.ndim == 1 else converted("y", data.y, rows, dtype, data.unchecked)
     return Batch(x, t, np.ones(len(rows)) if data.weights is None else data.weights[rows])
+
+
+def batches(data: Rows | Feed, size: int, dtype: str) -> Iterator[tuple[Batch, Array]]:
+    """Go through all rows in order, at most `size` at a time, with their targets as they came."""
+    for chunk in chunks(data):
+        assert chunk.y is not None
+        for start in range(0, len(chunk.x), size):
+            rows = np.arange(start, min(start + size, len(chunk.x)))
+            yield gather(chunk, rows, dtype), chunk.y[rows]
 
 
 def converted(

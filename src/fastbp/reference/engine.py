@@ -10,18 +10,19 @@ import numpy as np
 from fastbp import random
 from fastbp.activations import Identity
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Array, EngineProtocol, Fit, Position, Record, Rows
+from fastbp.engine import Array, EngineProtocol, Feed, Fit, Position, Record, Rows
 from fastbp.losses import Loss
-from fastbp.measures import measure
+from fastbp.measures import joined, measure
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Op, Plan
 from fastbp.reference import optimizers as rules
 from fastbp.reference.activations import ACTIVATIONS
-from fastbp.reference.batches import Batch, converted, gather
+from fastbp.reference.batches import Batch, batches, converted, gather
 from fastbp.reference.losses import loss_gradient, row_losses, row_weights
 from fastbp.reference.metrics import METRICS
 from fastbp.reference.propagation import Trace, backward, forward
+from fastbp.reference.restraint import add_penalty_gradient, penalty, project
 from fastbp.reference.schedules import scheduled
 from fastbp.reference.training import Training
 
@@ -117,29 +118,28 @@ class Engine(EngineProtocol):
 
     @quietly
     def evaluate(
-        self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
+        self, data: Rows | Feed, metrics: tuple[Metric, ...], n_threads: int | None
     ) -> dict[str, Any]:
-        """Return the loss over all rows, and each metric, with dropout off."""
-        n = len(data.x)
+        """Return the loss over all rows, of an epoch, and each metric, with dropout off."""
         loss_sum = weight_sum = 0.0
         measured = 0
         sums = {metric.key: 0.0 for metric in metrics if metric.of_rows}
-        outputs = []
-        for start in range(0, n, CHUNK):
-            batch = gather(data, np.arange(start, min(start + CHUNK, n)), self.plan.dtype)
+        answers = []
+        for batch, targets in batches(data, CHUNK, self.plan.dtype):
             _, y = forward(self._measured_ops, batch.x, self.parameters, dropout=None)
             loss_sum += float((batch.weights * row_losses(self._loss, y, batch.t)).sum())
             weight_sum += float(batch.weights.sum())
             measured += int(batch.measured.sum())
-            outputs.append(self._finished(y))
-            for name, rows in self._metric_rows(metrics, outputs[-1], batch).items():
+            outputs = self._finished(y)
+            for name, rows in self._metric_rows(metrics, outputs, batch).items():
                 sums[name] += float(rows.sum())
-            if len(sums) == len(metrics):
-                outputs.clear()  # none is computed from all of them
+            if len(sums) < len(metrics):  # some are computed from all outputs
+                answers.append((outputs, targets))
         if self._loss.reduction == "mean":
             loss_sum = loss_sum / weight_sum if weight_sum else 0.0
+        loss_sum += penalty(self.plan, self.parameters)
         values = {"loss": loss_sum} | {name: total / measured for name, total in sums.items()}
-        return values | self.measured(metrics, outputs, data.y)
+        return values | self.measured(metrics, answers)
 
     @quietly
     def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
@@ -167,7 +167,8 @@ class Engine(EngineProtocol):
         batch = gather(data, np.arange(len(data.x)), self.plan.dtype)
         values, outputs, gradients = self.differentiate(batch, metrics)
         self._keep(gradients, accumulate)
-        return values | self.measured(metrics, [outputs], data.y)
+        assert data.y is not None
+        return values | self.measured(metrics, [(outputs, data.y)])
 
     @quietly
     def differentiate(
@@ -177,12 +178,14 @@ class Engine(EngineProtocol):
         traces, y = forward(self._measured_ops, batch.x, self.parameters, self._dropout_factors)
         weights = row_weights(self._loss, batch.weights)
         outputs = self._finished(y)
-        values = {"loss": float((weights * row_losses(self._loss, y, batch.t)).sum())}
+        loss = float((weights * row_losses(self._loss, y, batch.t)).sum())
+        values = {"loss": loss + penalty(self.plan, self.parameters)}
         for name, rows in self._metric_rows(metrics, outputs, batch).items():
             values[name] = float(rows.mean()) if len(rows) else 0.0
         dy = loss_gradient(self._loss, y, batch.t, weights)
         gradients = np.zeros_like(self.gradients)
         backward(traces, dy, self.parameters, gradients, to_input=False)
+        add_penalty_gradient(self.plan, self.parameters, gradients)
         return values, outputs, gradients
 
     def step(self) -> None:
@@ -204,6 +207,7 @@ class Engine(EngineProtocol):
             parameters[span], state[:, span] = rules.update(
                 optimizer, parameters[span], gradients[span], state[:, span], t, scale
             )
+        project(self.plan, parameters)
         position = self.position._replace(steps=t, batches=self.position.batches + 1)
         self.commit(parameters, state, position)
         return optimizer
@@ -250,14 +254,13 @@ class Engine(EngineProtocol):
         return {m.key: METRICS[m.name](y, t, self._loss) for m in metrics if m.of_rows}
 
     def measured(
-        self, metrics: tuple[Metric, ...], outputs: list[Array], t: Array | None
+        self, metrics: tuple[Metric, ...], answers: list[tuple[Array, Array]]
     ) -> dict[str, Any]:
-        """Return the metrics that are computed from all outputs, given in parts."""
+        """Return the metrics that are computed from all outputs and targets, given in parts."""
         chosen = [m for m in metrics if not m.of_rows]
         if not chosen:
             return {}
-        assert t is not None
-        y = np.concatenate(outputs)
+        y, t = joined(answers)
         return {m.key: measure(m, self._loss, y, t) for m in chosen}
 
     def _dropout_factors(self, number: int, op: Op, shape: tuple[int, int]) -> Array:

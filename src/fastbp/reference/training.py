@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import random
-from fastbp.engine import Array, Fit, Position, Progress, Record
+from fastbp.engine import Array, Fit, Position, Progress, Record, Rows, chunks
 from fastbp.reference.batches import gather
 
 if TYPE_CHECKING:
@@ -55,14 +55,16 @@ class Training:
         self.engine = engine
         self.job = job
         self.record = record
-        # Gradients that are added up for an update are those of one batch of so many rows.
-        self.update_rows = job.batch_size * job.accumulate
-        self.n_batches = -(-len(job.data.x) // self.update_rows)
+        # Gradients that are added up for an update are those of one batch of so many rows; None:
+        # a chunk of the data is a batch.
+        self.update_rows = job.batch_size and job.batch_size * job.accumulate
+        self.n_rows, self.n_batches = self.epoch_length()
         self.n_outputs = engine.plan.tensors[engine.plan.output]
         self.names = ("loss", *(metric.key for metric in job.metrics if metric.of_rows))
         self.measures = not all(metric.of_rows for metric in job.metrics)
         self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
-        self.outputs: list[Array] = []  # of each epoch, or of the last one
+        self.outputs: list[Array] = []  # of each epoch
+        self.answers: list[tuple[Array, Array]] = []  # of the last one: outputs and targets
         self.last_progress = time.monotonic()
         record.curves = {name: [] for name in job.names}
         self.learning_rate = 0.0  # of the last update
@@ -92,53 +94,72 @@ class Training:
         reached = goal is not None and len(losses) > 0 and losses[-1] <= goal
         return reached or self.record.epochs == self.job.epochs
 
+    def epoch_length(self) -> tuple[int, int]:
+        """Return rows and batches of an epoch, as far as they are known; 0 if nobody knows."""
+        data = self.job.data
+        rows, batches = (len(data.x), None) if isinstance(data, Rows) else (data.rows, data.batches)
+        if rows and self.update_rows:
+            batches = -(-rows // self.update_rows)
+        return rows or 0, batches or 0
+
     def run_epoch(self) -> None:
         """Train on every row once."""
-        order = self.next_order()
-        n, size = len(order), self.update_rows
-        sums = dict.fromkeys(self.names, 0.0)
-        total_measured = 0
-        if self.job.record_outputs or self.measures:
-            if not self.job.record_outputs:
-                self.outputs.clear()
-            self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
-        for batch, start in enumerate(range(0, n, size), start=1):
+        epoch = self.engine.position.epochs
+        self.engine.position = self.engine.position._replace(epochs=epoch + 1)
+        self.sums, self.measured = dict.fromkeys(self.names, 0.0), 0
+        self.place = self.batch = 0  # rows and batches that the epoch has taken
+        self.answers.clear()
+        for data in chunks(self.job.data):
+            self.run_rows(data, self.order_of(data, epoch))
+
+    def order_of(self, data: Rows, epoch: int) -> Array:
+        """Return the order in which the epoch takes these rows, the next that it comes to."""
+        n = len(data.x)
+        if not self.job.shuffle:
+            return np.arange(n)
+        return random.row_order(self.engine.seed, epoch, n, self.place)
+
+    def run_rows(self, data: Rows, order: Array) -> None:
+        """Train on rows of the running epoch, in this order."""
+        outputs = np.empty((len(order), self.n_outputs), self.engine.plan.dtype)
+        if self.job.record_outputs:
+            self.outputs.append(outputs)
+        if self.measures:
+            self.answers.append((outputs, np.array(data.y)))
+        size = self.update_rows or len(order)
+        for start in range(0, len(order), size):
             rows = order[start : start + size]
-            values, measured = self.run_batch(rows, epoch_share=start / n)
-            for name in self.names:
-                sums[name] += measured * values[name]
-            total_measured += measured
-            self.means = {name: total / max(total_measured, 1) for name, total in sums.items()}
-            self.call(self.job.on_batch_end, batch - 1, dict(self.means))
-            if batch < self.n_batches:
-                self.report(batch)
+            outputs[rows] = self.run_batch(data, rows)
+            self.call(self.job.on_batch_end, self.batch - 1, dict(self.means))
+            if self.batch != self.n_batches:
+                self.report(self.batch)
 
-    def next_order(self) -> Array:
-        """Begin an epoch and return the order of its rows."""
-        engine, n = self.engine, len(self.job.data.x)
-        epoch = engine.position.epochs
-        engine.position = engine.position._replace(epochs=epoch + 1)
-        return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
+    def epoch_share(self) -> float:
+        """Return how far the epoch is; one of unknown length is at its begin until it ends."""
+        if self.n_rows:
+            return self.place / self.n_rows
+        return self.batch / self.n_batches if self.n_batches else 0.0
 
-    def run_batch(self, rows: Array, epoch_share: float) -> tuple[dict[str, float], int]:
-        """Train on a few rows.
-
-        Returns loss and metrics from before the update, and how many rows metrics count.
-        """
+    def run_batch(self, data: Rows, rows: Array) -> Array:
+        """Train on a few rows, keep the books, and return the outputs from before the update."""
         engine = self.engine
-        batch = gather(self.job.data, rows, engine.plan.dtype)
+        batch = gather(data, rows, engine.plan.dtype)
         values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
         if not math.isfinite(values["loss"]):
             raise DivergedError
-        self.learning_rate = engine.update(gradients, epoch_share).learning_rate
-        if self.outputs:
-            self.outputs[-1][rows] = outputs
-        return values, int(batch.measured.sum())
+        self.learning_rate = engine.update(gradients, self.epoch_share()).learning_rate
+        self.place, self.batch = self.place + len(rows), self.batch + 1
+        measured = int(batch.measured.sum())
+        self.measured += measured
+        for name in self.names:
+            self.sums[name] += measured * values[name]
+        self.means = {name: total / max(self.measured, 1) for name, total in self.sums.items()}
+        return outputs
 
     def close_epoch(self) -> dict[str, Any]:
         """Put the epoch on record and return its values; at times keep the parameters."""
         engine, job, record = self.engine, self.job, self.record
-        values = self.means | engine.measured(job.metrics, self.outputs[-1:], job.data.y)
+        values = self.means | engine.measured(job.metrics, self.answers)
         if job.validation is not None and (record.epochs + 1) % job.validation_freq == 0:
             validation = engine.evaluate(job.validation, job.metrics, job.n_threads)
             values |= {"val_" + name: value for name, value in validation.items()}
@@ -172,7 +193,7 @@ class Training:
         for name, curve in self.record.curves.items():
             del curve[epochs // self.job.every(name) :]
         if self.job.record_outputs:
-            shape = epochs, len(self.job.data.x), self.n_outputs
+            shape = epochs, self.n_rows, self.n_outputs
             kept = np.array(self.outputs[:epochs], self.engine.plan.dtype)
             self.record.outputs = kept.reshape(shape)
 
