@@ -4,7 +4,7 @@ kernel_digests.c runs the kernels of one table; kernel_digests.txt holds what th
 definition, writes. Where a line of it changes, trained networks change: see CHANGELOG.md, Numerics.
 NEON runs under user-mode emulation where qemu-aarch64 and a cross compiler are installed. The
 source of the AVX-512 table runs on CPUs that lack it too, where SIMDe is installed, which puts its
-intrinsics in terms of AVX2 (simde/immintrin.h).
+intrinsics in terms of AVX2 (simde/immintrin.h). Both are slow: `pytest -m emulated`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from instruction_sets import missing_tables, reported_features
@@ -48,6 +48,13 @@ TABLES = {
     ),
     "neon": Table("neon", "isa_neon.c"),
 }
+
+
+def by_name(*names: str) -> list[Any]:
+    """Return parameters of a test, with a mark on the tables that are emulated."""
+    slow = {"avx512 by SIMDe"} if platform.machine() == "aarch64" else {"avx512 by SIMDe", "neon"}
+    marks = {name: [pytest.mark.emulated] if name in slow else [] for name in names}
+    return [pytest.param(name, marks=marks[name]) for name in names]
 
 
 def tools(table: str) -> tuple[list[str], list[str]]:
@@ -93,7 +100,7 @@ def recorded(bits: int) -> list[str]:
 
 
 @pytest.mark.parametrize("bits", [32, 64])
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", by_name(*TABLES))
 def test_kernels_write_the_recorded_bits(table: str, bits: int, tmp_path: Path) -> None:
     assert digests(tmp_path, table, bits) == recorded(bits)
 
@@ -145,7 +152,7 @@ RULES_WITH_ROOTS = {
 }
 
 
-@pytest.mark.parametrize("table", ["avx512", "avx512 by SIMDe"])
+@pytest.mark.parametrize("table", by_name("avx512", "avx512 by SIMDe"))
 def test_digests_show_an_error_in_the_avx512_source(table: str, tmp_path: Path) -> None:
     csrc = mutant(tmp_path, "simd/avx512.h", "OP(sqrt)(a)", "OP(add)(a, a)")
     assert changed(tmp_path, table, csrc) == RULES_WITH_ROOTS
