@@ -38,22 +38,35 @@ def compiled_core() -> ModuleType:
 
 
 class Network(NetworkState):
-    """A neural network: a chain of layers, trained by back-propagation in compiled code.
+    """A neural network: a graph of layers, trained by back-propagation in compiled code.
+
+    It is given as a list of layers that each read the one before, or by the tensors that lead from
+    its inputs to its outputs. What belongs to one input or output is given and returned as it is;
+    what belongs to several is a tuple with an entry for each, here and in all methods.
 
     Parameters
     ----------
-    layers : iterable of Layer
-        The layers from input to output.
+    layers : iterable of Layer, optional
+        The layers of a chain from input to output.
+    inputs : Input, or list or tuple of Input, optional
+        In place of `layers`, the tensors that the network is given.
+    outputs : Tensor, or list or tuple of Tensor, optional
+        With `inputs`, the tensors that it returns: what layers made of them.
     input_shape : int or tuple of int, optional
-        Shape of one input row. Left out, it is taken from the first `fit`; using parameters before
-        that raises RuntimeError.
+        Shape of one input row of a chain. Left out, it is taken from the first `fit`; using
+        parameters before that raises RuntimeError.
     loss : str or Loss, optional
-        What training lowers; needed to train and to evaluate.
+        What training lowers; needed to train and to evaluate. Of several outputs one for each, or
+        one for all.
+    loss_weights : tuple of float, optional
+        What the loss of each output counts in the sum that training lowers; at least 0, and 1 if
+        left out.
     optimizer : str or Optimizer, default "adam"
         How parameters follow their gradients.
     metrics : iterable of str or Metric, default ()
         What is counted beside the loss; `fastbp.metrics` has them. All but accuracy keep the
-        outputs of an epoch.
+        outputs of an epoch. Of several outputs an entry for each: a metric, a list of some, or
+        None.
     dtype : {"float32", "float64"}, default "float32"
         Precision of parameters and arithmetic.
     seed : int, optional
@@ -65,8 +78,8 @@ class Network(NetworkState):
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range, shapes don't chain, or the loss does
-        not fit the output.
+        If an argument is of the wrong kind or out of range, shapes don't chain, an output depends
+        on what is not among the inputs, or a loss does not fit its output.
     ImportError
         If the compiled core can't be loaded.
 
@@ -74,6 +87,15 @@ class Network(NetworkState):
     -----
     Concurrent predictions and evaluations are safe. Anything else that would meet a running
     operation that changes the network raises RuntimeError.
+
+    Examples
+    --------
+    A block whose output is added to its input:
+
+    >>> x = fastbp.Input(8)
+    >>> h = fastbp.Dense(16, activation="relu")(x)
+    >>> h = fastbp.Add()([h, fastbp.Dense(16, activation="relu")(h)])
+    >>> net = fastbp.Network(inputs=x, outputs=fastbp.Dense(3)(h), loss="mean_squared_error")
     """
 
     @staticmethod
@@ -106,9 +128,10 @@ class Network(NetworkState):
         Parameters
         ----------
         x : array_like, shape (n, *input_shape)
-            Inputs: real numbers of any dtype and layout; never written.
+            Inputs: real numbers of any dtype and layout; never written. A tuple of several.
         y : array_like, shape (n, *output_shape)
-            Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss.
+            Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss. A
+            tuple for several outputs.
         epochs : int, default 1
             How often to go through the rows.
         batch_size : int, default 32
@@ -130,11 +153,13 @@ class Network(NetworkState):
         shuffle : bool, default True
             Whether each epoch takes the rows in an order of its own.
         sample_weight : array_like, shape (n,), optional
-            What each row counts; at least 0.
+            What each row counts; at least 0. Of several outputs one for all of them, or a tuple
+            with an array or None for each.
         class_weight : mapping of int to float, or array_like of shape (classes,), optional
             What a row counts by its class, times its sample weight: at least 0, and 1 for classes
-            that a mapping leaves out. A row's class is its label, the place of its largest target,
-            or 1 for a target above one half of a single output, else 0. Validation counts without.
+            that a mapping leaves out; of several outputs a tuple with one of them or None for each.
+            A row's class is its label, the place of its largest target, or 1 for a target above one
+            half of a single output, else 0. Validation counts without.
             A batch's loss is divided by the sum of its weights, so that with batches of one row
             weights change nothing; pass a loss with reduction="sum" for a plain sum.
         callbacks : iterable of Callback, default ()
@@ -150,8 +175,9 @@ class Network(NetworkState):
         -------
         History
             The loss and each metric, one value per epoch, and those of validation, one value per
-            evaluation. An epoch's loss is the mean over rows of the losses of its batches, each
-            before its update; metrics too are of outputs before the update by their batch.
+            evaluation; of several outputs also the loss of each. An epoch's loss is the mean over
+            rows of the losses of its batches, each before its update; metrics too are of outputs
+            before the update by their batch.
 
         Raises
         ------
