@@ -63,6 +63,16 @@ def test_mnist_reads_real_digits_with_92_percent_or_better(mnist, mnist_folder, 
     assert mnist.main([str(mnist_folder)])["accuracy"] >= 0.92
 
 
+def test_the_residual_network_reads_digits_and_tells_odd_ones(core, capsys):
+    spec = importlib.util.spec_from_file_location("residual", ROOT / "examples" / "residual.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    values = module.main()
+    assert values["dense_3_accuracy"] > 0.9
+    assert values["dense_4_accuracy"] > 0.9
+    assert "activation, " not in capsys.readouterr().out
+
+
 def test_tour_of_the_readme_runs(core, capsys):
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}

@@ -72,27 +72,26 @@ def rows(
     ValueError
         If shapes don't fit, there are no rows, or a value is out of its range.
     """
-    if any(output.loss is None for output in plan.outputs):
+    if plan.outputs[0].loss is None:
         raise ValueError("loss: expected a loss to compare outputs with targets by, got None")
     x_name, y_name, weight_name = names
-    given, unchecked = _inputs(plan, x_name, x)
-    for name, array, shape in zip(indexed(x_name, len(given)), given, plan.inputs, strict=True):
-        if not _is_mapped(array):
-            require_finite(name, array, plan.dtype, shape, look)
-    n, count = len(given[0]), len(plan.outputs)
-    targets, weights = [], []
-    for output, name, value, weight in zip(
-        plan.outputs,
-        indexed(y_name, count),
-        entries(y_name, y, count, "output"),
-        _by_output(weight_name, sample_weight, count),
-        strict=True,
-    ):
-        target, mapped = _targets(name, value, n, output, plan.dtype, look)
-        targets.append(target)
-        weights.append(_row_weights(name, target, *weight))
+    given = _inputs(plan, x_name, x)
+    unchecked = False
+    for k, (array, mapped) in enumerate(given):
         unchecked |= mapped
-    found = Rows(alone(given), alone(tuple(targets)), _given(weights), unchecked)
+        if not mapped:
+            name = indexed(x_name, len(given))[k]
+            require_finite(name, array, plan.dtype, plan.inputs[k], look)
+    count = len(plan.outputs)
+    y_names, ys = indexed(y_name, count), entries(y_name, y, count, "output")
+    own = _by_output(weight_name, sample_weight, count)
+    targets, weights = [], []
+    for k, output in enumerate(plan.outputs):
+        target, mapped = _targets(y_names[k], ys[k], len(given[0][0]), output, plan.dtype, look)
+        targets.append(target)
+        weights.append(_row_weights(y_names[k], target, *own[k]))
+        unchecked |= mapped
+    found = Rows(_arrays(given), alone(tuple(targets)), _given(weights), unchecked)
     return weighed(found, class_weight, plan)
 
 
@@ -114,9 +113,11 @@ def weighed(rows: Rows, class_weight: Any, plan: Plan) -> Rows:
 
 def inputs(plan: Plan, x: Any) -> Arrays:
     """Return inputs alone, shape (n, elements of a row), not looked at for NaN and infinity."""
-    rows, _ = _inputs(plan, "x", x)
-    found: Arrays = alone(rows)
-    return found
+    return _arrays(_inputs(plan, "x", x))
+
+
+def _arrays(given: list[tuple[Array, bool]]) -> Arrays:
+    return given[0][0] if len(given) == 1 else tuple([array for array, _ in given])
 
 
 def arrays(plan: Plan, x: Any) -> tuple[Array, ...]:
@@ -149,23 +150,20 @@ def _by_output(argument: str, value: Any, count: int) -> tuple[tuple[str, Any], 
 
 def _given(weights: list[Array | None]) -> Any:
     """Return weights as `Rows` has them."""
-    return None if all(weight is None for weight in weights) else alone(tuple(weights))
+    return None if all([weight is None for weight in weights]) else alone(tuple(weights))
 
 
-def _inputs(plan: Plan, argument: str, x: Any) -> tuple[tuple[Array, ...], bool]:
-    """Return the rows of each input, and whether some of them lie in a mapped file."""
+def _inputs(plan: Plan, argument: str, x: Any) -> list[tuple[Array, bool]]:
+    """Return the rows of each input, and whether they lie in a mapped file."""
     count = len(plan.inputs)
+    if count == 1:
+        return [_rows(argument, x, plan.inputs[0])]
     names = indexed(argument, count)
-    found = [
-        _rows(name, value, shape)
-        for name, value, shape in zip(
-            names, entries(argument, x, count, "input"), plan.inputs, strict=True
-        )
-    ]
-    arrays = tuple(array for array, _ in found)
-    for name, array in zip(names, arrays, strict=True):
-        _require_count(name, array, len(arrays[0]), names[0])
-    return arrays, any(mapped for _, mapped in found)
+    given = zip(names, entries(argument, x, count, "input"), plan.inputs, strict=True)
+    found = [_rows(name, value, shape) for name, value, shape in given]
+    for name, (array, _) in zip(names, found, strict=True):
+        _require_count(name, array, len(found[0][0]), names[0])
+    return found
 
 
 def _targets(

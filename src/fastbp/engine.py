@@ -209,10 +209,12 @@ class Measured(NamedTuple):
 
 def measured(prefixes: tuple[str, ...], metrics: tuple[Any, ...]) -> tuple[Measured, ...]:
     """Return all metrics of all outputs; `prefixes` are the plan's."""
-    of_outputs = each(metrics, len(prefixes)) if metrics else ((),) * len(prefixes)
+    if not metrics:
+        return ()
+    of_outputs = zip(prefixes, each(metrics, len(prefixes)), strict=True)
     return tuple(
         Measured(prefix + metric.key, output, metric)
-        for output, (prefix, own) in enumerate(zip(prefixes, of_outputs, strict=True))
+        for output, (prefix, own) in enumerate(of_outputs)
         for metric in own
     )
 

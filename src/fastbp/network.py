@@ -446,11 +446,11 @@ class Network(NetworkState):
             n = Rows(rows).n
             shapes = [(n, *output.shape) for output in engine.plan.outputs]
             if out is None:
-                outputs = tuple(np.empty(shape, self._dtype) for shape in shapes)
+                outputs = tuple([np.empty(shape, self._dtype) for shape in shapes])
             else:  # which stays as it is if a row is refused
                 self._require_finite(engine, rows)
                 outputs = data.outputs(out, shapes, self._dtype, rows)
-            flat = alone(tuple(output.reshape(n, -1) for output in outputs))
+            flat = alone(tuple([output.reshape(n, -1) for output in outputs]))
             if not engine.predict(rows, flat, self._n_threads):
                 self._require_finite(engine, rows, looks=False)
             return alone(outputs) if out is None else out

@@ -40,6 +40,7 @@ cdef void fill_gradient_scales(Pass *run, double *scales) noexcept nogil
 cdef double per_row(double total, size_t measured) noexcept nogil
 cdef double mean_loss(const fbp_output *output, Score score) noexcept nogil
 cdef void clear_scores(Team *team) noexcept nogil
+cdef void take_scores(Team *team, const Pass *run) noexcept nogil
 cdef void add_scores(Team *team, const Pass *run) noexcept nogil
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,

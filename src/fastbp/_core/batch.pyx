@@ -127,8 +127,15 @@ cdef void clear_scores(Team *team) noexcept nogil:
     memset(team.scores, 0, team.plan.n_outputs * sizeof(Score))
 
 
+cdef void take_scores(Team *team, const Pass *run) noexcept nogil:
+    """Let the team's scores be those of a batch. One thread's work."""
+    cdef size_t output
+    for output in range(team.plan.n_outputs):
+        team.scores[output] = score_of(run, output)
+
+
 cdef void add_scores(Team *team, const Pass *run) noexcept nogil:
-    """Add the sums over a batch, or a part of it, to those before. One thread's work."""
+    """Add the sums over a part of some rows to those of the parts before. One thread's work."""
     cdef size_t output
     cdef Score score
     for output in range(team.plan.n_outputs):

@@ -20,6 +20,7 @@ from fastbp._core.batch cimport (
     run_share,
     per_row,
     sync,
+    take_scores,
     update_share,
 )
 from fastbp._core.layout cimport fbp_clock, fbp_plan
@@ -222,8 +223,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
         return False
     form_gradients(worker, &run, &t.rule, step)
     if worker.rank == 0:
-        clear_scores(worker.team)
-        add_scores(worker.team, &run)
+        take_scores(worker.team, &run)
         keep_books(t, run.rows)
     sync(worker)
     return True

@@ -152,7 +152,7 @@ cdef Ports native_inputs(object x, const fbp_plan *plan):
     """Rows without targets."""
     cdef Ports ports = Ports()
     ports.place(plan)
-    inputs = each(x, plan.n_inputs)
+    inputs = (x,) if plan.n_inputs == 1 else x
     ports.data.n = inputs[0].shape[0]
     for k, rows in enumerate(inputs):
         ports.x[k] = native_rows(rows)

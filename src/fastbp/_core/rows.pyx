@@ -125,9 +125,9 @@ cdef void fill_scales(const Pass *run, size_t output, char *scales, size_t first
                       size_t rows) noexcept nogil:
     """What each row counts in the gradient."""
     cdef size_t row
-    cdef double scale
+    cdef double scale, of_one = run.scales[output]
     for row in range(rows):
-        scale = row_weight(run, output, first + row) * run.scales[output]
+        scale = row_weight(run, output, first + row) * of_one
         if run.plan.itemsize == 4:
             (<float *>scales)[row] = <float>scale
         else:
@@ -176,7 +176,7 @@ cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size
         fill_scales(run, output, scratch.scales, first, rows)
     plan.kernels.loss(goal.loss, goal.parameter, goal.fused, rows, n, scratch.targets,
                       scratch.scales, y, delta, losses + first)
-    for row in range(first, first + rows):
+    for row in range(first, first + rows if run.data.answers[output].weights != NULL else 0):
         losses[row] *= row_weight(run, output, row)
     if run.wants_accuracy:
         plan.kernels.accuracy(goal.accuracy, goal.threshold, rows, n, scratch.targets, y,

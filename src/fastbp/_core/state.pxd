@@ -16,6 +16,8 @@ cdef class EngineState:
     cdef Memory memory
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
+    cdef list loss_names       # of each output
+    cdef tuple known_metrics   # and the same with their names
     cdef list workspaces       # free ones; a call takes one, or makes one
     cdef Workspace kept        # of the last forward pass, which it holds
     cdef Team kept_team

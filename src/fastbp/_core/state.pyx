@@ -50,6 +50,8 @@ cdef class EngineState:
         self.memory.parameters = address(self.parameters)
         self.memory.gradients = address(self.gradients)
         self.workspaces = []
+        self.loss_names = [prefix + "loss" for prefix in plan.prefixes]
+        self.known_metrics = (), ()
         self.seed = seed
         return 0
 
@@ -113,8 +115,11 @@ cdef class EngineState:
         return 0
 
     cdef tuple metrics_of(self, tuple metrics):
-        """The metrics of all outputs, with their names."""
-        return measured(self.plan.prefixes, metrics)
+        """The metrics of all outputs, with their names; they are mostly those of the last call."""
+        known = self.known_metrics
+        if known[0] is not metrics:
+            known = self.known_metrics = metrics, measured(self.plan.prefixes, metrics)
+        return known[1]
 
     cdef void fill_team(self, Team *team) noexcept:
         memset(team, 0, sizeof(Team))

@@ -15,7 +15,6 @@ import numpy as np
 from fastbp._core.batch cimport (
     Team,
     Worker,
-    add_scores,
     clear_scores,
     evaluate_chunk,
     fill_gradient_scales,
@@ -24,6 +23,7 @@ from fastbp._core.batch cimport (
     run_share,
     per_row,
     sync,
+    take_scores,
     update_share,
 )
 from fastbp._core.direct cimport DirectCalls
@@ -69,7 +69,7 @@ from fastbp._core.rows cimport Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.workspace cimport Workspace
 
-from fastbp.engine import alone, each, indexed, loss_values
+from fastbp.engine import alone, each, indexed
 from fastbp.measures import measure
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
@@ -349,8 +349,7 @@ cdef class Engine(DirectCalls):
         fill_gradient_scales(&run, team.scratches[0].gradient_scales)
         with nogil:
             run_team(&team, &run, threads)
-        clear_scores(&team)
-        add_scores(&team, &run)
+        take_scores(&team, &run)
         values = self.results(metrics, &team, outputs, data.y)
         self.workspaces.append(workspace)
         check_fault(team.fault, self.plan)
@@ -445,12 +444,15 @@ cdef class Engine(DirectCalls):
     cdef dict results(self, tuple metrics, const Team *team, tuple outputs, object targets):
         """Losses and metrics of rows that have been scored."""
         cdef size_t k
-        losses = [
-            mean_loss(&self.native.outputs[k], team.scores[k])
-            for k in range(self.native.n_outputs)
-        ]
-        values = loss_values(self.plan, losses)
-        targets = each(targets, self.native.n_outputs)
+        cdef double loss, total = 0.0
+        values = {"loss": total}
+        for k in range(self.native.n_outputs):
+            loss = mean_loss(&self.native.outputs[k], team.scores[k])
+            total += self.native.outputs[k].weight * loss
+            values[self.loss_names[k]] = loss
+        values["loss"] = total
+        if metrics:
+            targets = each(targets, self.native.n_outputs)
         for name, k, metric in self.metrics_of(metrics):
             if metric.of_rows:
                 values[name] = per_row(team.scores[k].right, team.scores[k].measured)
