@@ -1,7 +1,7 @@
 """Read handwritten digits by a network with a residual block and two outputs.
 
-The first output tells the digit, the second whether it is odd; both stand on the same hidden layers,
-and the loss of the second counts a fifth.
+The first output tells the digit, the second whether it is odd; both stand on the same hidden
+layers, and the loss of the second counts a fifth.
 
     python examples/residual.py
 """

@@ -150,7 +150,8 @@ def _by_output(argument: str, value: Any, count: int) -> tuple[tuple[str, Any], 
 
 def _given(weights: list[Array | None]) -> Any:
     """Return weights as `Rows` has them."""
-    return None if all([weight is None for weight in weights]) else alone(tuple(weights))
+    some = any(weight is not None for weight in weights)
+    return alone(tuple(weights)) if some else None
 
 
 def _inputs(plan: Plan, argument: str, x: Any) -> list[tuple[Array, bool]]:
