@@ -74,6 +74,13 @@ def test_a_network_learns_from_files(tmp_path, capsys, core):
     assert "test accuracy" in capsys.readouterr().out
 
 
+def test_the_residual_network_reads_digits_and_tells_odd_ones(core, capsys):
+    values = example("residual").main()
+    assert values["dense_3_accuracy"] > 0.9
+    assert values["dense_4_accuracy"] > 0.9
+    assert "activation, " not in capsys.readouterr().out
+
+
 def test_tour_of_the_readme_runs(core, capsys):
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
