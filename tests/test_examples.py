@@ -136,6 +136,13 @@ def test_one_call_ends_at_its_target(capsys, core):
     assert "[0.2 3.1 1.7] gives 0.1998064" in capsys.readouterr().out
 
 
+def test_the_residual_network_reads_digits_and_tells_odd_ones(core, capsys):
+    values = example("residual").main()
+    assert values["dense_3_accuracy"] > 0.9
+    assert values["dense_4_accuracy"] > 0.9
+    assert "activation, " not in capsys.readouterr().out
+
+
 def test_every_example_is_tested_here():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     tested = set(re.findall(r'example\("(\w+)"\)', Path(__file__).read_text()))

@@ -148,7 +148,7 @@ def test_gradients_of_probabilities_fused_with_their_loss(
     activation = kind.probability
     last = [Dense(outputs), Activation(activation)] if own_layer else [Dense(outputs, activation)]
     net = build(Network, [Rescale(2), Dropout(0.2), *last, Flatten()], 3, kind())
-    assert net.plan.fused
+    assert net.plan.ops[-1].fused
     x = inputs(5, 3)
     check_gradients(net, x, targets(net, x))
     check_backward(net, x)

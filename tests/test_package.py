@@ -17,12 +17,12 @@ SOURCE = ROOT / "src"
 
 # From the ground up. A module imports from its own floor and those below it.
 FLOORS = (
-    "_version exceptions validate description "
+    "_version exceptions validate description tensors "
     "activations constraints initializers layers losses metrics optimizers regularizers schedules",
-    "plan lowering engine random arena measures",
+    "graph plan lowering engine random arena measures",
     "_core reference.*",
     "data sources prefetch batches streams arguments parameters bound occupancy summary state "
-    "history progress callbacks callbacks.* lbfgs network",
+    "history progress callbacks callbacks.* lbfgs fitting network",
     "__init__",
     "reference datasets datasets.* plotting",
     "insight insight.* demo mlp bench bench.* cli __main__",

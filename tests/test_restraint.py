@@ -350,3 +350,20 @@ def test_copies_go_on_with_the_same_restraints(Network: Any) -> None:
 def test_the_registries_name_every_kind() -> None:
     assert [*regularizers.REGULARIZERS] == ["l1", "l2", "l1_l2"]
     assert [*constraints.CONSTRAINTS] == ["max_norm", "non_neg"]
+
+
+def test_a_penalty_counts_once_in_an_evaluation_of_chunks(Network: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 2))
+
+    def chunks() -> Any:
+        return ((x[i : i + 10], y[i : i + 10]) for i in (0, 10, 20))
+
+    net = Network(
+        [Dense(2, weights_regularizer=L2(0.5))], input_shape=4, loss="squared_error",
+        dtype="float64", seed=1, optimizer=SGD(0.01),
+    )  # fmt: skip
+    history = net.fit(x, y, validation_data=chunks, verbose=0)
+    whole = net.evaluate(x, y)["loss"]
+    assert net.evaluate(chunks())["loss"] == pytest.approx(whole, rel=1e-12)
+    assert history["val_loss"] == [pytest.approx(whole, rel=1e-12)]

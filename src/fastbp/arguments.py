@@ -9,21 +9,22 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from fastbp import data, layers, metrics, progress, streams, validate
+from fastbp import data, layers, losses, metrics, progress, streams, validate
 from fastbp.batches import Wanted
 from fastbp.callbacks import Callback
-from fastbp.engine import Feed, Rows
+from fastbp.engine import Feed, Rows, alone, each
+from fastbp.graph import Graph, traced
 from fastbp.layers import Layer
-from fastbp.metrics import Metric
+from fastbp.losses import Loss
 from fastbp.optimizers import Optimizer
-from fastbp.plan import Plan, Shape
+from fastbp.plan import Plan
 from fastbp.streams import OpenFeed
 
 # What `record_outputs` keeps at most for each epoch.
 MOST_RECORDED_OUTPUTS = 64
 
 
-def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
+def layer_list(value: Any) -> tuple[Layer, ...]:
     """Return `value` as a tuple of at least one layer description."""
     given = _iterable("layers", value)
     if not given:
@@ -31,9 +32,64 @@ def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
     return tuple(layers.resolve(index, layer) for index, layer in enumerate(given))
 
 
-def metric_list(value: Iterable[Any]) -> tuple[Metric, ...]:
-    """Return `value` as a tuple of metric descriptions, each once."""
-    return tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
+def metric_list(value: Iterable[Any], n_outputs: int = 1) -> tuple[Any, ...]:
+    """Return `value` as a tuple of metric descriptions, each once; one such for each output."""
+    given = _iterable("metrics", value)
+    if n_outputs == 1:
+        return tuple(dict.fromkeys(map(metrics.resolve, given)))
+    of_outputs = data.entries("metrics", given or [()] * n_outputs, n_outputs, "output")
+    return tuple(
+        metric_list(own if isinstance(own, list | tuple) else () if own is None else (own,))
+        for own in of_outputs
+    )
+
+
+def loss_list(value: Any, n_outputs: int) -> tuple[Loss | None, ...]:
+    """Return the loss of each output; one that is given alone is that of all."""
+    if n_outputs == 1 or not isinstance(value, tuple | list):
+        return (losses.resolve(value),) * n_outputs
+    given = tuple(map(losses.resolve, data.entries("loss", value, n_outputs, "output")))
+    if None in given:
+        raise ValueError("loss: expected a loss for each output, got None for one of them")
+    return given
+
+
+def loss_weights(value: Any, n_outputs: int) -> tuple[float, ...]:
+    """Return what the loss of each output counts."""
+    if value is None:
+        return (1.0,) * n_outputs
+    if n_outputs == 1 and not isinstance(value, tuple | list):
+        value = (value,)
+    expected = f"loss_weights: expected a tuple of {n_outputs} numbers, one for each output"
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{expected}, got {type(value).__name__}")
+    if len(value) != n_outputs:
+        raise ValueError(f"{expected}, got {len(value)}")
+    weights = tuple(validate.at_least("loss_weights", weight, 0) for weight in value)
+    if not any(weights):
+        raise ValueError("loss_weights: expected one above 0, got none")
+    return weights
+
+
+def graph(layers: Any, inputs: Any, outputs: Any) -> Graph | None:
+    """Return what `inputs` and `outputs` span, or None where a list of layers is given."""
+    if layers is not None:
+        if inputs is not None or outputs is not None:
+            raise TypeError("layers: expected a list of layers or inputs= and outputs=, got both")
+        return None
+    if inputs is None or outputs is None:
+        raise TypeError("layers: expected a list of layers, or inputs= and outputs= in its place")
+    return traced(inputs, outputs)
+
+
+def require_one_loss(plan: Plan) -> None:
+    """Refuse penalties of parameters beside several outputs."""
+    if len(plan.outputs) > 1 and plan.penalties:
+        parameter, *_ = plan.penalties[0]
+        raise ValueError(
+            f"outputs: expected one beside parameters with a regularizer, got {len(plan.outputs)} "
+            f"and {parameter.name} with {parameter.regularizer}"
+        )
 
 
 def require_projection(optimizer: Optimizer, plan: Plan) -> None:
@@ -50,14 +106,6 @@ def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{argument}: expected a list, got {type(value).__name__} {value!r}")
     return tuple(value)
-
-
-def input_shape(value: Any) -> Shape:
-    """Return a number of inputs, or the shape of a row, as a shape."""
-    sizes = value if isinstance(value, tuple | list) else (value,)
-    if not sizes:
-        raise ValueError(f"input_shape: expected at least one size, got {value!r}")
-    return tuple(validate.integer("input_shape", size, 1) for size in sizes)
 
 
 def dtype(value: Any) -> Literal["float32", "float64"]:
@@ -105,18 +153,17 @@ def steps_per_epoch(value: Any, stream: Any) -> int | None:
 
 def record_outputs(value: Any, data: Rows | Feed, plan: Plan) -> bool:
     """Return a flag, which only a small set of data may raise."""
-    wanted = validate.flag("record_outputs", value)
-    if not isinstance(data, Rows):
-        if wanted:
-            raise ValueError("record_outputs: expected False beside a stream, got True")
+    if not validate.flag("record_outputs", value):
         return False
-    outputs = len(data.x) * math.prod(plan.output_shape)
-    if wanted and outputs > MOST_RECORDED_OUTPUTS:
+    if not isinstance(data, Rows):
+        raise ValueError("record_outputs: expected False beside a stream, got True")
+    outputs = data.n * sum(math.prod(output.shape) for output in plan.outputs)
+    if outputs > MOST_RECORDED_OUTPUTS:
         raise ValueError(
             f"record_outputs: expected at most {MOST_RECORDED_OUTPUTS} outputs "
             f"(rows times units) to record, got {outputs}"
         )
-    return wanted
+    return True
 
 
 def callback_list(value: Iterable[Any], verbose: Any) -> tuple[Callback, ...]:
@@ -162,25 +209,33 @@ def validation(
         raise ValueError("validation_split: expected 0 beside validation_data, got both")
     if not isinstance(rows, Rows):
         raise ValueError(f"validation_split: expected 0 beside a stream, got {share:g}")
-    n = len(rows.x)
+    n = rows.n
     kept = int(n * (1 - share))
     if not 0 < kept < n:
         raise ValueError(
             f"validation_split: expected at least one row on either side, got {share:g} of {n} rows"
         )
-    parts = _part(rows, slice(kept)), _part(rows, slice(kept, n))
+    parts = _part(rows, slice(kept), plan), _part(rows, slice(kept, n), plan)
     for part in parts:
-        if part.weights is not None and not part.weights.any():
+        weights = each(part.weights, len(plan.outputs)) if part.weights is not None else ()
+        if any(own is not None and not own.any() for own in weights):
             raise ValueError(
                 "validation_split: expected rows that count on either side, got weights of 0"
             )
     return parts
 
 
-def _part(rows: Rows, part: slice) -> Rows:
+def _part(rows: Rows, part: slice, plan: Plan) -> Rows:
     """Return a contiguous part of the rows, in place."""
-    y, weights = (None if array is None else array[part] for array in (rows.y, rows.weights))
-    return Rows(rows.x[part], y, weights, rows.unchecked)
+
+    def cut(arrays: Any, count: int) -> Any:
+        if arrays is None:
+            return None
+        return alone(tuple(a if a is None else a[part] for a in each(arrays, count)))
+
+    n_outputs = len(plan.outputs)
+    y, weights = cut(rows.y, n_outputs), cut(rows.weights, n_outputs)
+    return Rows(cut(rows.x, len(plan.inputs)), y, weights, rows.unchecked)
 
 
 def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | OpenFeed | None:
@@ -188,7 +243,7 @@ def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | OpenFeed 
     if value is None:
         return None
     if (stream := streams.find(value)) is not None:
-        return stream.feed(Wanted(plan, epochs=None, name="validation_data: "))
+        return streams.opened(stream, Wanted(plan, epochs=None, name="validation_data: "))
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         got = f"{len(value)} items" if isinstance(value, tuple | list) else type(value).__name__
         raise ValueError(

@@ -11,9 +11,10 @@ import numpy as np
 
 from fastbp import data, random, sources, validate
 from fastbp.engine import Array, Rows
-from fastbp.plan import Plan, Shape
+from fastbp.plan import Plan
 from fastbp.prefetch import Buffer, Chunk, Inline, Prefetch, Room
 from fastbp.sources import Items, Kind
+from fastbp.tensors import Shape
 
 # Read at a time from one place, if nothing else is said, and kept in a buffer.
 BLOCK_BYTES, BLOCKS = 1 << 20, 16

@@ -82,12 +82,10 @@ def measure(metric: Metric, loss: Loss, y: Array, t: Array) -> Any:
         return MEASURES[metric.name](metric, answers)
 
 
-def joined(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Return outputs and targets that come in parts, each as one array."""
-    if len(parts) == 1:
-        return parts[0]
-    y, t = zip(*parts, strict=True)
-    return np.concatenate(y), np.concatenate(t)
+def answers(parts: Sequence[tuple[Any, Any]], output: int) -> tuple[Array, Array]:
+    """Return outputs and targets of one output, each as one array; parts have those of all."""
+    y, t = ([one[output] for one in side] for side in zip(*parts, strict=True))
+    return (y[0], t[0]) if len(parts) == 1 else (np.concatenate(y), np.concatenate(t))
 
 
 def column_sums(values: Array) -> Array:

@@ -36,7 +36,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastbp.initializers import Initializer, VarianceScaling
-from fastbp.plan import Plan, Shape
+from fastbp.plan import Plan
+from fastbp.tensors import Shape
 
 if TYPE_CHECKING:
     import numpy.typing as npt

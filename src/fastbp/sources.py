@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp import data
 from fastbp.engine import Array
-from fastbp.plan import Shape
+from fastbp.tensors import Shape
 
 Parts: TypeAlias = tuple[Any, ...]
 """x, or (x, y), or (x, y, sample_weight)."""

@@ -11,8 +11,8 @@ import numpy as np
 from fastbp import random
 from fastbp.batches import Batches, ChunkFeed, Wanted, arrays_of
 from fastbp.engine import Array, Feed, Rows
-from fastbp.plan import Shape
 from fastbp.sources import Items
+from fastbp.tensors import Shape
 
 # What NumPy makes an array of, and what nobody wants rows of, though one can go through it.
 NO_STREAMS = (list, tuple, str, bytes, bytearray, memoryview, array.array, range, Mapping, Set)
@@ -69,6 +69,16 @@ def _is_stream(x: Any, y: Any) -> bool:
     if callable(x):
         return True
     return y is None and (hasattr(x, "__iter__") or hasattr(x, "__getitem__"))
+
+
+def opened(stream: Stream, wanted: Wanted) -> OpenFeed:
+    """Return the rows of a stream as an engine takes them."""
+    plan = wanted.plan
+    if len(plan.inputs) > 1 or len(plan.outputs) > 1:
+        raise ValueError(
+            f"{wanted.name or 'x: '}expected arrays beside several inputs or outputs, got a stream"
+        )
+    return stream.feed(wanted)
 
 
 def close(*data: Rows | Feed | None) -> None:

@@ -15,7 +15,7 @@ from engine_pair import Pair
 
 import fastbp
 from fastbp import random
-from fastbp.engine import Position
+from fastbp.engine import Position, Rows
 from fastbp.layers import Activation, Dense, Dropout, Layer, Rescale
 from fastbp.losses import HalfSquaredError
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
@@ -187,13 +187,15 @@ def test_predictions_drop_nothing(n_threads: int) -> None:
 
 
 def test_a_backward_pass_belongs_to_the_masks_of_its_forward_pass(n_threads: int) -> None:
-    """Another pass may have come in between, with other masks."""
-    pair = Pair([Dense(100, "tanh"), Dropped(0.5), Dense(200)], 20, HalfSquaredError(),
-                n_threads=n_threads, rows=40)  # fmt: skip
-    grad_output = np.random.default_rng(0).normal(size=(40, 200))
-    for engine in pair.engines:
-        engine.forward(pair.data.x, True, n_threads)
-        engine.position = Position(batches=1)
-        engine.loss_and_gradients(pair.data, (), False, n_threads)
-        engine.position = Position()
-    pair.agree("gradient", *pair.both(lambda e: e.backward(grad_output, False, n_threads)))
+    """Other passes may have come in between."""
+    layers = [Dense(100, "tanh"), Dropped(0.5), Dense(200)]
+    net = fastbp.Network(layers, input_shape=20, seed=2, loss="huber", n_threads=n_threads)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 20)), rng.normal(size=(40, 200))
+    net.forward(x, training=True)
+    expected = net.backward(y), net.gradients.copy()
+    net.forward(x, training=True)
+    net._built.loss_and_gradients(Rows(x[:3], y[:3]), (), False, n_threads)
+    net.predict(x)
+    np.testing.assert_array_equal(net.backward(y), expected[0])
+    np.testing.assert_array_equal(net.gradients, expected[1])

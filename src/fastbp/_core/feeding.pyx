@@ -22,12 +22,14 @@ cdef class Feeding:
         t.feeds_validation = t.validation_follows = (
             t.validates and not isinstance(job.validation, Rows))
         if t.validates and not t.feeds_validation:
-            t.validation = native_data(job.validation, plan)
+            self.validation_ports = native_data(job.validation, plan)
+            t.validation = self.validation_ports.data
         if t.feeds:
             t.epoch_rows, t.epoch_batches = job.data.rows or 0, job.data.batches or 0
             self.give_data(t)
         else:
-            t.data = native_data(job.data, plan)
+            self.ports = native_data(job.data, plan)
+            t.data = self.ports.data
             t.epoch_rows = <double>t.data.n
             self.fit_batch(t)
         self.outgrows(t)
@@ -46,7 +48,8 @@ cdef class Feeding:
         if rows is None:
             t.follows = False
             return 0
-        self.data, t.data, t.start = rows, native_data(rows, self.plan), t.place
+        self.data, self.ports = rows, native_data(rows, self.plan)
+        t.data, t.start = self.ports.data, t.place
         self.recorder.expect(t, "", rows)
         return self.fit_batch(t)
 
@@ -55,7 +58,8 @@ cdef class Feeding:
         if rows is None:
             t.validation_follows = False
             return 0
-        self.validation, t.validation, t.validated = rows, native_data(rows, self.plan), 0
+        self.validation, self.validation_ports = rows, native_data(rows, self.plan)
+        t.validation, t.validation_start = self.validation_ports.data, t.validated
         self.recorder.expect(t, "val_", rows)
         return 0
 

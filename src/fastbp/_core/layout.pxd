@@ -9,6 +9,8 @@ cdef extern from "fastbp.h" nogil:
         FBP_OP_rescale
         FBP_OP_dropout
         FBP_OP_structured_dropout
+        FBP_OP_add
+        FBP_OP_concatenate
     ctypedef enum fbp_activation:
         FBP_ACTIVATION_identity
         FBP_ACTIVATION_relu
@@ -52,12 +54,19 @@ cdef extern from "fastbp.h" nogil:
         size_t n
         const uint32_t *kept
         const uint32_t *before
+    ctypedef struct fbp_edge:
+        size_t tensor
+        bint propagates
+        bint adds
 
     ctypedef struct fbp_op:
         fbp_op_kind kind
         fbp_activation activation
         double parameter
         double value
+        size_t n_inputs
+        const fbp_edge *inputs
+        size_t pieces
         size_t input
         size_t output
         size_t saved
@@ -73,6 +82,7 @@ cdef extern from "fastbp.h" nogil:
         bint trains_weights
         bint trains_biases
         bint propagates
+        bint fused
         bint narrow
         uint32_t stream
         const fbp_units *units_in
@@ -93,6 +103,17 @@ cdef extern from "fastbp.h" nogil:
         size_t columns
         bint of_rows
         double limit
+
+    ctypedef struct fbp_output:
+        size_t tensor
+        fbp_loss loss
+        double parameter
+        double weight
+        bint sums
+        bint labels
+        bint fused
+        double threshold
+        fbp_accuracy accuracy
 
     ctypedef struct fbp_plan:
         const fbp_kernels *kernels
@@ -117,16 +138,11 @@ cdef extern from "fastbp.h" nogil:
         fbp_penalty *penalties
         size_t n_constraints
         fbp_constraint *constraints
-        size_t output
+        size_t n_inputs
+        size_t n_outputs
+        const fbp_output *outputs
         size_t row_block
         bint wide
-        fbp_loss loss
-        double loss_parameter
-        bint sums
-        bint labels
-        bint fused
-        double threshold
-        fbp_accuracy accuracy
 
     ctypedef struct fbp_rows:
         const char *data
@@ -295,6 +311,6 @@ cdef inline char *value(const fbp_plan *plan, const fbp_frame *frame, size_t t,
     """Row `row` of the batch in the values of tensor t, wherever they stand."""
     if t == 0 and frame.inputs != NULL:
         return frame.inputs + row * plan.sizes[t] * plan.itemsize
-    if t == plan.output and frame.outputs != NULL:
+    if frame.outputs != NULL and t == plan.outputs.tensor:
         return frame.outputs + row * plan.sizes[t] * plan.itemsize
     return tensor(plan, frame, frame.values, t, row)

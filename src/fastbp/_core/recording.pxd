@@ -4,18 +4,24 @@ cdef class Recorder:
     cdef object job
     cdef object record
     cdef object plan
-    cdef object curves             # of loss, accuracy and learning rate
-    cdef object outputs
-    cdef object validation_outputs
-    cdef tuple counted             # keys of the metrics that are means over rows
+    cdef object curves             # of training, validation and learning rate, epochs across
+    cdef int n_curves              # of a set of data
+    cdef dict places               # there: of the losses, and metrics that are means over rows
+    cdef object outputs            # of each output
+    cdef object output_bytes       # from those of one epoch to the next
+    cdef object pointers           # to those of the running epoch
+    cdef list validation_outputs
+    cdef object validation_pointers
     cdef tuple measured            # the other metrics
     cdef dict measures             # curves of these
+    cdef list widths               # elements of a row of each output
     cdef dict parts                # outputs and targets of the chunks of an epoch
     cdef size_t epochs             # seen by `look`
     cdef int start(self, Training *t) except -1
     cdef int point(self, Training *t) except -1
     cdef int expect(self, Training *t, str prefix, object rows) except -1
-    cdef tuple answers(self, str prefix, object rows, object outputs)
+    cdef list new_outputs(self, size_t epochs, size_t n)
+    cdef list parts_of(self, str prefix, object rows, list outputs, size_t at)
     cdef int measure_epoch(self, const Training *t) except -1
     cdef int look(self, Training *t) except -1
     cdef int finish(self, Training *t) except -1

@@ -15,6 +15,8 @@ cdef class EngineState:
     cdef Memory memory
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
+    cdef list loss_names       # of each output
+    cdef tuple known_metrics   # and the same with their names
     cdef list workspaces       # free ones; a call takes one, or makes one
     cdef Workspace kept        # of the last forward pass, which it holds
     cdef Team kept_team
@@ -38,4 +40,5 @@ cdef class EngineState:
                         bint gradients, size_t kept_rows) except -1
     cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1
     cdef int check_size(self, double threads, double rows, double kept_rows) except -1
+    cdef tuple metrics_of(self, tuple metrics)
     cdef int fill_training(self, Training *t, object job) except -1

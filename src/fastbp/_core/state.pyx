@@ -23,7 +23,7 @@ from fastbp._core.workspace cimport (
 )
 
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Position
+from fastbp.engine import Position, measured
 
 # Sizes in bytes must fit a signed pointer difference.
 cdef double MOST_BYTES = sys.maxsize
@@ -43,12 +43,15 @@ cdef class EngineState:
         """Take a plan, with parameters of zero."""
         plan = program.source
         self.dtype = np.dtype(plan.dtype)
-        self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
+        shapes = *plan.inputs, *[output.shape for output in plan.outputs]
+        self.flat = len(shapes) == 2 and len(shapes[0]) == len(shapes[1]) == 1
         self.plan, self.program, self.native = plan, program, &program.plan
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
         self.memory.parameters = address(self.parameters)
         self.memory.gradients = address(self.gradients)
         self.workspaces = []
+        self.loss_names = [prefix + "loss" for prefix in plan.prefixes]
+        self.known_metrics = (), ()
         self.seed = seed
         return 0
 
@@ -106,10 +109,18 @@ cdef class EngineState:
         return run
 
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
-        run.wants_loss, run.wants_accuracy = True, any([m.of_rows for m in metrics])
+        run.wants_loss = True
+        run.wants_accuracy = any([m.metric.of_rows for m in self.metrics_of(metrics)])
         run.row_losses, run.row_rights = team.row_losses, team.row_rights
         run.penalties = team.penalties
         return 0
+
+    cdef tuple metrics_of(self, tuple metrics):
+        """The metrics of all outputs, with their names; they are mostly those of the last call."""
+        known = self.known_metrics
+        if known[0] is not metrics:
+            known = self.known_metrics = metrics, measured(self.plan.prefixes, metrics)
+        return known[1]
 
     cdef void fill_team(self, Team *team) noexcept:
         memset(team, 0, sizeof(Team))
@@ -143,13 +154,14 @@ cdef class EngineState:
         return 0
 
     cdef int fill_training(self, Training *t, object job) except -1:
+        of_rows = [m.metric.of_rows for m in self.metrics_of(job.metrics)]
         self.fill_team(&t.team)
         t.rule, t.seed = self.rule, self.seed
         t.validation_freq = min(job.validation_freq, sys.maxsize)
         t.visits_batches = job.on_batch_end is not None
         t.visits_epochs = (job.on_epoch_begin is not None or job.on_epoch_end is not None
-                           or not all([m.of_rows for m in job.metrics]))
-        t.shuffles, t.wants_accuracy = job.shuffle, any([m.of_rows for m in job.metrics])
+                           or not all(of_rows))
+        t.shuffles, t.wants_accuracy = job.shuffle, any(of_rows)
         t.epochs = min(job.epochs, sys.maxsize)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters = self.counters

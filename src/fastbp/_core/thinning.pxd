@@ -21,7 +21,7 @@ cdef inline bint lacks_units(const fbp_op *op) noexcept nogil:
     return op.parameters != NULL
 
 
-cdef void find_groups(fbp_plan *plan) noexcept
+cdef void find_groups(fbp_plan *plan, const size_t *readers) noexcept
 cdef size_t group_size(const fbp_plan *plan, size_t group) noexcept nogil
 cdef void thin(Thinning *thinning, const fbp_plan *whole, uint64_t seed,
                uint64_t batch) noexcept nogil

@@ -43,20 +43,16 @@ cdef const fbp_op *writer(const fbp_plan *plan, size_t tensor) noexcept:
     return NULL
 
 
-cdef bint is_read_once(const fbp_plan *plan, size_t tensor) noexcept:
-    cdef size_t i, readers = tensor == plan.output
-    for i in range(plan.n_ops):
-        readers += plan.ops[i].input == tensor
-    return readers == 1
+cdef size_t top_of_group(const fbp_plan *plan, size_t tensor, const size_t *readers) noexcept:
+    """The first tensor that lacks units if `tensor`, a dense layer's input, does; or FBP_NONE.
 
-
-cdef size_t top_of_group(const fbp_plan *plan, size_t tensor) noexcept:
-    """The first tensor that lacks units if `tensor`, a dense layer's input, does; or FBP_NONE."""
+    It is read once from there on, and a dropout that copies what it keeps is first to give a delta.
+    """
     cdef size_t top = FBP_NONE
     cdef bint zeros_stay = True  # from here to the dense layer
     cdef const fbp_op *op = writer(plan, tensor)
-    while op != NULL and is_read_once(plan, op.output):
-        if op.kind == FBP_OP_structured_dropout and zeros_stay:
+    while op != NULL and readers[op.output] == 1:
+        if op.kind == FBP_OP_structured_dropout and zeros_stay and not op.inputs.adds:
             top = op.output
         elif op.kind == FBP_OP_dense and op.activation != FBP_ACTIVATION_softmax:
             return op.output if top != FBP_NONE else FBP_NONE
@@ -81,8 +77,8 @@ cdef void mark_group(fbp_plan *plan, size_t tensor, size_t top) noexcept:
     plan.n_groups += 1
 
 
-cdef void find_groups(fbp_plan *plan) noexcept:
-    """Fill in what the plan says of structured dropout."""
+cdef void find_groups(fbp_plan *plan, const size_t *readers) noexcept:
+    """Fill in what the plan says of structured dropout; `readers`: how many read each tensor."""
     cdef size_t i, top
     cdef const fbp_op *op
     for i in range(plan.n_tensors):
@@ -93,7 +89,7 @@ cdef void find_groups(fbp_plan *plan) noexcept:
             plan.mask_elements += op.n_out
         if op.kind != FBP_OP_dense or op.n_in < plan.kernels.row_lanes:
             continue
-        top = top_of_group(plan, op.input)
+        top = top_of_group(plan, op.input, readers)
         if top != FBP_NONE:
             mark_group(plan, op.input, top)
 

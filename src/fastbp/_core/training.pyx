@@ -13,18 +13,18 @@ import os
 import numpy as np
 
 from fastbp._core.batch cimport (
-    Score,
     Team,
     Worker,
+    clear_scores,
     evaluate_chunk,
+    fill_gradient_scales,
     form_gradients,
-    gradient_scale,
     mean_loss,
     run_share,
-    score_of,
     per_row,
     project_share,
     sync,
+    take_scores,
     update_share,
 )
 from fastbp._core.direct cimport DirectCalls
@@ -35,6 +35,7 @@ from fastbp._core.epochs cimport (
     FAULTED,
     PAUSED,
     RUNNING,
+    Sums,
     Training,
     rate_now,
     restore_snapshot,
@@ -65,16 +66,16 @@ from fastbp._core.layout cimport (
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport address, native_data, native_inputs, native_rows
+from fastbp._core.native cimport Ports, address, native_data, native_inputs, native_rows
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
-from fastbp._core.rows cimport FAULT_X, Data, Pass
+from fastbp._core.rows cimport Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.workspace cimport Workspace
 
-from fastbp.engine import Rows, chunks
-from fastbp.measures import joined, measure
+from fastbp.engine import Rows, alone, chunks, each, indexed
+from fastbp.measures import answers, measure
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
 # many a batch to be worth the barriers of a fit, whose region stays open.
@@ -149,10 +150,10 @@ cdef void run_member(Team *team, Pass run, int rank, int size) noexcept nogil:
 
 
 cdef struct Evaluation:
-    Score score
     size_t start               # of the rows that are still to come
     double pause_at
     bint pauses
+    bint goes_on               # other rows were before
 
 
 cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int size) noexcept nogil:
@@ -161,7 +162,7 @@ cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int siz
     cdef Worker worker = Worker(team, rank, size)
     cdef size_t start = e.start
     while start < run.data.n:
-        start = evaluate_chunk(&worker, &run, start, &e.score)
+        start = evaluate_chunk(&worker, &run, start)
         if rank == 0:
             e.start, e.pauses = start, fbp_clock() >= e.pause_at
         sync(&worker)
@@ -209,10 +210,13 @@ cdef void train_team(Training *t, int n_threads) noexcept nogil:
             train_member(t, fbp_team_rank(), fbp_team_size())
 
 
-cdef int check_fault(int fault, object dtype) except -1:
+cdef int check_fault(int fault, object plan) except -1:
+    """Raise an error for rows of an input or targets of an output that are not finite."""
     if fault:
+        argument, count = ("x", len(plan.inputs)) if fault > 0 else ("y", len(plan.outputs))
         raise ValueError(
-            f"{'x' if fault == FAULT_X else 'y'}: expected finite numbers in the range of {dtype}, "
+            f"{indexed(argument, count)[abs(fault) - 1]}: expected finite numbers in the range of "
+            f"{plan.dtype}, "
             f"got NaN, infinity or a larger number in the rows of a batch")
     return 0
 
@@ -244,12 +248,14 @@ cdef class Engine(DirectCalls):
     def predict(self, x, out, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Data data = native_inputs(x)
-        cdef Pass run = self.new_pass(&data)
+        cdef Ports ports = native_inputs(x, self.native)
+        cdef Data *data = &ports.data
+        cdef Pass run = self.new_pass(data)
         cdef int threads = self.team_size(n_threads, data.n, 1, FLOPS_PER_THREAD)
-        cdef size_t rows = self.rows_of_first_visit(threads)
+        cdef size_t rows = self.rows_of_first_visit(threads), k
         cdef double began
-        data.unchecked, run.outputs = True, address(out)
+        ports.point(each(out, self.native.n_outputs))
+        data.unchecked, run.outputs = True, ports.outputs
         self.place_team(&team, workspace, threads, 0, False, 0)
         while run.start < data.n and not team.fault:
             run.rows, began = min(rows, data.n - run.start), fbp_clock()
@@ -257,7 +263,8 @@ cdef class Engine(DirectCalls):
                 run_team(&team, &run, threads)
             PyErr_CheckSignals()
             run.start += run.rows
-            run.outputs += run.rows * self.native.sizes[self.native.output] * self.native.itemsize
+            for k in range(self.native.n_outputs):
+                ports.outputs[k] += run.rows * self.output_bytes(k)
             if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
                 rows *= 2
         self.workspaces.append(workspace)
@@ -267,29 +274,33 @@ cdef class Engine(DirectCalls):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
         cdef Evaluation e
-        cdef Data native
+        cdef Ports ports
         cdef Pass run
         is_whole = isinstance(data, Rows)
-        cdef size_t n = len(data.x) if is_whole else FBP_CHUNK
+        cdef size_t n = data.n if is_whole else FBP_CHUNK
         cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
+        clear_scores(&team)
         memset(&e, 0, sizeof(Evaluation))
         parts = []
         for rows in chunks(data):
-            native = native_data(rows, self.native)
-            run = self.new_pass(&native)
+            ports = native_data(rows, self.native)
+            run = self.new_pass(&ports.data)
             self.ask_for_loss(&run, &team, metrics)
-            outputs = self.keep_outputs(&run, metrics)
+            if e.goes_on:
+                run.penalties = NULL  # the first chunk has counted them
+            outputs = self.keep_outputs(&run, ports, metrics)
             self.evaluate_rows(&team, &run, &e, threads)
-            check_fault(team.fault, self.plan.dtype)
+            check_fault(team.fault, self.plan)
             if outputs is not None:
-                parts.append((outputs, rows.y if is_whole else rows.y.copy()))
+                parts.append((outputs, self.targets_of(rows, is_whole)))
+        values = self.results(metrics, &team, parts)
         self.workspaces.append(workspace)
-        return self.results(metrics, e.score, parts)
+        return values
 
     cdef int evaluate_rows(self, Team *team, Pass *run, Evaluation *e, int threads) except -1:
         """Add what all rows of a pass come to."""
-        e.start = 0
+        e.start, e.goes_on = 0, True
         while e.start < run.data.n:
             e.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
             with nogil:
@@ -297,70 +308,84 @@ cdef class Engine(DirectCalls):
             PyErr_CheckSignals()
         return 0
 
+    cdef tuple targets_of(self, object rows, bint stay):
+        """The targets of each output; of a chunk, which the next one overwrites, copies."""
+        targets = each(rows.y, self.native.n_outputs)
+        return targets if stay else tuple([y.copy() for y in targets])
+
     def forward(self, x, training, n_threads):
-        cdef Data data = native_inputs(x)
+        cdef Ports ports = native_inputs(x, self.native)
         cdef Workspace workspace = self.take_workspace()
-        cdef Pass run = self.new_pass(&data)
+        cdef size_t n = ports.data.n
+        cdef Pass run = self.new_pass(&ports.data)
         cdef Team team
-        cdef int threads = self.team_size(
-            n_threads, data.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
-        out = np.empty((len(x), self.plan.tensors[self.plan.output]), self.plan.dtype)
-        run.outputs = address(out)
+        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
+        out = self.new_outputs_of(n)
+        ports.point(out)
+        run.outputs = ports.outputs
         run.training, run.keeps = training, True
-        self.place_team(&team, workspace, threads, data.n, True, data.n)
+        self.place_team(&team, workspace, threads, n, True, n)
         with nogil:
             run_team(&team, &run, threads)
         if self.kept is not None:
             self.workspaces.append(self.kept)
         self.kept, self.kept_team, self.kept_pass = workspace, team, run
         self.kept_threads = threads
-        return out
+        return alone(out)
 
     def backward(self, grad_output, accumulate, n_threads):
         cdef Team *team = &self.kept_team
         cdef Pass run = self.kept_pass
         cdef Data nothing
         cdef int threads = self.kept_threads
+        cdef size_t t
         if self.kept is None:
             raise RuntimeError("backward: expected a forward pass before it, got none")
         memset(&nothing, 0, sizeof(Data))
         run.data, run.outputs = &nothing, NULL
         run.skips_forward = run.wants_deltas = run.wants_input_delta = True
         old = self.gradients.copy() if accumulate else None
-        grad_input = np.empty((len(grad_output), self.plan.tensors[0]), self.plan.dtype)
-        memcpy(tensor(self.native, &team.frame, team.frame.deltas, self.native.output, 0),
-               address(grad_output), grad_output.nbytes)
+        deltas = each(grad_output, self.native.n_outputs)
+        n = deltas[0].shape[0]
+        found = tuple([
+            np.empty((n, size), self.dtype) for size in self.plan.tensors[:self.native.n_inputs]
+        ])
+        for output, delta in zip(self.plan.outputs, deltas):
+            memcpy(tensor(self.native, &team.frame, team.frame.deltas, output.tensor, 0),
+                   address(delta), delta.nbytes)
         with nogil:
             run_team(team, &run, threads)
-        memcpy(address(grad_input), tensor(self.native, &team.frame, team.frame.deltas, 0, 0),
-               grad_input.nbytes)
+        for t, gradient in enumerate(found):
+            memcpy(address(gradient), tensor(self.native, &team.frame, team.frame.deltas, t, 0),
+                   gradient.nbytes)
         if accumulate:
             self.gradients += old
-        return grad_input
+        return alone(found)
 
     def loss_and_gradients(self, data, metrics, accumulate, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Data native = native_data(data, self.native)
-        cdef Pass run = self.new_pass(&native)
-        cdef Score score
-        cdef int threads = self.team_size(
-            n_threads, native.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
+        cdef Ports ports = native_data(data, self.native)
+        cdef Pass run = self.new_pass(&ports.data)
+        cdef size_t n = ports.data.n
+        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
         old = self.gradients.copy() if accumulate else None
         run.training = run.wants_deltas = True
         run.keeps = self.native.wide
-        self.place_team(&team, workspace, threads, native.n, True, native.n if run.keeps else 0)
+        self.place_team(&team, workspace, threads, n, True, n if run.keeps else 0)
         self.ask_for_loss(&run, &team, metrics)
-        outputs = self.keep_outputs(&run, metrics)
-        run.scale = gradient_scale(&run)
+        outputs = self.keep_outputs(&run, ports, metrics)
+        fill_gradient_scales(&run, team.scratches[0].gradient_scales)
         with nogil:
             run_team(&team, &run, threads)
-        score = score_of(&run)
+        take_scores(&team, &run)
+        parts = [(outputs, self.targets_of(data, True))]
+        values = self.results(metrics, &team, parts)
         self.workspaces.append(workspace)
-        check_fault(team.fault, self.plan.dtype)
+        check_fault(team.fault, self.plan)
         if accumulate:
             self.gradients += old
-        return self.results(metrics, score, [(outputs, data.y)])
+        return values
 
     def step(self):
         cdef Workspace workspace = self.take_workspace()
@@ -412,7 +437,7 @@ cdef class Engine(DirectCalls):
             self.counters = t.counters
             recorder.finish(&t)
             self.workspaces.append(workspace)
-        check_fault(t.team.fault, self.plan.dtype)
+        check_fault(t.team.fault, self.plan)
 
     cdef int visit(self, Recorder recorder, Training *t) except -1:
         """Let Python look at a training where it stands, which may change the optimizer."""
@@ -432,31 +457,52 @@ cdef class Engine(DirectCalls):
             job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
 
     cdef Workspace larger_workspace(self, Training *t, size_t threads):
-        """Memory for larger batches or chunks, with the snapshot of before."""
+        """Memory for larger batches or chunks, with the snapshot and sums of before."""
         cdef Workspace workspace = Workspace()
         cdef const char *snapshot = t.snapshot.memory
+        cdef const Sums *sums = t.sums
         self.place_training(t, workspace, threads)
         memcpy(t.snapshot.memory, snapshot, snapshot_bytes(t))
+        memcpy(t.sums, sums, self.native.n_outputs * sizeof(Sums))
         return workspace
 
     # What the methods above share.
 
-    cdef object keep_outputs(self, Pass *run, tuple metrics):
+    cdef size_t output_bytes(self, size_t output) noexcept:
+        """Bytes of a row of an output."""
+        return self.native.sizes[self.native.outputs[output].tensor] * self.native.itemsize
+
+    cdef tuple new_outputs_of(self, size_t n):
+        """Arrays for the outputs of n rows."""
+        return tuple([
+            np.empty((n, self.plan.tensors[output.tensor]), self.dtype)
+            for output in self.plan.outputs
+        ])
+
+    cdef tuple keep_outputs(self, Pass *run, Ports ports, tuple metrics):
         """Return where the outputs of all rows will stand, if a metric is computed from them."""
-        if all([metric.of_rows for metric in metrics]):
+        if all([m.metric.of_rows for m in self.metrics_of(metrics)]):
             return None
-        outputs = np.empty((run.data.n, self.native.sizes[self.native.output]), self.dtype)
-        run.outputs, run.outputs_by_row = address(outputs), True
+        outputs = self.new_outputs_of(run.data.n)
+        ports.point(outputs)
+        run.outputs, run.outputs_by_row = ports.outputs, True
         return outputs
 
-    cdef dict results(self, tuple metrics, Score score, list parts):
-        """Loss and metrics of rows that have run, whose outputs and targets come in parts."""
-        values = {"loss": mean_loss(self.native, score)}
-        for metric in metrics:
+    cdef dict results(self, tuple metrics, const Team *team, list parts):
+        """Losses and metrics of rows that have been scored; outputs and targets come in parts."""
+        cdef size_t k
+        cdef double loss, total = 0.0
+        values = {"loss": total}
+        for k in range(self.native.n_outputs):
+            loss = mean_loss(&self.native.outputs[k], team.scores[k])
+            total += self.native.outputs[k].weight * loss
+            values[self.loss_names[k]] = loss
+        values["loss"] = total
+        for name, k, metric in self.metrics_of(metrics):
             if metric.of_rows:
-                values[metric.key] = per_row(score.right, score.measured)
+                values[name] = per_row(team.scores[k].right, team.scores[k].measured)
             else:
-                values[metric.key] = measure(metric, self.plan.loss, *joined(parts))
+                values[name] = measure(metric, self.plan.outputs[k].loss, *answers(parts, k))
         return values
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:

@@ -82,7 +82,7 @@ class Trace:
         assert net.loss is not None
         self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
         self.digits = 9 if net.dtype == "float64" else 6
-        self._fused = net.plan.fused
+        self._fused = any(op.fused for op in net.plan.ops)
         twin = net.copy(dtype="float64")
         weights = np.ones(len(data.x)) if data.weights is None else data.weights
         self.shares = row_weights(net.loss, weights)

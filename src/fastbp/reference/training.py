@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import random
-from fastbp.engine import Array, Fit, Position, Progress, Record, Rows, chunks
+from fastbp.engine import (
+    Array,
+    Fit,
+    Position,
+    Progress,
+    Record,
+    Rows,
+    chunks,
+    each,
+    loss_names,
+    loss_values,
+    measured,
+    recorded,
+)
 from fastbp.reference.batches import gather
 
 if TYPE_CHECKING:
@@ -38,6 +51,14 @@ class Snapshot(NamedTuple):
     epochs: int  # of the record
 
 
+class Sums(NamedTuple):
+    """What an epoch adds up over its rows."""
+
+    losses: list[float]  # of each output
+    measured: list[int]  # rows that metrics of each output count
+    metrics: dict[str, float]  # that are means over rows
+
+
 class Training:
     """One fit of an engine.
 
@@ -59,12 +80,12 @@ class Training:
         # a chunk of the data is a batch.
         self.update_rows = job.batch_size and job.batch_size * job.accumulate
         self.n_rows, self.n_batches = self.epoch_length()
-        self.n_outputs = engine.plan.tensors[engine.plan.output]
-        self.names = ("loss", *(metric.key for metric in job.metrics if metric.of_rows))
-        self.measures = not all(metric.of_rows for metric in job.metrics)
-        self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
-        self.outputs: list[Array] = []  # of each epoch
-        self.answers: list[tuple[Array, Array]] = []  # of the last one: outputs and targets
+        self.counted = engine.counted(job.metrics)
+        self.measures = len(self.counted) < len(measured(job.prefixes, job.metrics))
+        names = *loss_names(job.prefixes), *(name for name, _, _ in self.counted)
+        self.means = dict.fromkeys(names, 0.0)  # of the running epoch, or of the last one
+        self.outputs: list[list[Array]] = []  # of each epoch
+        self.answers: list[tuple[Any, Any]] = []  # of the last one: outputs and targets
         self.last_progress = time.monotonic()
         record.curves = {name: [] for name in job.names}
         self.learning_rate = 0.0  # of the last update
@@ -97,7 +118,7 @@ class Training:
     def epoch_length(self) -> tuple[int, int]:
         """Return rows and batches of an epoch, as far as they are known; 0 if nobody knows."""
         data = self.job.data
-        rows, batches = (len(data.x), None) if isinstance(data, Rows) else (data.rows, data.batches)
+        rows, batches = (data.n, None) if isinstance(data, Rows) else (data.rows, data.batches)
         if rows and self.update_rows:
             batches = -(-rows // self.update_rows)
         return rows or 0, batches or 0
@@ -106,7 +127,8 @@ class Training:
         """Train on every row once."""
         epoch = self.engine.position.epochs
         self.engine.position = self.engine.position._replace(epochs=epoch + 1)
-        self.sums, self.measured = dict.fromkeys(self.names, 0.0), 0
+        n_outputs = len(self.engine.plan.outputs)
+        self.sums = Sums([0.0] * n_outputs, [0] * n_outputs, dict.fromkeys(self.means, 0.0))
         self.place = self.batch = 0  # rows and batches that the epoch has taken
         self.answers.clear()
         for data in chunks(self.job.data):
@@ -114,22 +136,25 @@ class Training:
 
     def order_of(self, data: Rows, epoch: int) -> Array:
         """Return the order in which the epoch takes these rows, the next that it comes to."""
-        n = len(data.x)
         if not self.job.shuffle:
-            return np.arange(n)
-        return random.row_order(self.engine.seed, epoch, n, self.place)
+            return np.arange(data.n)
+        return random.row_order(self.engine.seed, epoch, data.n, self.place)
 
     def run_rows(self, data: Rows, order: Array) -> None:
         """Train on rows of the running epoch, in this order."""
-        outputs = np.empty((len(order), self.n_outputs), self.engine.plan.dtype)
+        n, plan = len(order), self.engine.plan
+        widths = [plan.tensors[output.tensor] for output in plan.outputs]
+        outputs = [np.empty((n, width), plan.dtype) for width in widths]
         if self.job.record_outputs:
             self.outputs.append(outputs)
         if self.measures:
-            self.answers.append((outputs, np.array(data.y)))
-        size = self.update_rows or len(order)
-        for start in range(0, len(order), size):
+            self.answers.append((outputs, [np.array(t) for t in each(data.y, len(outputs))]))
+        size = self.update_rows or n
+        for start in range(0, n, size):
             rows = order[start : start + size]
-            outputs[rows] = self.run_batch(data, rows)
+            for kept, y in zip(outputs, self.run_batch(data, rows), strict=True):
+                kept[rows] = y
+            self.means = self.means_of(self.sums)
             self.call(self.job.on_batch_end, self.batch - 1, dict(self.means))
             if self.batch != self.n_batches:
                 self.report(self.batch)
@@ -140,20 +165,28 @@ class Training:
             return self.place / self.n_rows
         return self.batch / self.n_batches if self.n_batches else 0.0
 
-    def run_batch(self, data: Rows, rows: Array) -> Array:
+    def means_of(self, sums: Sums) -> dict[str, float]:
+        """Return losses and metrics as means over the rows that metrics count."""
+        counts = [max(count, 1) for count in sums.measured]
+        losses = [total / count for total, count in zip(sums.losses, counts, strict=True)]
+        means = loss_values(self.engine.plan, losses)
+        return means | {name: sums.metrics[name] / counts[k] for name, k, _ in self.counted}
+
+    def run_batch(self, data: Rows, rows: Array) -> list[Array]:
         """Train on a few rows, keep the books, and return the outputs from before the update."""
         engine = self.engine
-        batch = gather(data, rows, engine.plan.dtype)
-        values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
-        if not math.isfinite(values["loss"]):
+        batch = gather(data, rows, engine.plan)
+        losses, means, outputs, gradients = engine.differentiate(batch, self.job.metrics)
+        if not all(math.isfinite(loss) for loss in losses):
             raise DivergedError
         self.learning_rate = engine.update(gradients, self.epoch_share()).learning_rate
         self.place, self.batch = self.place + len(rows), self.batch + 1
-        measured = int(batch.measured.sum())
-        self.measured += measured
-        for name in self.names:
-            self.sums[name] += measured * values[name]
-        self.means = {name: total / max(self.measured, 1) for name, total in self.sums.items()}
+        counts = [int(answers.measured.sum()) for answers in batch.answers]
+        for k, (loss, count) in enumerate(zip(losses, counts, strict=True)):
+            self.sums.losses[k] += count * loss
+            self.sums.measured[k] += count
+        for name, k, _ in self.counted:
+            self.sums.metrics[name] += counts[k] * means[name]
         return outputs
 
     def close_epoch(self) -> dict[str, Any]:
@@ -193,9 +226,7 @@ class Training:
         for name, curve in self.record.curves.items():
             del curve[epochs // self.job.every(name) :]
         if self.job.record_outputs:
-            shape = epochs, self.n_rows, self.n_outputs
-            kept = np.array(self.outputs[:epochs], self.engine.plan.dtype)
-            self.record.outputs = kept.reshape(shape)
+            self.record.outputs = recorded(self.outputs[:epochs], self.n_rows, self.engine.plan)
 
     def call(self, hook: Callable[..., bool | None] | None, *arguments: Any) -> None:
         """Call whom the job names for this place, if it does."""
@@ -214,6 +245,6 @@ class Training:
             batch=batch,
             batches=self.n_batches,
             loss=self.means["loss"],
-            metrics={name: self.means[name] for name in self.names[1:]},
+            metrics={name: mean for name, mean in self.means.items() if name != "loss"},
         )
         self.call(self.job.on_progress, progress)
