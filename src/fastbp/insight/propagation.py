@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 import fastbp
 from fastbp.constraints import Constraint
-from fastbp.plan import Op
 from fastbp.reference.activations import ACTIVATIONS
 from fastbp.reference.restraint import CONSTRAINTS, cost, cost_gradient
 from fastbp.regularizers import Regularizer
 
 Array: TypeAlias = npt.NDArray[Any]
-# The factors of a dropout: called with the number of its operation, that, and (rows, units).
-Factors: TypeAlias = Callable[[int, Op, tuple[int, int]], Array]
+# The factors of a dropout: called with the number of its operation, its rate and (rows, units); a
+# structured one has one row for all.
+Factors: TypeAlias = Callable[[int, float, tuple[int, int]], Array]
 
 KINDS = ("dense", "activation", "rescale", "dropout", "structured_dropout")
 # Of what diverges, or is no longer a normal number, nobody is told here: it stands in the trace.
@@ -219,7 +219,8 @@ def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> li
         if op and op.kind == "rescale":
             factor = op.value
         elif op and op.kind in ("dropout", "structured_dropout"):
-            factor = factors(number, op, x.shape)
+            rows = 1 if op.kind == "structured_dropout" else len(x)
+            factor = factors(number, op.value, (rows, x.shape[1]))
         own = op.parameters if op else ()
         missing = np.empty((0, 0))
         unrun = LayerTrace(

@@ -9,7 +9,6 @@ import numpy as np
 
 import fastbp
 from fastbp import random, validate
-from fastbp.engine import EngineProtocol, Rows
 from fastbp.insight import document, page, picture, place, tables, update
 from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.document import Block
@@ -17,7 +16,6 @@ from fastbp.insight.interpretation import Interpretation
 from fastbp.insight.objective import Objective
 from fastbp.insight.propagation import Array, LayerTrace, backward, forward, quietly
 from fastbp.losses import Loss
-from fastbp.plan import Op
 from fastbp.reference.losses import row_weights
 
 if TYPE_CHECKING:
@@ -72,7 +70,7 @@ class Trace:
     """
 
     @quietly
-    def __init__(self, net: fastbp.Network, data: Rows, engine: EngineProtocol) -> None:
+    def __init__(self, net: fastbp.Network, data: Any, engine: Any) -> None:
         """Take a step of a network apart.
 
         Parameters
@@ -85,17 +83,14 @@ class Trace:
             Its engine, which tells where training stands.
         """
         assert net.loss is not None
-        assert data.y is not None
         self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
         self.digits = 9 if net.dtype == "float64" else 6
         self._fused = net.plan.fused
         weights = np.ones(len(data.x)) if data.weights is None else data.weights
         self.shares = row_weights(net.loss, weights)
 
-        def factors(number: int, op: Op, shape: tuple[int, int]) -> Array:
-            rows = 1 if op.kind == "structured_dropout" else shape[0]
-            batch, rate = engine.position.batches, op.value
-            kept = random.keep_mask(engine.seed, number, batch, (rows, shape[1]), rate)
+        def factors(number: int, rate: float, shape: tuple[int, int]) -> Array:
+            kept = random.keep_mask(net.seed, number, engine.position.batches, shape, rate)
             return kept / (1 - rate)
 
         self.layers = tuple(forward(net, data.x.astype(np.float64), self.shares, factors))
@@ -143,7 +138,7 @@ class Trace:
     def _read_by_loss(self, output: Array, net_input: Array) -> Array:
         return net_input if self._fused else output
 
-    def _step(self, engine: EngineProtocol) -> str:
+    def _step(self, engine: Any) -> str:
         """Take the next step of the network, or return why it can't be taken."""
         if self.optimizer.evaluates:
             name = type(self.optimizer).__name__

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fastbp
-from fastbp import parameters, reference
-from fastbp.engine import Array, EngineProtocol
+from fastbp import reference
 from fastbp.insight import restraint
 from fastbp.insight.document import Block, Equation, Equations, sentence
 from fastbp.insight.expression import Derivative, Expression, Number, Symbol
 from fastbp.insight.formulas import J, L
 from fastbp.insight.place import Place
+from fastbp.insight.propagation import Array
 from fastbp.optimizers import Optimizer
+from fastbp.reference.propagation import view
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace
@@ -33,7 +34,7 @@ def descent(letter: Symbol, loss: Symbol) -> Expression:
     return letter - ETA * Derivative(loss, letter)
 
 
-def stepped(engine: EngineProtocol, gradients: Mapping[str, Array]) -> dict[str, Array]:
+def stepped(engine: Any, gradients: Mapping[str, Array]) -> dict[str, Array]:
     """Return what the next step of an engine makes of its parameters, in float64.
 
     That is before constraints bring them back.
@@ -50,11 +51,11 @@ def stepped(engine: EngineProtocol, gradients: Mapping[str, Array]) -> dict[str,
     twin = reference.Engine(plan, engine.optimizer, engine.seed)
     twin.parameters[:], twin.state[:] = engine.parameters, engine.state
     twin.position = engine.position
-    views = parameters.named(plan, twin.gradients)
-    for name, values in gradients.items():
-        views[name][...] = values
+    for each in free:
+        if each.name in gradients:
+            view(twin.gradients, each)[:] = gradients[each.name]
     twin.step()
-    return parameters.named(plan, twin.parameters)
+    return {each.name: view(twin.parameters, each) for each in free}
 
 
 def of(trace: Trace, place: Place) -> Iterator[Block]:
