@@ -38,7 +38,7 @@ NETWORKS: dict[str, tuple[int, list[Layer]]] = {
     ),
     "wide structured dropout": (
         9,
-        [Dense(300, "relu"), Dropout(0.5, structured=True), Dense(290, "tanh"),
+        [Dense(150, "relu"), Dropout(0.5, structured=True), Dense(130, "tanh"),
          Dropout(0.5, structured=True), Dense(40), Dropout(0.5, structured=True), Dense(3)],
     ),
     "activations": (20, [Activation("softmax"), Dense(3), Activation("leaky_relu")]),

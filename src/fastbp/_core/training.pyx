@@ -83,7 +83,7 @@ cdef double FLOPS_PER_THREAD_OF_FIT = 120e3
 # What a row costs beside its products: to be gathered, activated and met with its target; and where
 # rows are in the lanes from end to end.
 cdef double FLOPS_PER_ROW = 2000.0
-cdef double FLOPS_PER_ROW_IN_LANES = 400.0
+cdef double FLOPS_PER_ROW_IN_LANES = 600.0
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 # A further thread must have so many bytes to look at.
