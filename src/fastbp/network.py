@@ -496,7 +496,7 @@ class Network(NetworkState):
             engine = self._built
             look = self._look(engine)
             rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
-            return Trace(self, rows, engine.position.batches)
+            return Trace(self, rows, engine)
 
     def predict(self, x: Any, *, out: Any = None) -> Any:
         """Return the outputs of `x`, with dropout off.

@@ -13,14 +13,18 @@ from loss_cases import draw_targets, pairs
 import fastbp
 from fastbp import Dense
 from fastbp.activations import ACTIVATIONS
+from fastbp.constraints import MaxNorm, NonNeg
 from fastbp.insight import formulas
+from fastbp.insight.document import Equations
 from fastbp.insight.expression import Derivative, Expression, Number, Symbol, product
 from fastbp.insight.formulas import A, N, P, S, T, Y, Z
 from fastbp.insight.notation import Latex, MathML, Text
 from fastbp.losses import LOSSES, CrossEntropy, Poisson
+from fastbp.reference import restraint
 from fastbp.reference.activations import ACTIVATIONS as FUNCTIONS
 from fastbp.reference.activations import sigmoid
 from fastbp.reference.losses import LOSSES as ROW_LOSSES
+from fastbp.regularizers import L1, L1L2, L2
 
 X, W = Symbol("x", "0"), Symbol("w", "0,1")
 CASES: list[tuple[Expression, str, str]] = [
@@ -58,7 +62,7 @@ def test_parts_give_way_to_numbers() -> None:
 def computed(formula: Expression, **numbers: float) -> float:
     """Return the value of a formula: as text it is one of Python."""
     functions: dict[str, Any] = {
-        "exp": math.exp, "log": math.log, "tanh": math.tanh, "abs": abs, "max": max,
+        "exp": math.exp, "log": math.log, "tanh": math.tanh, "abs": abs, "max": max, "min": min,
         "sigmoid": lambda z: float(sigmoid(np.array(z))),
         "Phi": lambda z: (1 + math.erf(z / math.sqrt(2))) / 2,
         "phi": lambda z: math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
@@ -122,8 +126,35 @@ def test_the_numbers_in_every_chain_make_its_factors(
                     assert computed(factor.numbers) == expected
 
 
+@pytest.mark.parametrize("given", [L1(0.3), L2(0.2), L1L2(0.3, 0.2), L1L2(0.3, 0), L1L2(0, 0.2)])
+def test_formulas_of_penalties_are_those_that_are_computed(given: Any) -> None:
+    w = np.array([-1.5, 0.4, 0.0])
+    formula = formulas.of_penalty(*given.factors)
+    sums = {formulas.SIZES: 1.9, formulas.SQUARES: 1.5**2 + 0.4**2}
+    numbers = dict(zip(("l1", "l2"), given.factors, strict=True))
+    cost = computed(formula.value.where(sums), **numbers)
+    assert cost == pytest.approx(restraint.cost(w, *given.factors), rel=1e-14)
+    slopes = [computed(formula.derivative, w=each, **numbers) for each in w]
+    assert slopes == pytest.approx(restraint.cost_gradient(w, *given.factors), rel=1e-14)
+
+
+@pytest.mark.parametrize("given", [MaxNorm(0.7), MaxNorm(0.7, axis=1), MaxNorm(9), NonNeg()])
+def test_the_numbers_behind_every_chain_make_the_new_parameter(core: None, given: Any) -> None:
+    held = {"weights_regularizer": L1L2(0.1, 0.2), "weights_constraint": given}
+    if given != MaxNorm(0.7, axis=1):
+        held |= {"bias_regularizer": 0.1, "bias_constraint": given, "bias_initializer": "normal"}
+    net = fastbp.Network([Dense(3, **held)], input_shape=2, loss="mse", dtype="float64", seed=1)
+    trace = net.explain([[0.3, 0.3], [-0.2, 0.5]], np.ones((2, 3)))
+    for at in ({"weight": (0, 1)}, {"weight": (1, 2)}, {"bias": 1}):
+        *_, last = (b for b in trace.chain("dense", **at)._blocks() if isinstance(b, Equations))
+        for line in last.lines:
+            *_, numbers, value = line.sides
+            assert computed(numbers) == pytest.approx(computed(value), rel=1e-12, abs=1e-14)
+
+
 def test_a_part_that_is_not_known_keeps_its_name() -> None:
     class Own:
         name = "own"
 
     assert Text(3).write(formulas.of_activation(Own()).derivative) == "own'(z)"
+    assert Text(3).write(formulas.of_constraint(Own())) == "own(w_step)"

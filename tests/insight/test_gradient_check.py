@@ -11,6 +11,7 @@ import fastbp
 from fastbp import Dense, Dropout, reference
 from fastbp.insight import check_gradients
 from fastbp.reference.activations import ACTIVATIONS
+from fastbp.regularizers import L1, L1L2
 
 X = np.random.default_rng(0).normal(size=(4, 3))
 Y = np.random.default_rng(1).normal(size=(4, 2))
@@ -30,6 +31,33 @@ def test_right_gradients_pass(Network: type[fastbp.Network], dtype: str) -> None
     assert report.frozen == 2
     assert len(report.entries) == 3 * 4 + 4 + 4 * 2 + X.size
     assert max(entry.error for entry in report.entries) < 1e-6
+
+
+def test_penalties_constraints_and_structured_dropout_pass(Network: type[fastbp.Network]) -> None:
+    layers = [
+        Dense(16, "tanh", weights_regularizer=L1L2(0.1, 0.2), weights_constraint=0.5),
+        Dropout(0.4, structured=True),
+        Dense(2, weights_regularizer=0.1, weights_constraint="non_neg"),
+    ]
+    report = check_gradients(build(layers, Network), X, Y)
+    assert report.passed
+    assert not report.kinks
+    assert len(report.entries) == 3 * 16 + 16 + 16 * 2 + 2 + X.size
+
+
+def test_a_wrong_derivative_of_a_penalty_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = reference.restraint.cost_gradient
+    monkeypatch.setattr(reference.restraint, "cost_gradient", lambda *given: 1.001 * right(*given))
+    net = build([Dense(3, "tanh"), Dense(2, weights_regularizer=0.3)])
+    wrong = check_gradients(net, X, Y).wrong
+    assert [entry.name.partition("[")[0] for entry in wrong] == ["dense_1.weights"] * 6
+
+
+def test_weights_of_0_are_at_a_kink_of_their_penalty(Network: type[fastbp.Network]) -> None:
+    held = {"bias_regularizer": L1(0.2), "bias_initializer": "zeros"}
+    report = check_gradients(build([Dense(2, **held)], Network), X, Y)
+    assert report.passed
+    assert [entry.name for entry in report.kinks] == ["dense.biases[0]", "dense.biases[1]"]
 
 
 def test_weights_count(core: None) -> None:

@@ -12,6 +12,7 @@ import pytest
 import fastbp
 from fastbp import Activation, Dense, Dropout, Flatten, Rescale, reference
 from fastbp.insight import Trace
+from fastbp.regularizers import L1L2
 
 
 def explained(layers: Any, rows: int = 1, inputs: int = 2, **more: Any) -> Trace:
@@ -23,6 +24,11 @@ def explained(layers: Any, rows: int = 1, inputs: int = 2, **more: Any) -> Trace
 
 
 SMALL = [Dense(2, "sigmoid"), Dense(2, "tanh")]
+HELD = [
+    Dense(2, "sigmoid", weights_regularizer=L1L2(0.1, 0.2), weights_constraint=0.8),
+    Dropout(0.5, structured=True),
+    Dense(2, "tanh", bias_regularizer=0.3, bias_constraint="non_neg"),
+]
 MIXED = [Rescale(2), Dense(3, "relu"), Dropout(0.4), Dense(2), Activation("softmax"), Flatten()]
 
 
@@ -30,16 +36,22 @@ def numbers(text: str) -> set[str]:
     return set(re.findall(r"-?\d+\.\d+", text.replace("\u2212", "-")))
 
 
-def test_print_shows_every_number_of_a_small_trace() -> None:
-    trace = explained(SMALL, rows=2)
+@pytest.mark.parametrize("layers", [SMALL, HELD])
+def test_print_shows_every_number_of_a_small_trace(layers: Any) -> None:
+    trace = explained(layers, rows=2)
     shown = numbers(str(trace))
     for layer in trace.layers:
-        gradients = [layer.weights_gradient, layer.biases_gradient, layer.weights]
         values = [layer.net_input, layer.output, layer.slope, layer.output_gradient, layer.delta]
-        for array in (*values, *gradients, *layer.new_parameters.values(), layer.inputs):
+        for role in layer.parameters:
+            values += [layer.gradient(role), layer.samples_gradient(role)]
+            values += [layer.penalty_gradient(role), layer.parameters[role]]
+        for array in (*values, *layer.new_parameters.values(), layer.inputs):
             for value in array.ravel():
-                assert value == 0 or f"{value:.9g}" in shown
+                assert abs(value) in (0, 1) or f"{value:.9g}" in shown
     assert {f"{trace.loss:.9g}", f"{trace.loss_after:.9g}"} <= shown
+    if layers is HELD:
+        parts = trace.samples_loss, trace.penalty, *(layer.penalty() for layer in trace.layers)
+        assert {f"{part:.9g}" for part in parts if part} <= shown
 
 
 def test_lines_are_short_enough_to_read() -> None:
@@ -68,7 +80,7 @@ def test_a_page_that_would_be_too_long_is_refused_with_the_limit(method: str) ->
     assert "dense_1" in getattr(explained([Dense(9), Dense(3)], rows=9), method)("dense_1", 8)
 
 
-@pytest.mark.parametrize("layers", [SMALL, MIXED, [Flatten()], [Activation("gelu")]], ids=str)
+@pytest.mark.parametrize("layers", [SMALL, HELD, MIXED, [Flatten()], [Activation("gelu")]], ids=str)
 def test_pages_are_well_formed(layers: Any) -> None:
     trace = explained(layers, rows=2)
     page = trace.to_html()
@@ -120,6 +132,52 @@ def test_a_chain_reads_as_in_a_textbook() -> None:
     assert lines[6].startswith("  dz/dw = x = 0.3 ")
     assert lines[7] == "  dL/dw = 0.844352143 * 0.109860473 * 0.3 = 0.0278282777"
     assert lines[9].startswith("  w_new = w - eta * dL/dw = 0.2 - 0.01 * 0.0278282777 = 0.1997217")
+
+
+def test_a_chain_goes_on_with_penalty_step_and_constraint() -> None:
+    held = {"weights_regularizer": L1L2(0.1, 0.2), "weights_constraint": 0.5}
+    net = reference.Network(
+        [Dense(1, weights_initializer=[[0.5], [-1.0]], **held)],
+        input_shape=2,
+        loss="half_squared_error",
+        optimizer=fastbp.SGD(0.1),
+    )
+    trace = net.explain([[1.0, 2.0]], [[0.5]])  # y is -1.5, so that dL/dw is -2 and -4
+    lines = str(trace.chain("dense", weight=(1, 0))).splitlines()[-4:]
+    shown, notes = zip(*(re.split("   +", line.strip()) for line in lines), strict=True)
+    assert shown == (
+        "dR/dw  = l1 * sign(w) + 2 * l2 * w = 0.1 * sign(-1) + 2 * 0.2 * (-1) = -0.5",
+        "dJ/dw  = dL/dw + dR/dw = -4 + (-0.5) = -4.5",
+        "w_step = w - eta * dJ/dw = -1 - 0.1 * (-4.5) = -0.55",
+        "w_new  = w_step * min(1, max_value / norm) = (-0.55) * min(1, 0.5 / 0.866833) = -0.317247",
+    )
+    assert notes == (
+        "penalty, l1_l2",
+        "of the batch",
+        "eta: the learning rate",
+        "max_norm, norm of the weights to unit 0 of dense",
+    )
+
+
+def test_penalties_stand_beside_the_loss() -> None:
+    trace = explained(HELD)
+    total = f"J = L + R = {trace.samples_loss:.9g} + {trace.penalty:.9g} = {trace.loss:.9g}"
+    assert total in re.sub(" +", " ", str(trace))
+    assert "half_squared_error and penalties: J = " in str(trace)
+    assert "R_dense.weights  = l1 * sum_k abs(w_k) + l2 * sum_k w_k^2 = 0.1 * " in str(trace)
+    markdown = trace.to_markdown()
+    assert total in markdown.replace("&", "")
+    assert r"R_{\text{dense.weights}} &= l1 \cdot \sum_{k}" in markdown
+    assert "Then dense.weights, MaxNorm(max_value=0.8, axis=0): w <- w min(1, " in markdown
+    assert "predicted change of J" in str(trace.interpret("dense_1", bias=0))
+    assert "predicted change of L" in str(explained(SMALL).interpret("dense_1", bias=0))
+
+
+def test_a_table_names_the_constraint_that_a_parameter_meets() -> None:
+    layer = Dense(1, weights_initializer=[[0.01], [1.0]], weights_constraint="non_neg")
+    net = reference.Network([layer], input_shape=2, loss="mse", optimizer="sgd", dtype="float64")
+    rows = str(net.explain([[1.0, 1.0]], [[-9.0]])).splitlines()[-3:]
+    assert [row.rpartition(" ")[2] == "non_neg" for row in rows] == [True, False, False]
 
 
 def test_a_chain_of_many_samples_and_units_is_cut_and_still_adds_up() -> None:

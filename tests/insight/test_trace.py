@@ -12,8 +12,10 @@ from update_rules import RULES
 
 import fastbp
 from fastbp import Activation, Dense, Dropout, Flatten, Rescale
+from fastbp.constraints import MaxNorm
 from fastbp.losses import LOSSES, CrossEntropy, Loss
 from fastbp.optimizers import LBFGS
+from fastbp.regularizers import L1, L1L2
 
 # Both sides are float64 and add a few dozen products of numbers about 1.
 CLOSE = {"rtol": 1e-11, "atol": 1e-13}
@@ -53,6 +55,10 @@ def check(net: Any, x: np.ndarray, y: Any, **weights: Any) -> fastbp.insight.Tra
         for name, values in twin.named_parameters().items():
             layer, role = name.split(".")
             np.testing.assert_allclose(trace[layer].new_parameters[role], values, **CLOSE)
+        moved = net.copy()
+        moved.set_parameters(twin.parameters)
+        loss, _ = moved.loss_and_gradients(x, y, **weights)
+        np.testing.assert_allclose(trace.loss_after, loss, **CLOSE)
     check_chains(trace)
     return trace
 
@@ -86,6 +92,11 @@ def test_every_activation_with_every_loss(
     check(net, inputs(3, 4), t)
 
 
+HELD = [
+    Dense(16, "tanh", weights_regularizer=L1L2(0.1, 0.2), weights_constraint=0.8),
+    Dropout(0.4, structured=True),
+    Dense(3, weights_regularizer=0.1, bias_regularizer="l1", bias_constraint="non_neg"),
+]
 STACKS: dict[str, Any] = {
     "dropout": [Dense(6, "tanh"), Dropout(0.4), Dense(3, "sigmoid")],
     "dropout twice": [Dropout(0.3), Dense(8), Dropout(0.5), Dense(2), Dropout(0.2)],
@@ -104,6 +115,26 @@ STACKS: dict[str, Any] = {
     ],
     "no biases": [Dense(4, "softplus", use_bias=False), Dense(2, use_bias=False)],
     "frozen": [Dense(4, "tanh", trainable=False), Dense(2, bias_trainable=False)],
+    "l1": [Dense(4, "tanh", weights_regularizer="l1", bias_regularizer=L1(0.2)), Dense(2)],
+    "l2": [Dense(4, "tanh", weights_regularizer=0.3), Dense(2, bias_regularizer="l2")],
+    "l1 and l2": [Dense(4, "tanh", weights_regularizer=L1L2(0.1, 0.2)), Dense(2)],
+    "what is frozen costs nothing": [
+        Dense(4, "tanh", trainable=False, weights_regularizer=0.3, weights_constraint="non_neg"),
+        Dense(2, bias_trainable=False, bias_regularizer=0.3, weights_regularizer=L1L2()),
+    ],
+    "norms of units": [Dense(4, "tanh", weights_constraint=0.8, bias_constraint=0.5), Dense(2)],
+    "norms of inputs": [Dense(4, "tanh", weights_constraint=MaxNorm(0.8, axis=1)), Dense(2)],
+    "not negative": [Dense(4, weights_constraint="non_neg", bias_constraint="non_neg"), Dense(2)],
+    "structured dropout": [Dense(16, "tanh"), Dropout(0.4, structured=True), Dense(2)],
+    "structured dropout around a layer": [
+        Dense(16, "tanh"),
+        Dropout(0.5, structured=True),
+        Dense(24, "silu"),
+        Dropout(0.25, structured=True),
+        Rescale(2),
+        Dense(2),
+    ],
+    "all of these": HELD,
     "no parameters": [Rescale(2), Activation("tanh")],
     "flatten alone": [Flatten()],
 }
@@ -143,11 +174,47 @@ def test_weights_of_samples_and_classes_and_labels_to_ignore(core: None, reducti
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_step_of_every_optimizer_with_what_it_remembers(core: None, rule: str) -> None:
-    net = build(fastbp.Network, [Dense(3, "tanh"), Dense(2)], optimizer=RULES[rule])
+    held = {"weights_regularizer": 0.02, "bias_constraint": 0.5}
+    net = build(fastbp.Network, [Dense(3, "tanh", **held), Dense(2)], optimizer=RULES[rule])
     x, y = inputs(4, 4), inputs(4, 2)
     for _ in range(3):
         check(net, x, y)
         net.train_on_batch(x, y)
+
+
+def test_a_structured_mask_is_that_of_the_first_row_for_all(core: None) -> None:
+    net = build(fastbp.Network, [Dropout(0.4, structured=True), Dense(2)], 16)
+    factor = net.explain(inputs(3, 16), inputs(3, 2))["dropout"].factor
+    by_row = build(fastbp.Network, [Dropout(0.4), Dense(2)], 16)
+    first = by_row.explain(inputs(3, 16), inputs(3, 2))["dropout"].factor[:1]
+    np.testing.assert_array_equal(factor, first)
+    assert set(factor.ravel()) == {0, 1 / 0.6}
+
+
+def test_a_parameter_is_shown_before_and_after_its_constraint(core: None) -> None:
+    net = build(fastbp.Network, [Dense(2, weights_constraint=0.5, bias_constraint="non_neg")])
+    free = build(fastbp.Network, [Dense(2)])
+    x, y = inputs(3, 4), inputs(3, 2)
+    held, expected = net.explain(x, y)["dense"], free.explain(x, y)["dense"].new_parameters
+    for role, values in expected.items():
+        np.testing.assert_array_equal(held.stepped[role], values)
+    norms = np.linalg.norm(held.new_parameters["weights"], axis=0)
+    np.testing.assert_allclose(norms, 0.5, **CLOSE)
+    np.testing.assert_array_equal(held.new_parameters["biases"], expected["biases"].clip(0))
+
+
+def test_an_interpretation_counts_the_penalty(core: None) -> None:
+    """Of a weight that has an L2 alone, as its unit is dropped, the loss is a parabola."""
+    net = build(fastbp.Network, HELD)
+    trace = net.explain(inputs(3, 4), inputs(3, 3))
+    unit = int(np.flatnonzero(np.ravel(trace["dropout"].factor) == 0)[0])
+    told, w = trace.interpret("dense", weight=(1, unit)), trace["dense"].weights[1, unit]
+    gradient = 0.1 * np.sign(w) + 0.4 * w
+    np.testing.assert_allclose(told.gradient, gradient, **CLOSE)
+    for change, predicted, actual in told.checks:
+        np.testing.assert_allclose(predicted, gradient * change, **CLOSE)
+        rise = 0.1 * (abs(w + change) - abs(w)) + 0.2 * ((w + change) ** 2 - w**2)
+        np.testing.assert_allclose(actual, rise, rtol=0, atol=1e-13)
 
 
 def test_lbfgs_has_no_step(core: None) -> None:
@@ -183,7 +250,9 @@ def test_the_network_is_left_alone(core: None, standing: Any) -> None:
 
 
 def test_a_network_of_float32_is_explained_in_float64(core: None) -> None:
-    net = build(fastbp.Network, [Dense(3, "tanh"), Dense(2)], dtype="float32")
+    held = {"weights_regularizer": L1L2(0.1, 0.2), "weights_constraint": "non_neg"}
+    layers = [Dense(3, "tanh", **held), Dense(2, bias_regularizer=0.1)]
+    net = build(fastbp.Network, layers, dtype="float32")
     x, y = inputs(4, 4), inputs(4, 2)
     trace = net.explain(x, y)
     assert trace.outputs.dtype == np.float64
@@ -243,3 +312,17 @@ def test_a_copy_in_another_precision_stands_where_the_network_does(core: None) -
     np.testing.assert_allclose(twin.parameters, net.parameters, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match=r"dtype: expected one of 'float32', 'float64'"):
         net.copy(dtype="float16")
+
+
+def test_a_graph_of_layers_is_refused(Network: type[fastbp.Network]) -> None:
+    x = fastbp.Input(3)
+    h = Dense(3)(x)
+    net = Network(inputs=x, outputs=fastbp.Add()([h, x]), loss="squared_error")
+    with pytest.raises(ValueError, match=r"^explain: expected layers that follow one another"):
+        net.explain(np.ones((1, 3)), np.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"^explain: expected layers that follow one another"):
+        Network(inputs=x, outputs=(h, Dense(3)(x)), loss="squared_error").explain(
+            np.ones((1, 3)), (np.ones((1, 3)), np.ones((1, 3)))
+        )
+    chain = Network(inputs=x, outputs=h, loss="squared_error")
+    assert chain.explain(np.ones((1, 3)), np.ones((1, 3))).loss > 0

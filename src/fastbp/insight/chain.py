@@ -51,12 +51,15 @@ class Chain(Shown):
         dL/dw of the sample's own loss.
     share : float
         What the sample counts in the loss of the batch.
+    penalty : float
+        The derivative of what the weight or bias costs, which is that of the batch; 0 without.
     gradient : float
-        dL/dw of the batch's loss: the sum over the samples of share times product.
+        The derivative of the batch's loss: the sum over the samples of share times product, and
+        the penalty.
     value : float
         The weight or bias.
     new_value : float or None
-        What the optimizer's next step makes of it; None where it takes none.
+        What the optimizer's next step makes of it, and its constraint; None where there is none.
     """
 
     def __init__(self, trace: Trace, place: Place, sample: int) -> None:
@@ -68,7 +71,7 @@ class Chain(Shown):
         self.factors = (*self._down_to(place.layer, Z), self._own(layer))
         self.product = math.prod(each.value for each in self.factors)
         self.share = float(layer.share[sample])
-        self.gradient = place.gradient(layer)
+        self.penalty, self.gradient = place.penalty_gradient(layer), place.gradient(layer)
         self.value, self.new_value = place.values(layer)
 
     def _own(self, layer: LayerTrace) -> Factor:
@@ -138,7 +141,7 @@ class Chain(Shown):
         yield Equations((*(each.equation for each in self.factors), total))
         if n > 1 or self.share != 1:
             yield sentence("In the loss of the batch the sample counts ", Number(self.share), ".")
-        yield from update.of(self._trace, place, self.gradient)
+        yield from update.of(self._trace, place)
 
     @property
     def derivatives(self) -> Expression:
@@ -159,12 +162,14 @@ class BatchChain(Shown):
         dL/dw of each sample's own loss.
     share : ndarray, shape (n,)
         What each sample counts in the loss of the batch.
+    penalty : float
+        The derivative of what the weight or bias costs; 0 without.
     gradient : float
-        dL/dw of the batch's loss: the sum of share times product.
+        The derivative of the batch's loss: the sum of share times product, and the penalty.
     value : float
         The weight or bias.
     new_value : float or None
-        What the optimizer's next step makes of it; None where it takes none.
+        What the optimizer's next step makes of it, and its constraint; None where there is none.
     """
 
     def __init__(self, trace: Trace, place: Place) -> None:
@@ -173,7 +178,7 @@ class BatchChain(Shown):
         self.parameter = place.name
         self.products = place.products(layer)
         self.share = layer.share
-        self.gradient = place.gradient(layer)
+        self.penalty, self.gradient = place.penalty_gradient(layer), place.gradient(layer)
         self.value, self.new_value = place.values(layer)
 
     def __len__(self) -> int:
@@ -205,4 +210,4 @@ class BatchChain(Shown):
             rows.append((f"{len(rest)} more", *empty, float(rest.sum())))
         rows.append(("sum", *empty, float(parts.sum())))
         yield Table(("sample", *names, whole, "share", "share of the gradient"), tuple(rows))
-        yield from update.of(self._trace, self._place, self.gradient)
+        yield from update.of(self._trace, self._place)

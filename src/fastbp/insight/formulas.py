@@ -1,8 +1,8 @@
 """The formulas of activations and losses, with their derivatives, as trees.
 
 Letters: z net input, a activation, y output of the network, p probability, t target, n number of
-outputs of a row, s the target as a sign, T the sum of a row's targets. A constant has the name of
-its field.
+outputs of a row, s the target as a sign, T the sum of a row's targets, L the loss of a sample, R
+what parameters cost, J the loss of a batch with that. A constant has the name of its field.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from fastbp.insight.expression import Call, Cases, Expression, Number, Symbol, Total, wrapped
 
-Z, A, Y, T, P, N, S, L, W, B, X = map(
-    Symbol, ["z", "a", "y", "t", "p", "n", "s", "L", "w", "b", "x"]
+Z, A, Y, T, P, N, S, L, R, J, W, B, X = map(
+    Symbol, ["z", "a", "y", "t", "p", "n", "s", "L", "R", "J", "w", "b", "x"]
 )
 SLOPE, ALPHA, DELTA, QUANTILE = map(Symbol, ("slope", "alpha", "delta", "q"))
 TARGETS = Symbol("T")
@@ -108,6 +108,19 @@ LOSSES: dict[str, Formula] = {
         choice((1 - QUANTILE) / N, Y, ">", T, choice(-QUANTILE / N, Y, "<", T, 0)),
     ),
 }
+L1, L2 = Symbol("l1"), Symbol("l2")
+SIZES = Total("k", Call("abs", (_indexed(W, "k"),)))
+SQUARES = Total("k", _indexed(W, "k") ** 2)
+LASSO = Formula(L1 * SIZES, L1 * Call("sign", (W,)))
+RIDGE = Formula(L2 * SQUARES, 2 * L2 * W)
+
+# What constraints make of a parameter that has taken its step.
+STEPPED, NORM = Symbol("w", "step"), Symbol("norm")
+MAX_VALUE = Symbol("max", "value")
+CONSTRAINTS: dict[str, Expression] = {
+    "max_norm": STEPPED * Call("min", (Number(1), MAX_VALUE / NORM)),
+    "non_neg": Call("max", (Number(0), STEPPED)),
+}
 # With log_input the outputs of a Poisson loss are logarithms of rates.
 POISSON_OF_LOGARITHMS = Formula(_mean(exp(Y) - T * Y), (exp(Y) - T) / N)
 
@@ -125,3 +138,22 @@ def of_loss(loss: Any) -> Formula:
         return POISSON_OF_LOGARITHMS
     known = LOSSES.get(loss.name)
     return known or Formula(Call(loss.name, (Y, T)), Call(f"{loss.name}'", (Y, T)))
+
+
+def of_constraint(constraint: Any) -> Expression:
+    """Return what a constraint makes of a parameter, as `of_activation` does."""
+    return CONSTRAINTS.get(constraint.name) or Call(constraint.name, (STEPPED,))
+
+
+def of_penalty(l1: float, l2: float) -> Formula:
+    """Return what parameters w cost, and its derivative by one of them; l1, l2 or both are not 0.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        The factors of their |w| and w^2.
+    """
+    terms = [term for factor, term in ((l1, LASSO), (l2, RIDGE)) if factor]
+    if len(terms) == 1:
+        return terms[0]
+    return Formula(LASSO.value + RIDGE.value, LASSO.derivative + RIDGE.derivative)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbp import validate
+from fastbp.insight import restraint
 from fastbp.insight.chain import Chain
 from fastbp.insight.document import Block, Heading, Shown, Table, sentence
 from fastbp.insight.expression import Derivative, Number
-from fastbp.insight.formulas import L
 from fastbp.insight.place import Place
 from fastbp.insight.propagation import quietly
 
@@ -30,7 +30,7 @@ class Interpretation(Shown):
     parameter : str
         What it is about, as in "dense_1.weights[0, 1]".
     gradient : float
-        dL/dw of the batch's loss.
+        The derivative of the batch's loss, penalties included.
     change : float
         The change of the weight or bias that was asked for.
     predicted : float
@@ -63,7 +63,8 @@ class Interpretation(Shown):
 
     def _blocks(self) -> Iterator[Block]:
         place = self._place
-        slope = Derivative(L, place.letter)
+        loss = restraint.letter(self._trace.layers)
+        slope = Derivative(loss, place.letter)
         value, _ = place.values(self._trace.layers[place.layer])
         yield Heading(3, f"{self.parameter}, {place.meaning}")
         yield sentence(
@@ -72,8 +73,8 @@ class Interpretation(Shown):
         yield sentence(f"Sign: {self._sign()}")
         yield sentence(f"Size: {self._size()}")
         rows = tuple((*check, _ratio(*check[1:])) for check in self.checks)
-        names = ("change of " + place.letter.name, "predicted change of L", "true change of L")
-        yield Table((*names, "true / predicted"), rows)
+        changes = (f"predicted change of {loss.name}", f"true change of {loss.name}")
+        yield Table((f"change of {place.letter.name}", *changes, "true / predicted"), rows)
         yield sentence(self._judgement())
 
     def _sign(self) -> str:

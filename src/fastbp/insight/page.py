@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastbp.insight import formulas, picture, tables, update
+from fastbp.insight import formulas, picture, restraint, tables, update
 from fastbp.insight.chain import Chain
 from fastbp.insight.document import (
     Block,
@@ -30,7 +30,7 @@ from fastbp.insight.expression import (
     Total,
     product,
 )
-from fastbp.insight.formulas import L, N, P, W, Y
+from fastbp.insight.formulas import J, L, N, P, R, W, Y
 from fastbp.insight.place import find
 from fastbp.insight.propagation import LayerTrace
 
@@ -61,6 +61,12 @@ def of_samples(
         yield from _loss(trace, sample)
         yield Heading(2, f"Backward{of}")
         yield from _backward(trace, layers, sample)
+    if penalties := list(restraint.loss(trace)):
+        yield Heading(2, "Penalties")
+        yield sentence(
+            "What parameters cost, ", R, ", and the loss of the batch with that, ", J, ":"
+        )
+        yield from penalties
     yield Heading(2, "Step")
     yield from _step(trace, layers)
 
@@ -251,10 +257,14 @@ def _step(trace: Trace, layers: Sequence[LayerTrace]) -> Iterator[Block]:
     """Yield the rule and what becomes of the parameters and the loss."""
     rule = trace.optimizer
     if update.is_plain_descent(rule):
-        step = update.descent(W).where({update.ETA: trace.learning_rate})
+        loss = restraint.letter(layers)
+        step = update.descent(W, loss).where({update.ETA: trace.learning_rate})
         yield Equations((Equation((Symbol("w", "new"), step)),))
     else:
         yield sentence(f"{rule.name}: {rule.formula}")
+    for layer in layers:
+        for role, constraint in layer.constraints.items():
+            yield sentence(f"Then {layer.name}.{role}, {constraint}: {constraint.formula}")
     yield from tables.step(trace, layers)
     if trace.loss_after is None:
         yield sentence(f"There is no step: {trace.why_no_step}.")

@@ -64,8 +64,11 @@ class Place:
     def values(self, layer: LayerTrace) -> tuple[float, float | None]:
         """Return what it is and what the next step makes of it."""
         new = layer.new_parameters.get(self.role)
-        value = float(layer.parameters[self.role][self.index])
-        return value, None if new is None else float(new[self.index])
+        return self.of(layer.parameters[self.role]), None if new is None else self.of(new)
+
+    def of(self, values: Array) -> float:
+        """Return its number in an array of such parameters."""
+        return float(values[self.index])
 
     @quietly
     def products(self, layer: LayerTrace) -> Array:
@@ -75,8 +78,17 @@ class Place:
 
     @quietly
     def gradient(self, layer: LayerTrace) -> float:
-        """Return dL/dw of the batch's loss."""
+        """Return the derivative of the batch's loss: that of its samples, and of the penalty."""
+        return self.samples_gradient(layer) + self.penalty_gradient(layer)
+
+    @quietly
+    def samples_gradient(self, layer: LayerTrace) -> float:
+        """Return the part of the samples' losses."""
         return float(layer.share @ self.products(layer))
+
+    def penalty_gradient(self, layer: LayerTrace) -> float:
+        """Return the derivative of the penalty: 0 for a parameter that costs nothing."""
+        return self.of(layer.penalty_gradient(self.role))
 
 
 def find(layers: Sequence[LayerTrace], layer: Any, weight: Any, bias: Any) -> Place:

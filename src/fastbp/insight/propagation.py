@@ -6,7 +6,7 @@ counts in the batch comes last, so that the numbers of a row are those that one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -14,13 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp
+from fastbp.constraints import Constraint
 from fastbp.reference.activations import ACTIVATIONS
+from fastbp.reference.restraint import CONSTRAINTS, cost, cost_gradient
+from fastbp.regularizers import Regularizer
 
 Array: TypeAlias = npt.NDArray[Any]
-# The factors of a dropout: called with the number of its operation, its rate and (rows, units).
+# The factors of a dropout: called with the number of its operation, its rate and (rows, units); a
+# structured one has one row for all.
 Factors: TypeAlias = Callable[[int, float, tuple[int, int]], Array]
 
-KINDS = ("dense", "activation", "rescale", "dropout")
+KINDS = ("dense", "activation", "rescale", "dropout", "structured_dropout")
 # Of what diverges, or is no longer a normal number, nobody is told here: it stands in the trace.
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 
@@ -42,13 +46,19 @@ class LayerTrace:
         Its activation; the identity where it has none.
     parameters : dict of str to ndarray
         Its "weights", shape (i, o), and "biases", shape (o,), as far as it has them.
-    new_parameters : dict of str to ndarray
+    stepped : dict of str to ndarray
         What the optimizer's next step makes of them; empty where it takes none.
+    new_parameters : dict of str to ndarray
+        The same, brought back to their constraints.
     trainable : dict of str to bool
         Whether training changes them.
+    regularizers : dict of str to Regularizer
+        What those cost that do cost something.
+    constraints : dict of str to Constraint
+        What those are brought back to that have a constraint and are trained.
     factor : ndarray or float
         What a layer without weights multiplies its inputs with: a constant, or for a dropout a
-        number for each row and unit.
+        number for each row and unit; if structured, for each unit, shape (1, o).
     share : ndarray, shape (n,)
         What each row counts in the loss of the batch.
     inputs : ndarray, shape (n, i)
@@ -73,11 +83,14 @@ class LayerTrace:
     activation: Any
     parameters: dict[str, Array]
     trainable: dict[str, bool]
+    regularizers: dict[str, Regularizer]
+    constraints: dict[str, Constraint]
     factor: Array | float
     share: Array
     inputs: Array
     net_input: Array
     output: Array
+    stepped: dict[str, Array]
     new_parameters: dict[str, Array]
     slope: Array | None
     output_gradient: Array | None
@@ -100,12 +113,35 @@ class LayerTrace:
 
     @quietly
     def gradient(self, role: str) -> Array:
-        """Return the gradient of the batch's loss: x^T delta, or the sum of delta, by shares.
+        """Return the gradient of the batch's loss: that of its samples, and of the penalty.
 
-        It is the derivative, whether the parameter is frozen or not.
+        It is the derivative, whether the parameter is frozen or not; what is frozen costs nothing.
         """
+        return self.samples_gradient(role) + self.penalty_gradient(role)
+
+    @quietly
+    def samples_gradient(self, role: str) -> Array:
+        """Return the part of the samples' losses: x^T delta, or the sum of delta, by shares."""
         weighed = self.delta * self.share[:, None]
         return self.inputs.T @ weighed if role == "weights" else weighed.sum(axis=0)
+
+    @quietly
+    def penalty_gradient(self, role: str) -> Array:
+        """Return the part of the penalty: 0 for parameters that cost nothing."""
+        values = self.parameters[role]
+        if role not in self.regularizers:
+            return np.zeros_like(values)
+        return cost_gradient(values, *self.regularizers[role].factors)
+
+    def penalty(self, parameters: dict[str, Array] | None = None) -> float:
+        """Return what its parameters cost, or others in their place."""
+        own = self.parameters | (parameters or {})
+        return sum(self.penalty_of(role, own[role]) for role in self.regularizers)
+
+    @quietly
+    def penalty_of(self, role: str, values: Array) -> float:
+        """Return what values of weights or biases that cost something would cost."""
+        return cost(values, *self.regularizers[role].factors)
 
     @property
     def weights_gradient(self) -> Array | None:
@@ -116,6 +152,20 @@ class LayerTrace:
     def biases_gradient(self) -> Array | None:
         """The gradient of the batch's loss with respect to the biases."""
         return self.gradient("biases") if "biases" in self.parameters else None
+
+    def after(self, stepped: Mapping[str, Array]) -> LayerTrace:
+        """Return the trace with parameters after a step, by name, and brought back by constraints.
+
+        Parameters
+        ----------
+        stepped : mapping of str to ndarray
+            Parameters of the network after the optimizer's step, as "dense_1.weights".
+        """
+        own = {role: np.array(stepped[f"{self.name}.{role}"]) for role in self.parameters}
+        projected = {
+            role: CONSTRAINTS[each.name](each, own[role]) for role, each in self.constraints.items()
+        }
+        return replace(self, stepped=own, new_parameters=own | projected)
 
     def jacobian(self, sample: int) -> Array:
         """Return da_i/dz_j of a sample in row i and column j, shape (o, o)."""
@@ -151,7 +201,7 @@ def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> li
     Parameters
     ----------
     net : Network
-        Gives the layers and their parameters, in float64.
+        Gives the layers and their parameters.
     x : ndarray, shape (n, inputs)
         The rows.
     share : ndarray, shape (n,)
@@ -162,26 +212,31 @@ def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> li
     require_known(net)
     traces: list[LayerTrace] = []
     operations = {op.layer: (number, op) for number, op in enumerate(net.plan.ops)}
+    costly = {p.name: p.regularizer for p, *_ in net.plan.penalties if p.regularizer}
     for index, layer in enumerate(net.layers):
         number, op = operations.get(index, (0, None))
         factor: Array | float = 1.0
-        if op and op.kind == "dropout":
-            factor = factors(number, op.value, x.shape)
-        elif op and op.kind == "rescale":
+        if op and op.kind == "rescale":
             factor = op.value
+        elif op and op.kind in ("dropout", "structured_dropout"):
+            rows = 1 if op.kind == "structured_dropout" else len(x)
+            factor = factors(number, op.value, (rows, x.shape[1]))
         own = op.parameters if op else ()
         missing = np.empty((0, 0))
         unrun = LayerTrace(
             name=layer.name,
-            kind=op.kind if op else "flatten",
+            kind=layer.description.name,
             activation=op.activation if op else fastbp.activations.Identity(),
-            parameters={p.role: np.array(getattr(layer, p.role)) for p in own},
+            parameters={p.role: np.array(getattr(layer, p.role), np.float64) for p in own},
             trainable={p.role: p.trainable for p in own},
+            regularizers={p.role: costly[p.name] for p in own if p.name in costly},
+            constraints={p.role: p.constraint for p in own if p.trainable and p.constraint},
             factor=factor,
             share=share,
             inputs=x,
             net_input=missing,
             output=missing,
+            stepped={},
             new_parameters={},
             slope=None,
             output_gradient=None,

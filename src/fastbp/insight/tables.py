@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastbp.insight import restraint
 from fastbp.insight.document import Block, Cell, Heading, Table, sentence
 from fastbp.insight.expression import Derivative, Number, Symbol, product
-from fastbp.insight.formulas import A, L, T, W, X, Y, Z
+from fastbp.insight.formulas import A, J, L, R, T, W, X, Y, Z
 from fastbp.insight.propagation import Array, LayerTrace, quietly
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def _opening(trace: Trace) -> Iterator[Block]:
         if after is not None
         else (f"; no step: {trace.why_no_step}",)
     )
-    yield sentence(f"{trace.loss_function.name}: ", L, " = ", Number(trace.loss), *behind, ".")
+    loss = restraint.letter(trace.layers)
+    kind = trace.loss_function.name + (" and penalties" if loss is J else "")
+    yield sentence(f"{kind}: ", loss, " = ", Number(trace.loss), *behind, ".")
+    yield from restraint.loss(trace)
 
 
 def of_sample(
@@ -136,24 +140,47 @@ def _products(layer: LayerTrace, sample: int, most: int) -> Table:
 def step(trace: Trace, layers: Sequence[LayerTrace], most: int = MOST_ROWS) -> Iterator[Block]:
     """Yield a table of the batch's gradients and what the next step makes of the parameters."""
     rows: list[tuple[Cell, ...]] = []
+    loss = restraint.letter(layers)
     total = 0
     for layer in layers:
         for role, values in layer.parameters.items():
             total += values.size
-            gradient, new = layer.gradient(role), layer.new_parameters.get(role)
+            slopes, new = _slopes(layer, role, loss), layer.new_parameters.get(role)
             for index in islice(np.ndindex(values.shape), most + 1 - len(rows)):
                 name = f"{layer.name}.{role}[{', '.join(map(str, index))}]"
+                numbers = (float(each[index]) for each in (values, *slopes))
                 after = "" if new is None else float(new[index])
-                word = "" if layer.trainable[role] else "frozen"
-                rows.append((name, float(values[index]), float(gradient[index]), after, word))
+                rows.append((name, *numbers, after, _word(layer, role, index)))
     if not rows:
         return
-    frozen = any(row[-1] for row in rows)
-    names: tuple[Cell, ...] = ("parameter", W, Derivative(L, W), Symbol("w", "new"), "")
-    if not frozen:
+    by = [L] if loss is L else [L, R, J]
+    names: tuple[Cell, ...] = (
+        "parameter",
+        W,
+        *(Derivative(each, W) for each in by),
+        Symbol("w", "new"),
+        "",
+    )
+    if not any(row[-1] for row in rows):
         rows, names = [row[:-1] for row in rows], names[:-1]
     yield Heading(3, f"step of {trace.optimizer.name}, learning rate {trace.learning_rate:g}")
     yield _cut(names, rows, most, total)
+
+
+def _slopes(layer: LayerTrace, role: str, loss: Symbol) -> tuple[Array, ...]:
+    """Return the gradients of the batch's loss: with penalties, their parts and the whole."""
+    whole = layer.gradient(role)
+    if loss is L:
+        return (whole,)
+    return layer.samples_gradient(role), layer.penalty_gradient(role), whole
+
+
+def _word(layer: LayerTrace, role: str, index: tuple[int, ...]) -> str:
+    """Return what keeps a parameter from a step: it is frozen, or a constraint brings it back."""
+    if not layer.trainable[role]:
+        return "frozen"
+    meets = layer.stepped and layer.stepped[role][index] != layer.new_parameters[role][index]
+    return layer.constraints[role].name if meets else ""
 
 
 def _cut(
@@ -169,7 +196,8 @@ def _cut(
 
 def _overview(trace: Trace) -> Table:
     """Return a row for each layer: sizes, and how large its numbers are."""
-    names = ("layer", "units", "parameters", A, DELTA, Derivative(L, W))
+    loss = restraint.letter(trace.layers)
+    names = ("layer", "units", "parameters", A, DELTA, Derivative(loss, W))
     rows: list[tuple[Cell, ...]] = []
     for layer in trace.layers:
         gradients = [layer.gradient(role).ravel() for role in layer.parameters]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastbp
 from fastbp import random, validate
-from fastbp.insight import document, page, picture, place, tables
+from fastbp.insight import document, page, picture, place, tables, update
 from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.document import Block
 from fastbp.insight.interpretation import Interpretation
@@ -48,7 +47,11 @@ class Trace:
         What each counts in the batch: 1 / n for a mean, by sample and class weights where there
         are any.
     loss : float
-        The loss of the batch: the sum of shares times losses.
+        The loss of the batch: `samples_loss`, the sum of shares times losses, and `penalty`.
+    samples_loss : float
+        The part of the samples.
+    penalty : float
+        What trainable parameters cost, by their regularizers.
     loss_after : float or None
         The same after the optimizer's next step, with the same dropout masks; None where it takes
         none.
@@ -67,7 +70,7 @@ class Trace:
     """
 
     @quietly
-    def __init__(self, net: fastbp.Network, data: Any, batches: int) -> None:
+    def __init__(self, net: fastbp.Network, data: Any, engine: Any) -> None:
         """Take a step of a network apart.
 
         Parameters
@@ -76,27 +79,30 @@ class Trace:
             The network; it is left alone.
         data : Rows
             Checked rows of one batch.
-        batches : int
-            How many batches it has been trained on: the key of the dropout masks.
+        engine : EngineProtocol
+            Its engine, which tells where training stands.
         """
+        _require_chain(net)
         assert net.loss is not None
         self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
         self.digits = 9 if net.dtype == "float64" else 6
         self._fused = any(op.fused for op in net.plan.ops)
-        twin = net.copy(dtype="float64")
         weights = np.ones(len(data.x)) if data.weights is None else data.weights
         self.shares = row_weights(net.loss, weights)
 
         def factors(number: int, rate: float, shape: tuple[int, int]) -> Array:
-            return random.keep_mask(net.seed, number, batches, shape, rate) / (1 - rate)
+            kept = random.keep_mask(net.seed, number, engine.position.batches, shape, rate)
+            return kept / (1 - rate)
 
-        self.layers = tuple(forward(twin, data.x.astype(np.float64), self.shares, factors))
+        self.layers = tuple(forward(net, data.x.astype(np.float64), self.shares, factors))
         self.objective = Objective(net.loss, data.y, self.outputs.shape[1])
         y = self._read_by_loss(self.outputs, self.head.net_input)
         self.losses = self.objective.losses(y)
-        self.loss = float(self.shares @ self.losses)
+        self.samples_loss = float(self.shares @ self.losses)
+        self.penalty = sum(layer.penalty() for layer in self.layers)
+        self.loss = self.samples_loss + self.penalty
         self.layers = backward(self.layers, self.objective.gradient(y), self._fused)
-        self.why_no_step = self._step(twin)
+        self.why_no_step = self._step(engine)
         self.loss_after = None if self.why_no_step else self.loss_at(self._new_parameters())
 
     @property
@@ -133,28 +139,22 @@ class Trace:
     def _read_by_loss(self, output: Array, net_input: Array) -> Array:
         return net_input if self._fused else output
 
-    def _step(self, twin: fastbp.Network) -> str:
-        """Let a copy of the network take its next step, or return why it can't."""
+    def _step(self, engine: Any) -> str:
+        """Take the next step of the network, or return why it can't be taken."""
         if self.optimizer.evaluates:
             name = type(self.optimizer).__name__
             return f"{name} takes its steps in fit(), each after several evaluations of the loss"
-        views = {layer.name: layer for layer in twin.layers}
-        for layer in self.layers:
-            for role in layer.parameters:
-                if layer.trainable[role]:
-                    getattr(views[layer.name], f"{role}_gradient")[...] = layer.gradient(role)
-        if not np.isfinite(twin.gradients).all() or not np.isfinite(self.loss):
-            return "the loss or its gradient is not finite"
-        twin.step()
-        self.layers = tuple(
-            replace(
-                layer,
-                new_parameters={
-                    role: np.array(getattr(views[layer.name], role)) for role in layer.parameters
-                },
-            )
+        gradients = {
+            f"{layer.name}.{role}": layer.gradient(role)
             for layer in self.layers
-        )
+            for role, trainable in layer.trainable.items()
+            if trainable
+        }
+        finite = all(np.isfinite(each).all() for each in gradients.values())
+        if not (finite and np.isfinite(self.loss)):
+            return "the loss or its gradient is not finite"
+        stepped = update.stepped(engine, gradients)
+        self.layers = tuple(layer.after(stepped) for layer in self.layers)
         return ""
 
     def _new_parameters(self) -> dict[str, Array]:
@@ -185,11 +185,15 @@ class Trace:
         """
         given = self._checked(parameters)
         x = net_input = self.inputs
+        penalty = 0.0
         for layer in self.layers:
-            changed = {role: given.get((layer.name, role)) for role in layer.parameters}
-            z, x = layer.run(x, {role: new for role, new in changed.items() if new is not None})
+            roles = [role for role in layer.parameters if (layer.name, role) in given]
+            changed = {role: given[layer.name, role] for role in roles}
+            z, x = layer.run(x, changed)
             net_input = net_input if layer.kind == "flatten" else z
-        return float(self.shares @ self.objective.losses(self._read_by_loss(x, net_input)))
+            penalty += layer.penalty(changed)
+        losses = self.objective.losses(self._read_by_loss(x, net_input))
+        return float(self.shares @ losses) + penalty
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[tuple[str, str], Array]:
         """Return parameters by layer and role."""
@@ -382,3 +386,12 @@ class Trace:
     def sample_number(self, sample: int | None) -> int:
         """Return the number of a sample, 0 for None."""
         return validate.integer("sample", 0 if sample is None else sample, 0, len(self.losses) - 1)
+
+
+def _require_chain(net: fastbp.Network) -> None:
+    """Refuse a network whose layers don't follow one another."""
+    plan = net.plan
+    read = [tuple(edge.tensor for edge in op.inputs) for op in plan.ops]
+    written = [(0,), *((op.output,) for op in plan.ops)]
+    if len(plan.inputs) > 1 or len(plan.outputs) > 1 or read != written[:-1]:
+        raise ValueError("explain: expected layers that follow one another, got a graph of them")

@@ -12,20 +12,27 @@ from fastbp.engine import Array
 from fastbp.plan import Plan
 
 
+def cost(w: Array, l1: float, l2: float) -> float:
+    """Return what an array costs: l1 sum |w| + l2 sum w^2."""
+    size = np.abs(w.astype(np.float64))
+    return l1 * float(size.sum()) + l2 * float((size * size).sum())
+
+
+def cost_gradient(w: Array, l1: float, l2: float) -> Array:
+    """Return the gradient of that, l1 sign(w) + 2 l2 w."""
+    gradient: Array = l1 * np.sign(w) + 2 * l2 * w
+    return gradient
+
+
 def penalty(plan: Plan, parameters: Array) -> float:
-    """Return what all parameters cost: l1 sum |w| + l2 sum w^2 of each."""
-    total = 0.0
-    for p, l1, l2 in plan.penalties:
-        size = np.abs(parameters[p.start : p.stop].astype(np.float64))
-        total += l1 * float(size.sum()) + l2 * float((size * size).sum())
-    return total
+    """Return what all parameters cost."""
+    return sum(cost(parameters[p.start : p.stop], l1, l2) for p, l1, l2 in plan.penalties)
 
 
 def add_penalty_gradient(plan: Plan, parameters: Array, gradients: Array) -> None:
-    """Add the gradient of that, l1 sign(w) + 2 l2 w."""
+    """Add the gradient of that."""
     for p, l1, l2 in plan.penalties:
-        w = parameters[p.start : p.stop]
-        gradients[p.start : p.stop] += l1 * np.sign(w) + 2 * l2 * w
+        gradients[p.start : p.stop] += cost_gradient(parameters[p.start : p.stop], l1, l2)
 
 
 def max_norm(constraint: MaxNorm, w: Array) -> Array:
