@@ -25,7 +25,7 @@
 
 /* Names by which Python and C speak of the same thing; the enums follow from them. */
 /* clang-format off */
-#define FBP_OP_KINDS(X) X(dense) X(activation) X(rescale) X(dropout)
+#define FBP_OP_KINDS(X) X(dense) X(activation) X(rescale) X(dropout) X(custom)
 #define FBP_ACTIVATIONS(X) \
     X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) \
     X(elu) X(gelu) X(silu) X(softplus) X(softmax)
@@ -92,6 +92,7 @@ typedef struct fbp_op {
     size_t lanes; /* offset in the lanes, for a narrow layer */
     size_t run;   /* narrow layers of which this is one, each fed by the one before (fbp_run) */
     size_t run_values; /* elements of a row that runs before this one keep */
+    size_t n_own;      /* elements of a custom op's parameters, from `weights` on */
     bool trains_weights;
     bool trains_biases;
     bool propagates; /* training needs the delta of its input */
@@ -118,6 +119,8 @@ typedef struct fbp_plan {
     size_t output;    /* tensor */
     size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
     bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
+    bool calls; /* some op or the loss is a Python function, of whole batches; then wide too */
+    bool calls_loss;
     fbp_loss loss;
     double loss_parameter;
     bool sums;        /* reduction "sum" instead of "mean" */

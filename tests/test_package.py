@@ -19,7 +19,7 @@ SOURCE = ROOT / "src"
 FLOORS = (
     "_version exceptions validate description "
     "activations initializers layers losses metrics optimizers schedules",
-    "plan lowering engine random arena measures",
+    "plan lowering engine random arena measures calls custom",
     "_core reference.*",
     "data arguments parameters bound occupancy summary state history progress callbacks "
     "callbacks.* lbfgs network",

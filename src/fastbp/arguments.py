@@ -30,7 +30,12 @@ def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
 
 def metric_list(value: Iterable[Any]) -> tuple[Metric, ...]:
     """Return `value` as a tuple of metric descriptions, each once."""
-    return tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
+    given = tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
+    keys = [metric.key for metric in given]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"metrics: expected keys that differ, got {key!r} twice")
+    return given
 
 
 def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:

@@ -7,9 +7,12 @@ import sys
 from functools import singledispatchmethod
 from typing import Any, Literal
 
+from fastbp import activations
 from fastbp.activations import ACTIVATIONS, ActivationFunction, Identity
+from fastbp.calls import ActivationCalls, LayerCalls
 from fastbp.initializers import Initializer, Values
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
+from fastbp.layers import Custom as CustomLayer
 from fastbp.losses import Loss, Poisson, ProbabilityLoss
 from fastbp.plan import Op, Parameter, Plan, Shape
 
@@ -59,7 +62,8 @@ def lower(
         graph.lower(layer)
     parameters, ops = graph.lay_out()
     last = ops[-1].activation if ops else Identity()
-    _require_rates(loss, last)
+    if not (ops and ops[-1].calls):  # what a custom part gives, who wrote it knows
+        _require_rates(loss, last)
     plan = Plan(
         tensors=tuple(graph.tensors),
         ops=ops,
@@ -108,19 +112,41 @@ class _Graph:
             layer.trainable and layer.bias_trainable,
             layer.bias_initializer,
         )
+        custom = isinstance(layer.activation, activations.Custom)
+        activation = Identity() if custom else layer.activation
         self._append(
             "dense",
             (layer.units,),
-            activation=layer.activation,
-            saves=layer.activation.saves_input,
+            activation=activation,
+            saves=activation.saves_input,
             weights=weights,
             biases=biases if layer.use_bias else None,
         )
+        if custom:
+            self._activate(layer.activation)
 
     @lower.register(Activation)
     def _activation(self, layer: Activation) -> None:
+        self._activate(layer.activation)
+
+    def _activate(self, activation: ActivationFunction) -> None:
         # Its net input is its input, which stays, so nothing is saved.
-        self._append("activation", self.shape, activation=layer.activation)
+        if isinstance(activation, activations.Custom):
+            calls = ActivationCalls(activation, self.shape)
+            self._append("custom", self.shape, activation=activation, calls=calls)
+        else:
+            self._append("activation", self.shape, activation=activation)
+
+    @lower.register(CustomLayer)
+    def _custom(self, layer: CustomLayer) -> None:
+        own = tuple(
+            self._parameter(name, shape, layer.trainable, initializer)
+            for name, shape, initializer in layer.parameters_for(self.shape)
+        )
+        shape = layer.output_shape_for(self.shape)
+        names = tuple(parameter.role for parameter in own)
+        calls = LayerCalls(layer, self.shape, shape, names)
+        self._append("custom", shape, calls=calls, own=own)
 
     @lower.register(Flatten)
     def _flatten(self, layer: Flatten) -> None:
@@ -140,7 +166,7 @@ class _Graph:
 
     def _parameter(
         self,
-        role: Literal["weights", "biases"],
+        role: str,
         shape: Shape,
         trainable: bool,
         initializer: Initializer,
@@ -172,19 +198,20 @@ class _Graph:
         self.shape = shape
 
     def lay_out(self) -> tuple[tuple[Parameter, ...], tuple[Op, ...]]:
-        """Give every parameter its place: all weights in layer order, then all biases."""
+        """Give every parameter its place: all weights in layer order, all biases, custom ones."""
         placed: dict[str, Parameter] = {}
         start = 0
-        for role in ("weights", "biases"):
+        for role in ("weights", "biases", "own"):
             for op in self.ops:
-                parameter = getattr(op, role)
-                if parameter is not None:
-                    placed[parameter.name] = parameter._replace(start=start)
-                    start += parameter.size
+                for parameter in op.own if role == "own" else (getattr(op, role),):
+                    if parameter is not None:
+                        placed[parameter.name] = parameter._replace(start=start)
+                        start += parameter.size
         ops = tuple(
             op._replace(
                 weights=op.weights and placed[op.weights.name],
                 biases=op.biases and placed[op.biases.name],
+                own=tuple(placed[p.name] for p in op.own),
             )
             for op in self.ops
         )

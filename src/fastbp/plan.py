@@ -13,6 +13,7 @@ import math
 from typing import Literal, NamedTuple
 
 from fastbp.activations import ActivationFunction, Identity
+from fastbp.calls import Calls
 from fastbp.initializers import Initializer
 from fastbp.losses import Loss
 
@@ -29,9 +30,9 @@ class Parameter(NamedTuple):
     layer : int
         Index of the layer it belongs to.
     role : str
-        "weights" or "biases".
+        "weights" or "biases", or what a custom layer calls it.
     shape : tuple of int
-        (inputs, outputs) for weights, (outputs,) for biases.
+        (inputs, outputs) for weights, (outputs,) for biases, any for a custom layer.
     start : int
         Offset of its first element in the flat vector.
     trainable : bool
@@ -42,7 +43,7 @@ class Parameter(NamedTuple):
 
     name: str
     layer: int
-    role: Literal["weights", "biases"]
+    role: str
     shape: Shape
     start: int
     trainable: bool
@@ -68,7 +69,8 @@ class Op(NamedTuple):
         "dense": output = activation(input weights + biases);
         "activation": output = activation(input);
         "rescale": output = value * input;
-        "dropout": output = mask * input in training, with value the rate, else output = input.
+        "dropout": output = mask * input in training, with value the rate, else output = input;
+        "custom": output = calls.forward(input, own parameters), on whole batches.
     layer : int
         Index of the layer that asked for it.
     inputs : tuple of int
@@ -87,9 +89,13 @@ class Op(NamedTuple):
         Its parameters.
     value : float
         The constant of its kind.
+    calls : Calls or None
+        The functions of a custom operation.
+    own : tuple of Parameter
+        The parameters of a custom operation, side by side.
     """
 
-    kind: Literal["dense", "activation", "rescale", "dropout"]
+    kind: Literal["dense", "activation", "rescale", "dropout", "custom"]
     layer: int
     inputs: tuple[int, ...]
     output: int
@@ -99,11 +105,13 @@ class Op(NamedTuple):
     weights: Parameter | None = None
     biases: Parameter | None = None
     value: float = 0.0
+    calls: Calls | None = None
+    own: tuple[Parameter, ...] = ()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters, weights first."""
-        return tuple(p for p in (self.weights, self.biases) if p is not None)
+        return *(p for p in (self.weights, self.biases) if p is not None), *self.own
 
 
 class Plan(NamedTuple):
@@ -120,7 +128,8 @@ class Plan(NamedTuple):
     input_shape, output_shape : tuple of int
         Shape of one row of the input and of the output.
     parameters : tuple of Parameter
-        All weights in layer order, then all biases: the flat vector without gaps.
+        All weights in layer order, then all biases, then those of custom layers: the flat vector
+        without gaps.
     dtype : str
         "float32" or "float64".
     loss : Loss or None

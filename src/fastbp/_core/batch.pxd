@@ -17,6 +17,8 @@ cdef struct Team:
     char *accumulated          # gradients of the parts of a batch, added up, or NULL
     double *squares            # of the gradients, summed over each chunk
     volatile int fault
+    void *calls                # a `Calls`, for a plan with Python functions
+    bint calls_end             # one of them has raised: no more of them, and no more rows
     fbp_barrier barrier
 
 cdef struct Worker:
@@ -24,6 +26,7 @@ cdef struct Worker:
     Team *team
     int rank
     int size
+    uint64_t mode              # of floating point outside of the region
 
 cdef struct Score:
     # Sums over rows: of loss times weight, of weights, of right answers; rows that metrics count.

@@ -8,6 +8,7 @@ cdef extern from "fastbp.h" nogil:
         FBP_OP_activation
         FBP_OP_rescale
         FBP_OP_dropout
+        FBP_OP_custom
     ctypedef enum fbp_activation:
         FBP_ACTIVATION_identity
         FBP_ACTIVATION_relu
@@ -60,6 +61,7 @@ cdef extern from "fastbp.h" nogil:
         size_t lanes
         size_t run
         size_t run_values
+        size_t n_own
         bint trains_weights
         bint trains_biases
         bint propagates
@@ -85,6 +87,8 @@ cdef extern from "fastbp.h" nogil:
         size_t output
         size_t row_block
         bint wide
+        bint calls
+        bint calls_loss
         fbp_loss loss
         double loss_parameter
         bint sums

@@ -8,6 +8,7 @@ from fastbp._core.layout cimport (
     FBP_ACTIVATION_softmax,
     FBP_BLOCK,
     FBP_NONE,
+    FBP_OP_custom,
     FBP_OP_dense,
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
@@ -23,6 +24,8 @@ from fastbp._core.layout cimport (
     fbp_plan,
     fbp_source,
 )
+
+from fastbp.losses import Custom as CustomLoss
 
 # Values and deltas of a block of rows should stay in the first two levels of cache.
 cdef size_t BLOCK_BYTES = 64 * 1024
@@ -59,9 +62,10 @@ cdef bint trains(object parameter) except -1:
 
 cdef int fill_op(fbp_plan *plan, fbp_op *op, object source, size_t position) except -1:
     op.kind = <fbp_op_kind>found(fbp_find_op_kind(source.kind.encode()), source.kind)
-    name = source.activation.name
-    op.activation = <fbp_activation>found(fbp_find_activation(name.encode()), name)
-    op.parameter = source.activation.parameter
+    if source.calls is None:
+        name = source.activation.name
+        op.activation = <fbp_activation>found(fbp_find_activation(name.encode()), name)
+        op.parameter = source.activation.parameter
     op.value = source.value
     op.input = source.inputs[0]
     op.output = source.output
@@ -72,6 +76,9 @@ cdef int fill_op(fbp_plan *plan, fbp_op *op, object source, size_t position) exc
     op.biases = start_of(source.biases)
     op.trains_weights = trains(source.weights)
     op.trains_biases = trains(source.biases)
+    if source.own:
+        op.weights, op.trains_weights = source.own[0].start, source.own[0].trainable
+        op.n_own = sum([parameter.size for parameter in source.own])
     op.propagates = source.propagates
     op.narrow = (op.kind == FBP_OP_dense and op.n_in < plan.kernels.row_lanes
                  and op.n_out < plan.kernels.row_lanes)
@@ -141,7 +148,8 @@ cdef int fill_loss(fbp_plan *plan, object source) except -1:
     loss = source.loss
     if loss is None:
         return 0
-    plan.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
+    if not plan.calls_loss:
+        plan.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
     plan.loss_parameter = loss.parameter
     plan.sums = loss.reduction == "sum"
     plan.labels = loss.labels
@@ -164,6 +172,7 @@ cdef int fill_ops(fbp_plan *plan, object source) except -1:
     cdef size_t i
     for i in range(plan.n_ops):
         fill_op(plan, &plan.ops[i], source.ops[i], i)
+        plan.calls |= plan.ops[i].kind == FBP_OP_custom
         if plan.ops[i].kind == FBP_OP_dense:
             plan.wide |= plan.ops[i].n_in * plan.ops[i].n_out > FBP_SLOT_WEIGHTS
     return 0
@@ -192,10 +201,13 @@ cdef Program build(object source, const fbp_kernels *kernels):
     for i, (start, stop) in enumerate(spans):
         plan.spans[2 * i], plan.spans[2 * i + 1] = start, stop
     fill_sizes(plan, source)
+    plan.calls = plan.calls_loss = isinstance(source.loss, CustomLoss)
     fill_ops(plan, source)
+    plan.wide |= plan.calls
     place_slots(plan)
     find_runs(plan)
     fill_loss(plan, source)
     plan.row_block = block_rows(plan)
-    program.flops_forward = 2.0 * sum(p.size for p in source.parameters)
+    program.flops_forward = 2.0 * sum([p.size for op in source.ops if op.calls is None
+                                       for p in op.parameters])
     return program

@@ -11,6 +11,7 @@ cdef class Recorder:
     cdef tuple measured            # the other metrics
     cdef dict measures             # curves of these
     cdef size_t epochs             # seen by `look`
+    cdef bint fails                # a metric has raised
     cdef int start(self, Training *t, object plan) except -1
     cdef int point(self, Training *t) except -1
     cdef int measure_epoch(self, const Training *t) except -1

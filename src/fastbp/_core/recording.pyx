@@ -66,10 +66,14 @@ cdef class Recorder:
         if t.validates and t.epoch % t.validation_freq == 0:
             sets["val_"] = self.validation_outputs, self.job.validation.y
         # All of them before the first is kept: an interrupt may come in between.
-        values = {
-            prefix + metric.key: measure(metric, self.loss, outputs, targets)
-            for prefix, (outputs, targets) in sets.items() for metric in self.measured
-        }
+        try:
+            values = {
+                prefix + metric.key: measure(metric, self.loss, outputs, targets)
+                for prefix, (outputs, targets) in sets.items() for metric in self.measured
+            }
+        except Exception:  # of a custom metric: the epoch is not on record
+            self.fails = True
+            raise
         for name, value in values.items():
             self.measures[name].append(value)
         return 0
@@ -95,13 +99,15 @@ cdef class Recorder:
 
     cdef int finish(self, Training *t) except -1:
         """Let the record show the epochs that are completed."""
-        self.measure_epoch(t)
-        self.record.epochs = t.epoch
+        if not self.fails:
+            self.measure_epoch(t)
+        epochs = self.epochs if self.fails else t.epoch
+        self.record.epochs = epochs
         for name in self.record.curves:
-            self.record.curves[name] = self.curve(name)[:t.epoch // self.job.every(name)]
+            self.record.curves[name] = self.curve(name)[:epochs // self.job.every(name)]
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
-            self.record.outputs = self.outputs[:t.epoch]
+            self.record.outputs = self.outputs[:epochs]
         return 0
 
     cdef int visit(self, Training *t, bint tells) except -1:

@@ -24,7 +24,7 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
     """Whether the kernel knows the network: one output, at most one hidden layer, all narrow."""
     cdef size_t i
     cdef const fbp_op *op
-    if plan.n_ops < 1 or plan.n_ops > 2 or plan.sizes[plan.output] != 1:
+    if plan.calls or plan.n_ops < 1 or plan.n_ops > 2 or plan.sizes[plan.output] != 1:
         return False
     for i in range(plan.n_ops):
         op = &plan.ops[i]

@@ -7,6 +7,13 @@ cdef enum Fault:
     FAULT_NONE
     FAULT_X
     FAULT_Y
+    FAULT_CALL                 # a Python function has raised: Calls.error
+
+cdef enum Stage:
+    # What a block of rows goes through.
+    FORWARD = 1
+    TARGETS = 2                # and the outputs are handed out
+    BACKWARD = 4
 
 cdef struct Data:
     # Rows in the caller's memory.
@@ -30,9 +37,11 @@ cdef struct Pass:
     uint64_t seed
     uint64_t batch             # key of the dropout masks
     double scale               # of a row of weight 1 in the gradient: 1 / sum of weights, or 1
+    int stages                 # those to go through
+    size_t first_op            # of the operations, those from this one on
+    size_t stop_op
     bint training              # dropout is on
     bint keeps                 # values and deltas of the whole batch stay in the team's frame
-    bint skips_forward         # that frame holds a forward pass already
     bint wants_loss
     bint wants_accuracy
     bint wants_deltas
@@ -63,6 +72,8 @@ cdef struct Slot:
 
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil
+cdef void gather_targets(Pass *run, char *targets, size_t first, size_t rows) noexcept nogil
+cdef void fill_scales(const Pass *run, char *scales, size_t first, size_t rows) noexcept nogil
 cdef size_t rows_measured(const Pass *run) noexcept nogil
 cdef double row_weight(const Pass *run, size_t row) noexcept nogil
 cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,

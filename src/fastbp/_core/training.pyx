@@ -26,6 +26,7 @@ from fastbp._core.batch cimport (
     sync,
     update_share,
 )
+from fastbp._core.calls cimport Calls
 from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
@@ -65,7 +66,7 @@ from fastbp._core.native cimport address, native_data, native_inputs, native_row
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
-from fastbp._core.rows cimport FAULT_X, Data, Pass
+from fastbp._core.rows cimport BACKWARD, FAULT_CALL, FAULT_X, TARGETS, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.workspace cimport Workspace
 
@@ -133,11 +134,12 @@ def build_info():
 
 cdef void run_member(Team *team, Pass run, int rank, int size) noexcept nogil:
     cdef uint64_t mode = fbp_flush_begin()
-    cdef Worker worker = Worker(team, rank, size)
+    cdef Worker worker = Worker(team, rank, size, mode)
     run_share(&worker, &run)
     if run.wants_deltas:
         sync(&worker)
-        form_gradients(&worker, &run, NULL, 0)
+        if not team.calls_end:
+            form_gradients(&worker, &run, NULL, 0)
     fbp_flush_end(mode)
 
 
@@ -151,7 +153,7 @@ cdef struct Evaluation:
 cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int size) noexcept nogil:
     """Evaluate until a pause is due or all rows are done."""
     cdef uint64_t mode = fbp_flush_begin()
-    cdef Worker worker = Worker(team, rank, size)
+    cdef Worker worker = Worker(team, rank, size, mode)
     cdef size_t start = e.start
     while start < run.data.n:
         start = evaluate_chunk(&worker, &run, start, &e.score)
@@ -165,7 +167,7 @@ cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int siz
 
 cdef void train_member(Training *t, int rank, int size) noexcept nogil:
     cdef uint64_t mode = fbp_flush_begin()
-    cdef Worker worker = Worker(&t.team, rank, size)
+    cdef Worker worker = Worker(&t.team, rank, size, mode)
     train(t, &worker)
     fbp_flush_end(mode)
 
@@ -202,7 +204,9 @@ cdef void train_team(Training *t, int n_threads) noexcept nogil:
             train_member(t, fbp_team_rank(), fbp_team_size())
 
 
-cdef int check_fault(int fault, object dtype) except -1:
+cdef int check_fault(int fault, object dtype, Calls calls) except -1:
+    if calls is not None and calls.error is not None:
+        raise calls.error
     if fault:
         raise ValueError(
             f"{'x' if fault == FAULT_X else 'y'}: expected finite numbers in the range of {dtype}, "
@@ -243,7 +247,8 @@ cdef class Engine(DirectCalls):
         cdef size_t rows = self.rows_of_first_visit(threads)
         cdef double began
         data.unchecked, run.outputs = True, address(out)
-        self.place_team(&team, workspace, threads, 0, False, 0)
+        self.place_team(&team, workspace, threads, 0, False, self.rows_called(data.n))
+        calls = self.new_calls(&team)
         while run.start < data.n and not team.fault:
             run.rows, began = min(rows, data.n - run.start), fbp_clock()
             with nogil:
@@ -251,9 +256,11 @@ cdef class Engine(DirectCalls):
             PyErr_CheckSignals()
             run.start += run.rows
             run.outputs += run.rows * self.native.sizes[self.native.output] * self.native.itemsize
-            if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
+            if not self.native.calls and fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
                 rows *= 2
         self.workspaces.append(workspace)
+        if team.fault == FAULT_CALL:
+            raise calls.error
         return not team.fault
 
     def evaluate(self, data, metrics, n_threads):
@@ -264,7 +271,8 @@ cdef class Engine(DirectCalls):
         cdef Evaluation e
         cdef int threads = self.team_size(
             n_threads, min(native.n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
-        self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
+        self.place_team(&team, workspace, threads, FBP_CHUNK, False, self.rows_called(native.n))
+        calls = self.new_calls(&team)
         self.ask_for_loss(&run, &team, metrics)
         outputs = self.keep_outputs(&run, metrics)
         memset(&e, 0, sizeof(Evaluation))
@@ -274,7 +282,7 @@ cdef class Engine(DirectCalls):
                 evaluate_team(&team, &run, &e, threads)
             PyErr_CheckSignals()
         self.workspaces.append(workspace)
-        check_fault(team.fault, self.plan.dtype)
+        check_fault(team.fault, self.plan.dtype, calls)
         return self.results(metrics, e.score, outputs, data.y)
 
     def forward(self, x, training, n_threads):
@@ -288,8 +296,10 @@ cdef class Engine(DirectCalls):
         run.outputs = address(out)
         run.training, run.keeps = training, True
         self.place_team(&team, workspace, threads, data.n, True, data.n)
+        calls = self.new_calls(&team)
         with nogil:
             run_team(&team, &run, threads)
+        check_fault(team.fault, self.plan.dtype, calls)
         if self.kept is not None:
             self.workspaces.append(self.kept)
         self.kept, self.kept_team, self.kept_pass = workspace, team, run
@@ -304,14 +314,20 @@ cdef class Engine(DirectCalls):
         if self.kept is None:
             raise RuntimeError("backward: expected a forward pass before it, got none")
         memset(&nothing, 0, sizeof(Data))
-        run.data, run.outputs = &nothing, NULL
-        run.skips_forward = run.wants_deltas = run.wants_input_delta = True
-        old = self.gradients.copy() if accumulate else None
+        run.data, run.outputs, run.stages = &nothing, NULL, TARGETS | BACKWARD
+        run.wants_deltas = run.wants_input_delta = True
+        team.calls_end = False
+        calls = self.new_calls(team)
+        old = self.gradients.copy() if accumulate or self.native.calls else None
         grad_input = np.empty((len(grad_output), self.plan.tensors[0]), self.plan.dtype)
         memcpy(tensor(self.native, &team.frame, team.frame.deltas, self.native.output, 0),
                address(grad_output), grad_output.nbytes)
         with nogil:
             run_team(team, &run, threads)
+        if team.calls_end:
+            team.fault = 0  # the forward pass is there for another try
+            self.gradients[...] = old
+            raise calls.error
         memcpy(address(grad_input), tensor(self.native, &team.frame, team.frame.deltas, 0, 0),
                grad_input.nbytes)
         if accumulate:
@@ -326,10 +342,11 @@ cdef class Engine(DirectCalls):
         cdef Score score
         cdef int threads = self.team_size(
             n_threads, native.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
-        old = self.gradients.copy() if accumulate else None
+        old = self.gradients.copy() if accumulate or self.native.calls else None
         run.training = run.wants_deltas = True
         run.keeps = self.native.wide
         self.place_team(&team, workspace, threads, native.n, True, native.n if run.keeps else 0)
+        calls = self.new_calls(&team)
         self.ask_for_loss(&run, &team, metrics)
         outputs = self.keep_outputs(&run, metrics)
         run.scale = gradient_scale(&run)
@@ -337,7 +354,9 @@ cdef class Engine(DirectCalls):
             run_team(&team, &run, threads)
         score = score_of(&run)
         self.workspaces.append(workspace)
-        check_fault(team.fault, self.plan.dtype)
+        if team.calls_end:
+            self.gradients[...] = old
+        check_fault(team.fault, self.plan.dtype, calls)
         if accumulate:
             self.gradients += old
         return self.results(metrics, score, outputs, data.y)
@@ -345,7 +364,7 @@ cdef class Engine(DirectCalls):
     def step(self):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Worker worker = Worker(&team, 0, 1)
+        cdef Worker worker = Worker(&team, 0, 1, 0)
         cdef uint64_t mode
         self.place_team(&team, workspace, 1, 0, False, 0)
         self.rule.constants[0] = rate_now(&self.rule, &self.counters, 1.0)
@@ -370,6 +389,7 @@ cdef class Engine(DirectCalls):
         recorder = Recorder(job, record)
         recorder.start(&t, self.plan)
         self.place_training(&t, workspace, threads)
+        calls = self.new_calls(&t.team)
         t.repeats = threads == 1 and repeats(&t)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
         take_snapshot(&t)
@@ -387,7 +407,7 @@ cdef class Engine(DirectCalls):
             self.counters = t.counters
             recorder.finish(&t)
             self.workspaces.append(workspace)
-        check_fault(t.team.fault, self.plan.dtype)
+        check_fault(t.team.fault, self.plan.dtype, calls)
 
     cdef int visit(self, Recorder recorder, Training *t) except -1:
         """Let Python look at a training where it stands, which may change the optimizer."""
@@ -422,8 +442,11 @@ cdef class Engine(DirectCalls):
         return values
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
-        """Rows of a prediction that are done in some milliseconds, at least a block a thread."""
+        """Rows of a prediction that are done in some milliseconds, at least a block a thread; or
+        those that functions are called with."""
         cdef double work = self.program.flops_forward + 10.0 * <double>self.native.row_elements
+        if self.native.calls:
+            return FBP_CHUNK
         return max(threads * self.native.row_block, <size_t>(FLOPS_OF_FIRST_VISIT / work))
 
     cdef int team_size(self, object n_threads, size_t rows, double passes,

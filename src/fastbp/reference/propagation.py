@@ -49,6 +49,11 @@ def forward(
     """
     traces = []
     for position, op in enumerate(ops):
+        if op.calls is not None:
+            a = op.calls.forward(x, own_parameters(op, parameters))
+            traces.append(Trace(op, 1.0, x, a, a))
+            x = a
+            continue
         factor: Array | float = 1.0
         if op.kind == "rescale":
             factor = op.value
@@ -70,6 +75,11 @@ def backward(
     """
     for trace in reversed(traces):
         op = trace.op
+        if op.calls is not None:
+            da = backward_custom(op, trace, da, parameters, gradients)
+            if not (op.propagates or to_input):
+                break
+            continue
         f = ACTIVATIONS[op.activation.name]
         dz = f.backward(da, trace.z, trace.a, op.activation.parameter)
         if op.weights is not None and op.weights.trainable:
@@ -80,6 +90,21 @@ def backward(
             break
         da = input_delta(op, dz, parameters, trace.factor)
     return da
+
+
+def own_parameters(op: Op, parameters: Array) -> list[Array]:
+    """Return the parameters of a custom operation."""
+    return [view(parameters, parameter) for parameter in op.own]
+
+
+def backward_custom(op: Op, trace: Trace, dy: Array, parameters: Array, gradients: Array) -> Array:
+    """Return dL/dx as the function of the operation gives it, and write its gradients."""
+    assert op.calls is not None
+    dx, given = op.calls.backward(trace.x, trace.a, dy, own_parameters(op, parameters))
+    for parameter, gradient in zip(op.own, given, strict=True):
+        if parameter.trainable:
+            view(gradients, parameter)[:] = gradient
+    return dx
 
 
 def net_input(op: Op, x: Array, parameters: Array, factor: Array | float) -> Array:
