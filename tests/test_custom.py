@@ -491,9 +491,10 @@ def chain_failing(where: str, at: int, answer: Any) -> tuple[list[Any], Any]:
     return [Dense(4, f), scale, Dense(2)], loss
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize(
+    ("wrong", "threads"), [*((wrong, 1) for wrong in WRONG), ("raises", 2), ("interrupt", 2)]
+)
 @pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_ends_a_fit_between_two_batches(Network, where, wrong, threads, standing) -> None:
     answer, kind, message = WRONG[wrong]
     at = 5

@@ -172,6 +172,7 @@ class Custom(Layer):
     """
 
     name = "custom"
+    formula = "y = forward(x, *parameters); dL/dx, *gradients = backward(x, y, dL/dy, *parameters)"
     forward: Any = None
     backward: Any = None
     parameters: Any = ()

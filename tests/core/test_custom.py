@@ -35,7 +35,7 @@ CHAINS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("rows", [1, 9, 70])
+@pytest.mark.parametrize("rows", [1, 70])
 @pytest.mark.parametrize("chain", CHAINS)
 def test_engines_agree(chain: str, rows: int, dtype: str, n_threads: int) -> None:
     Pair(CHAINS[chain], 5, MeanSquaredError(), dtype=dtype, n_threads=n_threads, rows=rows).check()

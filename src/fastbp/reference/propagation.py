@@ -50,7 +50,7 @@ def forward(
     traces = []
     for position, op in enumerate(ops):
         if op.calls is not None:
-            a = op.calls.forward(x, own_parameters(op, parameters))
+            a = op.calls.forward(x, own_parameters(op, parameters)).copy()
             traces.append(Trace(op, 1.0, x, a, a))
             x = a
             continue
@@ -104,7 +104,7 @@ def backward_custom(op: Op, trace: Trace, dy: Array, parameters: Array, gradient
     for parameter, gradient in zip(op.own, given, strict=True):
         if parameter.trainable:
             view(gradients, parameter)[:] = gradient
-    return dx
+    return dx.copy()
 
 
 def net_input(op: Op, x: Array, parameters: Array, factor: Array | float) -> Array:
