@@ -25,7 +25,8 @@
 
 /* Names by which Python and C speak of the same thing; the enums follow from them. */
 /* clang-format off */
-#define FBP_OP_KINDS(X) X(dense) X(activation) X(rescale) X(dropout) X(custom)
+#define FBP_OP_KINDS(X) \
+    X(dense) X(activation) X(rescale) X(dropout) X(add) X(concatenate) X(custom)
 #define FBP_ACTIVATIONS(X) \
     X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) \
     X(elu) X(gelu) X(silu) X(softplus) X(softmax)
@@ -75,12 +76,22 @@ typedef enum fbp_accuracy {
 
 struct fbp_kernels;
 
+/* A tensor that an op reads. Ops go back in reverse, each leaving deltas edge by edge. */
+typedef struct fbp_edge {
+    size_t tensor;
+    bool propagates; /* training needs its delta */
+    bool adds;       /* to a delta that others have written before; else overwrites */
+} fbp_edge;
+
 typedef struct fbp_op {
     fbp_op_kind kind;
     fbp_activation activation;
     double parameter; /* the activation's constant */
     double value;     /* the op's constant: factor of a rescale, rate of a dropout */
-    size_t input;     /* tensors */
+    size_t n_inputs;
+    const fbp_edge *inputs;
+    size_t pieces; /* of a row of a concatenation */
+    size_t input;  /* tensors; the first that it reads */
     size_t output;
     size_t saved; /* or FBP_NONE */
     size_t n_in;  /* elements of a row of input and output */
@@ -95,10 +106,25 @@ typedef struct fbp_op {
     size_t n_own;      /* elements of a custom op's parameters, from `weights` on */
     bool trains_weights;
     bool trains_biases;
-    bool propagates; /* training needs the delta of its input */
+    bool propagates; /* training needs the delta of an input */
+    bool fused;      /* a loss reads z in its output and completes the activation */
     bool narrow;     /* n_in and n_out < row_lanes: gradients by row lanes (kernels.h) */
     uint32_t stream; /* of its random numbers */
 } fbp_op;
+
+/* A tensor that the network returns, and how it is to be. */
+typedef struct fbp_output {
+    size_t tensor;
+    fbp_loss loss;
+    double parameter; /* the loss's constant */
+    double weight;    /* what it counts in the sum of all losses */
+    bool sums;        /* reduction "sum" instead of "mean" */
+    bool labels;      /* targets are int32 class numbers */
+    bool fused;       /* the loss reads z and completes the activation of the op before */
+    bool calls;       /* the loss is a Python function */
+    double threshold; /* an output above it counts as yes */
+    fbp_accuracy accuracy;
+} fbp_output;
 
 typedef struct fbp_plan {
     const struct fbp_kernels *kernels;
@@ -116,18 +142,12 @@ typedef struct fbp_plan {
     size_t run_elements;  /* that all runs keep of a row */
     size_t n_spans;       /* trainable parts of the parameters: start, stop, start, stop, ... */
     size_t *spans;
-    size_t output;    /* tensor */
+    size_t n_inputs; /* tensors 0, 1, ... */
+    size_t n_outputs;
+    const fbp_output *outputs;
     size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
     bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
-    bool calls; /* some op or the loss is a Python function, of whole batches; then wide too */
-    bool calls_loss;
-    fbp_loss loss;
-    double loss_parameter;
-    bool sums;        /* reduction "sum" instead of "mean" */
-    bool labels;      /* targets are int32 class numbers */
-    bool fused;       /* the loss reads z of the last op and completes its activation */
-    double threshold; /* an output above it counts as yes */
-    fbp_accuracy accuracy;
+    bool calls;       /* some op or a loss is a Python function, of whole batches; then wide too */
 } fbp_plan;
 
 /* Rows of data in the caller's memory, read-only; a row's elements are contiguous. */
@@ -137,13 +157,13 @@ typedef struct fbp_rows {
     fbp_source type;
 } fbp_rows;
 
-/* Values and deltas of rows [first, first + capacity) of a batch. Inputs and outputs may stand in
- * the caller's own arrays instead: nothing is readable behind those. */
+/* Values and deltas of rows [first, first + capacity) of a batch. The first input and the first
+ * output may stand in the caller's own arrays instead: nothing is readable behind those. */
 typedef struct fbp_frame {
     char *values;
     char *deltas;
     char *inputs;  /* row 0 of the batch in the caller's array, which is only read, or NULL */
-    char *outputs; /* the same of the output tensor, or NULL */
+    char *outputs; /* the same of the first output, or NULL */
     size_t first;
     size_t capacity;
 } fbp_frame;

@@ -75,7 +75,7 @@ def dense(units: int, weights: Any = "glorot_uniform", **options: Any) -> layers
             "weights": ((*shape, units), weights),
             "biases": ((units,), "zeros"),
         },
-        output_shape=units,
+        shape=units,
         **options,
     )
 

@@ -10,10 +10,10 @@ import numpy as np
 from loss_cases import draw_targets
 
 import fastbp.reference
-from fastbp.engine import Array, Fit, Record, Rows
+from fastbp.engine import Array, Fit, Record, Rows, alone, each
 from fastbp.losses import MeanSquaredError
 from fastbp.lowering import lower
-from fastbp.metrics import Accuracy, Metric
+from fastbp.metrics import Accuracy
 from fastbp.optimizers import SGD
 from fastbp.plan import Plan
 from fastbp.schedules import Schedule
@@ -32,15 +32,17 @@ def distance(a: Any, b: Any) -> float:
 def draw_rows(plan: Plan, n: int, weighted: bool, seed: int) -> Rows:
     """Return data of the shape and kind that a plan takes; one row of weight 0, if weighted."""
     rng = np.random.default_rng(seed)
-    loss, outputs = plan.loss, plan.tensors[plan.output]
-    x = rng.normal(size=(n, plan.tensors[0])).astype(plan.dtype)
-    y = draw_targets(loss or MeanSquaredError(), rng, n, outputs)
-    if loss is None or not loss.labels:
-        y = y.astype(plan.dtype)
-    weights = rng.uniform(0.1, 2, n) if weighted else None
-    if weights is not None and n > 1:
-        weights[n // 2] = 0
-    return Rows(x, y, weights)
+    x = tuple(rng.normal(size=(n, math.prod(shape))).astype(plan.dtype) for shape in plan.inputs)
+    targets, weights = [], []
+    for output in plan.outputs:
+        y = draw_targets(output.loss or MeanSquaredError(), rng, n, plan.tensors[output.tensor])
+        if output.loss is None or not output.loss.labels:
+            y = y.astype(plan.dtype)
+        targets.append(y)
+        weights.append(rng.uniform(0.1, 2, n) if weighted else None)
+        if weighted and n > 1:
+            weights[-1][n // 2] = 0
+    return Rows(alone(x), alone(tuple(targets)), alone(tuple(weights)) if weighted else None)
 
 
 def draw_parameters(plan: Plan, seed: int) -> Array:
@@ -62,8 +64,8 @@ class Pair:
 
     def __init__(
         self,
-        layers: list[Any],
-        inputs: int,
+        layers: list[Any] | Plan,
+        inputs: int = 0,
         loss: Any = None,
         optimizer: Any = None,
         *,
@@ -73,9 +75,11 @@ class Pair:
         weighted: bool = False,
         seed: int = 0,
         scale: float = 0,
-        metrics: tuple[Metric, ...] = (Accuracy(),),
+        metrics: tuple[Any, ...] = (Accuracy(),),
     ) -> None:
-        self.plan = lower(tuple(layers), (inputs,), dtype, loss)
+        given = isinstance(layers, Plan)
+        self.plan = layers if given else lower(tuple(layers), (inputs,), dtype, loss)
+        dtype = self.plan.dtype
         self.n_threads = n_threads
         self.metrics = metrics
         self.limit = LIMITS[dtype]
@@ -89,13 +93,19 @@ class Pair:
 
     def both(self, ask: Callable[[Any], Any]) -> tuple[Any, Any]:
         """Return both answers; the data must be as before."""
-        arrays = [a for a in (self.data.x, self.data.y, self.data.weights) if a is not None]
+        data = self.data.x, self.data.y, self.data.weights
+        given = (given if isinstance(given, tuple) else (given,) for given in data)
+        arrays = [array for arrays in given for array in arrays if array is not None]
         before = [a.tobytes() for a in arrays]
         compiled, reference = (ask(engine) for engine in self.engines)
         assert [a.tobytes() for a in arrays] == before
         return compiled, reference
 
     def agree(self, what: str, compiled: Any, reference: Any, limit: float | None = None) -> None:
+        if isinstance(reference, tuple):
+            for k, each_of_both in enumerate(zip(compiled, reference, strict=True)):
+                self.agree(f"{what} {k}", *each_of_both, limit)
+            return
         limit = limit or self.limit
         size = np.abs(reference).max(initial=0)
         apart = distance(compiled, reference)
@@ -116,9 +126,12 @@ class Pair:
 
     def check_prediction(self) -> None:
         def predict(engine: Any) -> Array:
-            out = np.empty((len(self.data.x), self.plan.tensors[self.plan.output]), self.plan.dtype)
-            engine.predict(self.data.x, out, self.n_threads)
-            return out
+            out = tuple(
+                np.empty((self.data.n, self.plan.tensors[output.tensor]), self.plan.dtype)
+                for output in self.plan.outputs
+            )
+            engine.predict(self.data.x, alone(out), self.n_threads)
+            return alone(out)
 
         self.agree("prediction", *self.both(predict))
 
@@ -149,8 +162,13 @@ class Pair:
         """Forward; back with a gradient of the outputs, twice, the second time adding."""
         outputs = self.both(lambda e: e.forward(self.data.x, training, self.n_threads))
         self.agree("output", *outputs)
-        grad_output = np.random.default_rng(5).normal(size=outputs[0].shape)
-        grad_output = grad_output.astype(self.plan.dtype)
+        rng = np.random.default_rng(5)
+        grad_output = alone(
+            tuple(
+                rng.normal(size=y.shape).astype(self.plan.dtype)
+                for y in each(outputs[0], len(self.plan.outputs))
+            )
+        )
         for accumulate in (False, True):
 
             def back(engine: Any, accumulate: bool = accumulate) -> Any:
@@ -182,7 +200,7 @@ class Pair:
         """All of the above that the plan allows."""
         self.check_prediction()
         self.check_passes(training=True)
-        if self.plan.loss is not None:
+        if all(output.loss is not None for output in self.plan.outputs):
             self.check_evaluation()
             self.check_batch()
 
@@ -195,7 +213,8 @@ class Pair:
             record = Record()
             fields.setdefault("n_threads", self.n_threads)
             fields["record_rates"] = isinstance(engine.optimizer.learning_rate, Schedule)
-            job = Fit(self.data, epochs, batch_size, shuffle, metrics=self.metrics, **fields)
+            job = Fit(self.data, epochs, batch_size, shuffle, metrics=self.metrics,
+                      prefixes=self.plan.prefixes, **fields)  # fmt: skip
             engine.fit(job, record)
             return record
 

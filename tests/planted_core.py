@@ -74,7 +74,7 @@ PLACES = {
     ),
     "fit in one kernel": (
         "repeat",
-        "gather(&run, &t.data.x",
+        "gather(&run, t.data.x",
         f'{SCALE}(run.rows * plan.sizes[0], wrong(b"fit in one kernel"), x, x)',
     ),
     "update": (

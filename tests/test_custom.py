@@ -236,9 +236,7 @@ def test_rows_come_in_their_shape(Network) -> None:
         shapes.append(x.shape)
         return x.transpose(0, 2, 1)
 
-    turn = layers.Custom(
-        forward, lambda x, y, dy: dy.transpose(0, 2, 1), output_shape=lambda s: s[::-1]
-    )
+    turn = layers.Custom(forward, lambda x, y, dy: dy.transpose(0, 2, 1), shape=lambda s: s[::-1])
     net = Network([turn, Flatten(), Dense(1)], input_shape=(2, 3), loss="mse")
     x = np.arange(12.0).reshape(2, 2, 3)
     net.fit(x, [1, 2])
@@ -692,8 +690,8 @@ def test_what_is_missing_is_named(make, message) -> None:
     ("make", "message"),
     [
         (lambda: layers.Custom(np.sin, np.cos, {"a b": ((1,), "zeros")}), "expected names like"),
-        (lambda: layers.Custom(np.sin, np.cos, output_shape=()), "output_shape: expected at least"),
-        (lambda: layers.Custom(np.sin, np.cos, output_shape=0), "output_shape: .* at least 1"),
+        (lambda: layers.Custom(np.sin, np.cos, shape=()), "shape: expected at least"),
+        (lambda: layers.Custom(np.sin, np.cos, shape=0), "shape: .* at least 1"),
         (lambda: losses.Custom(np.add, np.add, targets="label"), "did you mean 'labels'"),
         (lambda: metrics.Custom(np.sum, key="loss"), "key: expected a name but"),
         (lambda: metrics.Custom(np.sum, key="val_x"), "key: expected a name but"),
@@ -724,7 +722,7 @@ def test_a_wrong_initial_value_is_refused(Network) -> None:
 
 def test_equal_parts_are_equal_and_can_be_hashed() -> None:
     def scale() -> layers.Custom:
-        return layers.Custom(np.add, np.multiply, {"w": ((3,), "zeros")}, output_shape=[3])
+        return layers.Custom(np.add, np.multiply, {"w": ((3,), "zeros")}, shape=[3])
 
     for one, other in (
         (scale(), scale()),

@@ -17,12 +17,12 @@ SOURCE = ROOT / "src"
 
 # From the ground up. A module imports from its own floor and those below it.
 FLOORS = (
-    "_version exceptions validate description "
+    "_version exceptions validate description tensors "
     "activations initializers layers losses metrics optimizers schedules",
-    "plan lowering engine random arena measures calls custom",
+    "graph plan lowering engine random arena measures calls custom",
     "_core reference.*",
     "data arguments parameters bound occupancy summary state history progress callbacks "
-    "callbacks.* lbfgs network",
+    "callbacks.* lbfgs fitting network",
     "__init__",
     "reference datasets datasets.* plotting",
     "demo bench bench.* cli __main__",

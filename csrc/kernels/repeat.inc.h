@@ -12,7 +12,7 @@ typedef struct form {
 } form;
 
 typedef struct repeated {
-    const fbp_plan *plan;
+    const fbp_output *goal;
     const fbp_op *hidden, *output;
     vector_activation hidden_activation, output_activation;
     real *p;
@@ -101,13 +101,13 @@ INLINE vec where_rows(const form k, const repeated *r, int j, vec a)
 /* From the output's z to dL/dz; errors go to where the loss is computed. */
 INLINE void output_delta(const form k, const repeated *r, const vec z[], vec delta[], real errors[])
 {
-    const fbp_plan *plan = r->plan;
+    const fbp_output *goal = r->goal;
     for (int j = 0; j < k.vectors; j++) {
-        const vec y = plan->fused ? z[j] : activated(&r->output_activation, k.sigmoids, z[j]);
+        const vec y = goal->fused ? z[j] : activated(&r->output_activation, k.sigmoids, z[j]);
         const vec t = v_load(r->t + j * LANES);
-        const compared c = compare(plan->loss, (real)plan->loss_parameter, y, t);
+        const compared c = compare(goal->loss, (real)goal->parameter, y, t);
         delta[j] = r->factor == 1 ? c.slope : v_mul(c.slope, v_set(r->factor));
-        if (!plan->fused)
+        if (!goal->fused)
             delta[j] = activated_backward(&r->output_activation, k.sigmoids, z[j], y, delta[j]);
         delta[j] = where_rows(k, r, j, delta[j]);
         v_store(errors + j * LANES, where_rows(k, r, j, c.error));
@@ -118,9 +118,9 @@ INLINE void output_delta(const form k, const repeated *r, const vec z[], vec del
 INLINE double batch_loss(const form k, const repeated *r, const real errors[])
 {
     double terms[ROW_LANES];
-    terms_of(r->plan->loss, r->plan->loss_parameter, k.rows, errors, terms);
+    terms_of(r->goal->loss, r->goal->parameter, k.rows, errors, terms);
     const double sum = few_doubles_sum(k.rows, terms);
-    return r->plan->sums ? sum : sum / (double)r->n_rows;
+    return r->goal->sums ? sum : sum / (double)r->n_rows;
 }
 
 /* The output's parameters and those below. Without a hidden layer, z becomes what the next step
@@ -196,7 +196,7 @@ static size_t repeat(const fbp_plan *plan, size_t rows, const void *x_bi, const 
     const bool sigmoids = plan->ops[0].activation == FBP_ACTIVATION_sigmoid &&
                           plan->ops[deep].activation == FBP_ACTIVATION_sigmoid;
     repeated r = {
-        .plan = plan,
+        .goal = plan->outputs,
         .hidden = plan->ops,
         .output = plan->ops + deep,
         .hidden_activation = vector_activation_of(plan->ops),

@@ -19,9 +19,10 @@ from fastbp._version import __version__
 from fastbp.callbacks import Callback, StopTraining
 from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
 from fastbp.history import History
-from fastbp.layers import Activation, Dense, Dropout, Flatten, Rescale
+from fastbp.layers import Activation, Add, Concatenate, Dense, Dropout, Flatten, Rescale
 from fastbp.network import Network, compiled_core
 from fastbp.optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, NAdam, Quickprop, RMSprop, Rprop
+from fastbp.tensors import Input
 
 # Without it fastbp.reference still works, and Network says what is missing.
 with contextlib.suppress(ImportError):
@@ -34,13 +35,16 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Add",
     "Callback",
+    "Concatenate",
     "ConvergenceWarning",
     "Dense",
     "DivergenceWarning",
     "Dropout",
     "Flatten",
     "History",
+    "Input",
     "NAdam",
     "Network",
     "Quickprop",

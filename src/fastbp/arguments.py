@@ -9,18 +9,19 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from fastbp import data, layers, metrics, progress, validate
+from fastbp import data, layers, losses, metrics, progress, validate
 from fastbp.callbacks import Callback
-from fastbp.engine import Rows
+from fastbp.engine import Rows, alone, each
+from fastbp.graph import Graph, traced
 from fastbp.layers import Layer
-from fastbp.metrics import Metric
-from fastbp.plan import Plan, Shape
+from fastbp.losses import Loss
+from fastbp.plan import Plan
 
 # What `record_outputs` keeps at most for each epoch.
 MOST_RECORDED_OUTPUTS = 64
 
 
-def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
+def layer_list(value: Any) -> tuple[Layer, ...]:
     """Return `value` as a tuple of at least one layer description."""
     given = _iterable("layers", value)
     if not given:
@@ -28,28 +29,69 @@ def layer_list(value: Iterable[Any]) -> tuple[Layer, ...]:
     return tuple(layers.resolve(index, layer) for index, layer in enumerate(given))
 
 
-def metric_list(value: Iterable[Any]) -> tuple[Metric, ...]:
-    """Return `value` as a tuple of metric descriptions, each once."""
-    given = tuple(dict.fromkeys(map(metrics.resolve, _iterable("metrics", value))))
-    keys = [metric.key for metric in given]
+def metric_list(value: Iterable[Any], n_outputs: int = 1) -> tuple[Any, ...]:
+    """Return `value` as a tuple of metric descriptions, each once; one such for each output."""
+    given = _iterable("metrics", value)
+    if n_outputs == 1:
+        own = tuple(dict.fromkeys(map(metrics.resolve, given)))
+        _require_different([metric.key for metric in own])
+        return own
+    of_outputs = data.entries("metrics", given or [()] * n_outputs, n_outputs, "output")
+    return tuple(
+        metric_list(own if isinstance(own, list | tuple) else () if own is None else (own,))
+        for own in of_outputs
+    )
+
+
+def loss_list(value: Any, n_outputs: int) -> tuple[Loss | None, ...]:
+    """Return the loss of each output; one that is given alone is that of all."""
+    if n_outputs == 1 or not isinstance(value, tuple | list):
+        return (losses.resolve(value),) * n_outputs
+    given = tuple(map(losses.resolve, data.entries("loss", value, n_outputs, "output")))
+    if None in given:
+        raise ValueError("loss: expected a loss for each output, got None for one of them")
+    return given
+
+
+def loss_weights(value: Any, n_outputs: int) -> tuple[float, ...]:
+    """Return what the loss of each output counts."""
+    if value is None:
+        return (1.0,) * n_outputs
+    if n_outputs == 1 and not isinstance(value, tuple | list):
+        value = (value,)
+    expected = f"loss_weights: expected a tuple of {n_outputs} numbers, one for each output"
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{expected}, got {type(value).__name__}")
+    if len(value) != n_outputs:
+        raise ValueError(f"{expected}, got {len(value)}")
+    weights = tuple(validate.at_least("loss_weights", weight, 0) for weight in value)
+    if not any(weights):
+        raise ValueError("loss_weights: expected one above 0, got none")
+    return weights
+
+
+def graph(layers: Any, inputs: Any, outputs: Any) -> Graph | None:
+    """Return what `inputs` and `outputs` span, or None where a list of layers is given."""
+    if layers is not None:
+        if inputs is not None or outputs is not None:
+            raise TypeError("layers: expected a list of layers or inputs= and outputs=, got both")
+        return None
+    if inputs is None or outputs is None:
+        raise TypeError("layers: expected a list of layers, or inputs= and outputs= in its place")
+    return traced(inputs, outputs)
+
+
+def _require_different(keys: list[str]) -> None:
+    """Refuse metrics that results call the same."""
     for key in keys:
         if keys.count(key) > 1:
             raise ValueError(f"metrics: expected keys that differ, got {key!r} twice")
-    return given
 
 
 def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{argument}: expected a list, got {type(value).__name__} {value!r}")
     return tuple(value)
-
-
-def input_shape(value: Any) -> Shape:
-    """Return a number of inputs, or the shape of a row, as a shape."""
-    sizes = value if isinstance(value, tuple | list) else (value,)
-    if not sizes:
-        raise ValueError(f"input_shape: expected at least one size, got {value!r}")
-    return tuple(validate.integer("input_shape", size, 1) for size in sizes)
 
 
 def dtype(value: Any) -> Literal["float32", "float64"]:
@@ -80,7 +122,7 @@ def stop_at_loss(value: Any) -> float | None:
 def record_outputs(value: Any, data: Rows, plan: Plan) -> bool:
     """Return a flag, which only a small set of data may raise."""
     wanted = validate.flag("record_outputs", value)
-    outputs = len(data.x) * math.prod(plan.output_shape)
+    outputs = data.n * sum(math.prod(output.shape) for output in plan.outputs)
     if wanted and outputs > MOST_RECORDED_OUTPUTS:
         raise ValueError(
             f"record_outputs: expected at most {MOST_RECORDED_OUTPUTS} outputs "
@@ -130,25 +172,33 @@ def validation(
         return rows, validation_data(given, plan, look)
     if given is not None:
         raise ValueError("validation_split: expected 0 beside validation_data, got both")
-    n = len(rows.x)
+    n = rows.n
     kept = int(n * (1 - share))
     if not 0 < kept < n:
         raise ValueError(
             f"validation_split: expected at least one row on either side, got {share:g} of {n} rows"
         )
-    parts = _part(rows, slice(kept)), _part(rows, slice(kept, n))
+    parts = _part(rows, slice(kept), plan), _part(rows, slice(kept, n), plan)
     for part in parts:
-        if part.weights is not None and not part.weights.any():
+        weights = each(part.weights, len(plan.outputs)) if part.weights is not None else ()
+        if any(own is not None and not own.any() for own in weights):
             raise ValueError(
                 "validation_split: expected rows that count on either side, got weights of 0"
             )
     return parts
 
 
-def _part(rows: Rows, part: slice) -> Rows:
+def _part(rows: Rows, part: slice, plan: Plan) -> Rows:
     """Return a contiguous part of the rows, in place."""
-    y, weights = (None if array is None else array[part] for array in (rows.y, rows.weights))
-    return Rows(rows.x[part], y, weights, rows.unchecked)
+
+    def cut(arrays: Any, count: int) -> Any:
+        if arrays is None:
+            return None
+        return alone(tuple(a if a is None else a[part] for a in each(arrays, count)))
+
+    n_outputs = len(plan.outputs)
+    y, weights = cut(rows.y, n_outputs), cut(rows.weights, n_outputs)
+    return Rows(cut(rows.x, len(plan.inputs)), y, weights, rows.unchecked)
 
 
 def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | None:

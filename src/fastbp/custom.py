@@ -65,7 +65,7 @@ def _check_layer(part: layers.Custom, x: Any) -> None:
     rows = _rows(x)
     given = part.parameters_for(rows.shape[1:])
     names = tuple(name for name, _, _ in given)
-    calls = LayerCalls(part, rows.shape[1:], part.output_shape_for(rows.shape[1:]), names)
+    calls = LayerCalls(part, rows.shape[1:], part.shape_for(rows.shape[1:]), names)
     # Away from where they start: a gradient that counts for nothing at 0 is to be seen too.
     rng = np.random.default_rng(1)
     own = [

@@ -19,8 +19,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastbp import validate
-from fastbp.engine import Array, Rows
-from fastbp.plan import Plan, Shape
+from fastbp.engine import Array, Arrays, Rows, alone, each, indexed
+from fastbp.plan import Output, Plan
+from fastbp.tensors import Shape
 
 Look: TypeAlias = Callable[[Array], bool]
 """Says whether rows are finite in the dtype of the network: an engine's `all_finite`."""
@@ -49,15 +50,15 @@ def rows(
     Parameters
     ----------
     plan : Plan
-        Gives the shapes, dtype and loss that the data must fit.
-    x : array_like, shape (n, *input_shape)
+        Gives the shapes, dtype and losses that the data must fit.
+    x : array_like, shape (n, *input_shape), or tuple of them
         Inputs.
-    y : array_like
+    y : array_like, or tuple of them
         Targets: shape (n, *output_shape), or (n,) for one output; for a loss of labels the class
         numbers, shape (n,) or (n, 1).
-    sample_weight : array_like or None, shape (n,)
-        What each row counts.
-    class_weight : mapping of int to float, array_like of shape (classes,), or None
+    sample_weight : array_like or None, shape (n,), or tuple of them
+        What each row counts, for each of several outputs or for all of them.
+    class_weight : mapping of int to float, array_like of shape (classes,), or None, or tuple
         What a row counts by its class, times its sample weight.
     names : tuple of str
         What errors call the three.
@@ -71,38 +72,119 @@ def rows(
     ValueError
         If shapes don't fit, there are no rows, or a value is out of its range.
     """
-    if plan.loss is None:
+    if any(output.loss is None for output in plan.outputs):
         raise ValueError("loss: expected a loss to compare outputs with targets by, got None")
-    inputs, x_mapped = _rows(names[0], x, plan.input_shape)
-    if not x_mapped:
-        require_finite(names[0], inputs, plan.dtype, plan.input_shape, look)
-    n = len(inputs)
-    if plan.loss.labels:
-        targets, y_mapped = _labels(names[1], y, n, plan), False
-    else:
-        targets, y_mapped = _values(names[1], y, n, plan, look)
-    weights = None if sample_weight is None else _weights(names[2], sample_weight, n)
-    if plan.loss.labels and targets.min() < 0:
-        counts = (targets >= 0).astype(np.float64)
-        weights = counts if weights is None else _product(names[1], weights, counts)
-    given = Rows(inputs, targets, weights, unchecked=x_mapped or y_mapped)
-    return weighed(given, class_weight, plan)
+    x_name, y_name, weight_name = names
+    given, unchecked = _inputs(plan, x_name, x)
+    for name, array, shape in zip(indexed(x_name, len(given)), given, plan.inputs, strict=True):
+        if not _is_mapped(array):
+            require_finite(name, array, plan.dtype, shape, look)
+    n, count = len(given[0]), len(plan.outputs)
+    targets, weights = [], []
+    for output, name, value, weight in zip(
+        plan.outputs,
+        indexed(y_name, count),
+        entries(y_name, y, count, "output"),
+        _by_output(weight_name, sample_weight, count),
+        strict=True,
+    ):
+        target, mapped = _targets(name, value, n, output, plan.dtype, look)
+        targets.append(target)
+        weights.append(_row_weights(name, target, *weight))
+        unchecked |= mapped
+    found = Rows(alone(given), alone(tuple(targets)), _given(weights), unchecked)
+    return weighed(found, class_weight, plan)
 
 
 def weighed(rows: Rows, class_weight: Any, plan: Plan) -> Rows:
     """Return the rows with what they count by their class too, as `class_weight` of `rows` says."""
     if class_weight is None:
         return rows
-    weights = _class_weights(class_weight, rows.y, plan)
-    if rows.weights is not None:
-        weights = _product("class_weight", rows.weights, weights)
-    return rows._replace(weights=weights)
+    count = len(plan.outputs)
+    given = zip(
+        indexed("class_weight", count),
+        entries("class_weight", class_weight, count, "output"),
+        each(rows.y, count),
+        plan.outputs,
+        (None,) * count if rows.weights is None else each(rows.weights, count),
+        strict=True,
+    )
+    return rows._replace(weights=_given([_by_class(*one) for one in given]))
 
 
-def inputs(plan: Plan, x: Any) -> Array:
+def inputs(plan: Plan, x: Any) -> Arrays:
     """Return inputs alone, shape (n, elements of a row), not looked at for NaN and infinity."""
-    array, _ = _rows("x", x, plan.input_shape)
-    return array
+    rows, _ = _inputs(plan, "x", x)
+    found: Arrays = alone(rows)
+    return found
+
+
+def arrays(plan: Plan, x: Any) -> tuple[Array, ...]:
+    """Return what each input is given as arrays of real numbers, of any shape."""
+    count = len(plan.inputs)
+    given = zip(indexed("x", count), entries("x", x, count, "input"), strict=True)
+    return tuple(real_array(name, value) for name, value in given)
+
+
+def entries(argument: str, value: Any, count: int, what: str) -> tuple[Any, ...]:
+    """Return what belongs to each of `count` inputs or outputs; several come in a tuple or list."""
+    if count == 1:
+        return (value,)
+    expected = f"{argument}: expected a tuple of {count}, one for each {what}"
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{expected}, got {type(value).__name__}")
+    if len(value) != count:
+        raise ValueError(f"{expected}, got {len(value)}")
+    return tuple(value)
+
+
+def _by_output(argument: str, value: Any, count: int) -> tuple[tuple[str, Any], ...]:
+    """Return sample weights of each output, with what errors call them: one may be for all."""
+    for_all = value is None or not isinstance(value, tuple | list)
+    if count == 1 or for_all or not any(v is None or np.ndim(v) for v in value):
+        return ((argument, value),) * count
+    given = entries(argument, value, count, "output")
+    return tuple(zip(indexed(argument, count), given, strict=True))
+
+
+def _given(weights: list[Array | None]) -> Any:
+    """Return weights as `Rows` has them."""
+    return None if all(weight is None for weight in weights) else alone(tuple(weights))
+
+
+def _inputs(plan: Plan, argument: str, x: Any) -> tuple[tuple[Array, ...], bool]:
+    """Return the rows of each input, and whether some of them lie in a mapped file."""
+    count = len(plan.inputs)
+    names = indexed(argument, count)
+    found = [
+        _rows(name, value, shape)
+        for name, value, shape in zip(
+            names, entries(argument, x, count, "input"), plan.inputs, strict=True
+        )
+    ]
+    arrays = tuple(array for array, _ in found)
+    for name, array in zip(names, arrays, strict=True):
+        _require_count(name, array, len(arrays[0]), names[0])
+    return arrays, any(mapped for _, mapped in found)
+
+
+def _targets(
+    argument: str, y: Any, n: int, output: Output, dtype: str, look: Look | None
+) -> tuple[Array, bool]:
+    """Return the targets of an output, and whether they lie in a mapped file."""
+    assert output.loss is not None
+    if output.loss.labels:
+        return _labels(argument, y, n, output), False
+    return _values(argument, y, n, output, dtype, look)
+
+
+def _row_weights(argument: str, targets: Array, name: str, sample_weight: Any) -> Array | None:
+    """Return what each row counts: its sample weight, and nothing where its label is ignored."""
+    weights = None if sample_weight is None else _weights(name, sample_weight, len(targets))
+    if targets.ndim > 1 or targets.min() >= 0:
+        return weights
+    counts = (targets >= 0).astype(np.float64)
+    return counts if weights is None else _product(argument, weights, counts)
 
 
 def input_shape(x: Any) -> Shape:
@@ -113,20 +195,30 @@ def input_shape(x: Any) -> Shape:
     return shape[1:]
 
 
-def output(out: Any, shape: Shape, dtype: str, x: Array) -> Array:
-    """Return `out`, which must be an array that the outputs of `x` can be written to."""
+def outputs(out: Any, shapes: list[Shape], dtype: str, x: Arrays) -> tuple[Array, ...]:
+    """Return `out`, which must be arrays that the outputs of `x` can be written to."""
+    taken = list(x if isinstance(x, tuple) else (x,))
+    count = len(shapes)
+    given = entries("out", out, count, "output")
+    for name, array, shape in zip(indexed("out", count), given, shapes, strict=True):
+        _require_writeable(name, array, shape, dtype)
+        if any(np.may_share_memory(array, other) for other in taken):
+            raise ValueError(f"{name}: expected memory of its own, got an array that overlaps x")
+        taken.append(array)
+    return given
+
+
+def _require_writeable(argument: str, out: Any, shape: Shape, dtype: str) -> None:
+    """Refuse what outputs of this shape and dtype can't be written to."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
+        raise TypeError(f"{argument}: expected a NumPy array, got {type(out).__name__}")
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(
-            f"out: expected shape {shape} and dtype {dtype}, "
+            f"{argument}: expected shape {shape} and dtype {dtype}, "
             f"got shape {out.shape} and dtype {out.dtype}"
         )
     if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
-        raise ValueError("out: expected a writeable C-contiguous array, got another layout")
-    if np.may_share_memory(out, x):
-        raise ValueError("out: expected memory of its own, got an array that overlaps x")
-    return out
+        raise ValueError(f"{argument}: expected a writeable C-contiguous array, got another layout")
 
 
 def values(argument: str, value: Any, shape: Shape, dtype: str) -> Array:
@@ -219,34 +311,34 @@ def _is_mapped(array: Array) -> bool:
     return owner is not None
 
 
-def _values(argument: str, y: Any, n: int, plan: Plan, look: Look | None) -> tuple[Array, bool]:
+def _values(
+    argument: str, y: Any, n: int, output: Output, dtype: str, look: Look | None
+) -> tuple[Array, bool]:
     """Return targets of one value per output, and whether they are in a mapped file."""
-    assert plan.loss is not None
+    assert output.loss is not None
     array = real_array(argument, y)
-    shape = plan.output_shape
+    shape = output.shape
     if array.ndim == 1 and math.prod(shape) == 1:
         array = array.reshape(-1, *shape)
-    if array.ndim == 1 and plan.loss.probability == "softmax":
+    if array.ndim == 1 and output.loss.probability == "softmax":
         raise ValueError(
             f"{argument}: expected shape {_of_rows(shape)}, got {array.shape}; "
             f"for class numbers use loss='sparse_categorical_crossentropy'"
         )
     targets, mapped = _rows(argument, array, shape)
     _require_count(argument, targets, n)
-    if plan.loss.targets != "values":
-        _require_domain(argument, targets.reshape(n, *shape), plan)
+    if output.loss.targets != "values":
+        _require_domain(argument, targets.reshape(n, *shape), output.loss.targets, dtype)
     elif not mapped:
-        require_finite(argument, targets, plan.dtype, shape, look)
+        require_finite(argument, targets, dtype, shape, look)
     return targets, mapped
 
 
-def _require_domain(argument: str, targets: Array, plan: Plan) -> None:
+def _require_domain(argument: str, targets: Array, domain: str, dtype: str) -> None:
     """Refuse targets that the loss gives no meaning to; all of them are read, mapped or not."""
-    assert plan.loss is not None
-    domain = plan.loss.targets
     if domain == "amounts":
-        expected = f"finite targets of at least 0 in the range of {plan.dtype}"
-        _require_within(argument, targets, 0, _largest(targets, plan.dtype), expected)
+        expected = f"finite targets of at least 0 in the range of {dtype}"
+        _require_within(argument, targets, 0, _largest(targets, dtype), expected)
     elif domain == "signs":
         _require_signs(argument, targets)
     else:
@@ -287,7 +379,7 @@ def _require_distributions(argument: str, targets: Array) -> None:
         )
 
 
-def _labels(argument: str, y: Any, n: int, plan: Plan) -> Array:
+def _labels(argument: str, y: Any, n: int, output: Output) -> Array:
     """Return class numbers, shape (n,), int32; -1 for those that the loss ignores."""
     array = real_array(argument, y)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -298,11 +390,11 @@ def _labels(argument: str, y: Any, n: int, plan: Plan) -> Array:
             f"for one value per class use loss='categorical_crossentropy'"
         )
     _require_count(argument, array, n)
-    label = getattr(plan.loss, "ignore_label", None)
+    label = getattr(output.loss, "ignore_label", None)
     ignored = np.zeros(n, bool) if label is None else array == label
     if ignored.any():
         array = np.where(ignored, array.dtype.type(0), array)
-    most = math.prod(plan.output_shape) - 1
+    most = math.prod(output.shape) - 1
     expected = f"whole class numbers from 0 to {most}"
     _require_within(argument, array, 0, most, expected)
     labels = _plain(array, INT32)
@@ -328,39 +420,48 @@ def _weights(argument: str, value: Any, n: int) -> Array:
     return weights
 
 
-def _class_weights(value: Any, targets: Array | None, plan: Plan) -> Array:
+def _by_class(
+    argument: str, value: Any, targets: Array, output: Output, weights: Array | None
+) -> Array | None:
+    """Return what rows of `weights` count by their class too."""
+    if value is None:
+        return weights
+    others = _class_weights(argument, value, targets, output)
+    return others if weights is None else _product(argument, weights, others)
+
+
+def _class_weights(argument: str, value: Any, targets: Array, output: Output) -> Array:
     """Return what each row counts by its class, shape (n,), float64."""
-    assert plan.loss is not None
-    assert targets is not None
-    outputs = math.prod(plan.output_shape)
-    decision = plan.loss.decision(outputs)
-    if decision == "yes" and outputs > 1:
+    assert output.loss is not None
+    width = math.prod(output.shape)
+    decision = output.loss.decision(width)
+    if decision == "yes" and width > 1:
         raise ValueError(
-            f"class_weight: expected rows of one class each, got the {outputs} yes-or-no outputs "
-            f"of {plan.loss.name}; pass sample_weight"
+            f"{argument}: expected rows of one class each, got the {width} yes-or-no outputs "
+            f"of {output.loss.name}; pass sample_weight"
         )
-    table = _weights_by_class(value, 2 if decision == "yes" else outputs)
+    table = _weights_by_class(argument, value, 2 if decision == "yes" else width)
     if decision == "label":
         classes = targets
     else:
         classes = targets.argmax(axis=1) if decision == "largest" else targets[:, 0] > 0.5
     weights = table[classes.astype(np.intp)]
-    _require_weight("class_weight", weights)
+    _require_weight(argument, weights)
     return weights
 
 
-def _weights_by_class(value: Any, classes: int) -> Array:
+def _weights_by_class(argument: str, value: Any, classes: int) -> Array:
     """Return the weight of each class, 1 for those that a mapping leaves out."""
     if isinstance(value, Mapping):
         table = np.ones(classes)
         for number, weight in value.items():
-            at = validate.integer("class_weight", number, 0, classes - 1)
-            table[at] = validate.at_least(f"class_weight[{at}]", weight, 0)
+            at = validate.integer(argument, number, 0, classes - 1)
+            table[at] = validate.at_least(f"{argument}[{at}]", weight, 0)
         return table
-    table = real_array("class_weight", value).astype(np.float64)
+    table = real_array(argument, value).astype(np.float64)
     if table.shape != (classes,):
-        raise ValueError(f"class_weight: expected shape ({classes},), got {table.shape}")
-    _require_within("class_weight", table, 0, LARGEST["float64"], "finite weights of at least 0")
+        raise ValueError(f"{argument}: expected shape ({classes},), got {table.shape}")
+    _require_within(argument, table, 0, LARGEST["float64"], "finite weights of at least 0")
     return table
 
 
@@ -387,9 +488,9 @@ def _plain(array: Array, dtype: np.dtype[Any]) -> Array:
     return array.astype(dtype, order="C")
 
 
-def _require_count(argument: str, array: Array, n: int) -> None:
+def _require_count(argument: str, array: Array, n: int, like: str = "x") -> None:
     if len(array) != n:
-        raise ValueError(f"{argument}: expected {n} rows as in x, got {len(array)}")
+        raise ValueError(f"{argument}: expected {n} rows as in {like}, got {len(array)}")
 
 
 def _require_within(argument: str, array: Array, low: float, high: float, expected: str) -> None:

@@ -3,13 +3,18 @@
 There are two: `fastbp._core.Engine`, compiled, and `fastbp.reference.Engine`, in NumPy. Both keep
 to `EngineProtocol`; a test compares their signatures. All arrays that reach an engine have been
 checked by `fastbp.data`, which leaves it to the engine to look for NaN and infinity in rows.
+
+What belongs to the only input or output of a plan comes and goes as it is, here and at `Network`;
+what belongs to several is a tuple with an entry for each. `each` makes it a tuple in both cases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
 
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
@@ -18,10 +23,26 @@ from fastbp.plan import Plan
 if TYPE_CHECKING:
     from threading import Lock
 
-    import numpy as np
     import numpy.typing as npt
 
 Array: TypeAlias = "npt.NDArray[Any]"
+Arrays: TypeAlias = "Array | tuple[Array, ...]"
+"""One array, or one for each of several inputs or outputs."""
+
+
+def each(value: Any, count: int) -> tuple[Any, ...]:
+    """Return what belongs to `count` inputs or outputs as a tuple: what belongs to one is alone."""
+    return (value,) if count == 1 else value
+
+
+def indexed(argument: str, count: int) -> tuple[str, ...]:
+    """Return what errors call an argument that belongs to `count` inputs or outputs: x, or x[0]."""
+    return (argument,) if count == 1 else tuple(f"{argument}[{i}]" for i in range(count))
+
+
+def alone(values: tuple[Any, ...]) -> Any:
+    """Return what belongs to each of some inputs or outputs as it is handed on: one alone."""
+    return values[0] if len(values) == 1 else values
 
 
 class Rows(NamedTuple):
@@ -29,13 +50,13 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    x : ndarray, shape (n, inputs)
+    x : ndarray, shape (n, inputs), or tuple of them
         Inputs, of a native real dtype (bool, any integer, float32, float64); elements of a row are
         contiguous, rows may be any distance apart. Never written.
-    y : ndarray or None
+    y : ndarray, or tuple of them, or None
         Targets: shape (n, outputs), as `x`; or labels, shape (n,), int32, contiguous. A row with a
         label of -1 weighs 0, and metrics leave it out.
-    weights : ndarray or None
+    weights : ndarray or None, or tuple of them
         Sample weights, shape (n,), float64, contiguous, finite, none negative.
     unchecked : bool
         True if `x` and `y` have not been scanned for NaN, infinity and values that overflow the
@@ -43,10 +64,15 @@ class Rows(NamedTuple):
         ValueError, leaving the network as it was before that batch.
     """
 
-    x: Array
-    y: Array | None = None
-    weights: npt.NDArray[np.float64] | None = None
+    x: Arrays
+    y: Arrays | None = None
+    weights: Any = None
     unchecked: bool = False
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return len(self.x[0] if isinstance(self.x, tuple) else self.x)
 
 
 class Position(NamedTuple):
@@ -84,7 +110,8 @@ class Progress(NamedTuple):
         Row-weighted mean of the batch losses of the running epoch so far, or of the last epoch
         where none has been run in this one.
     metrics : dict of str to float
-        The same for each metric that is a mean over rows.
+        The same for each metric that is a mean over rows, and for the loss of each of several
+        outputs.
     """
 
     epoch: int
@@ -114,8 +141,10 @@ class Fit(NamedTuple):
         counts as one batch everywhere else.
     shuffle : bool
         Whether each epoch takes the rows in an order of its own.
-    metrics : tuple of Metric
+    metrics : tuple of Metric, or of such tuples
         What is counted beside the loss.
+    prefixes : tuple of str
+        The plan's: what stands before the names of each output's values.
     stop_at_loss : float or None
         An epoch whose loss is at most this is the last.
     record_outputs : bool
@@ -144,7 +173,7 @@ class Fit(NamedTuple):
     epochs: int
     batch_size: int
     shuffle: bool
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[Any, ...] = ()
     validation: Rows | None = None
     stop_at_loss: float | None = None
     record_outputs: bool = False
@@ -156,17 +185,47 @@ class Fit(NamedTuple):
     on_batch_end: Callable[[int, dict[str, float]], bool | None] | None = None
     on_progress: Callable[[Progress], bool | None] | None = None
     accumulate: int = 1
+    prefixes: tuple[str, ...] = ("",)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What is put on record: loss and metrics, behind "val_" those of validation, the rate."""
-        own = ("loss", *(metric.key for metric in self.metrics))
+        own = (*loss_names(self.prefixes), *(m.name for m in measured(self.prefixes, self.metrics)))
         validated = ("val_" + name for name in own if self.validation is not None)
         return (*own, *validated, *(["learning_rate"] if self.record_rates else []))
 
     def every(self, name: str) -> int:
         """Return how many epochs there are from one value of a curve to the next."""
         return self.validation_freq if name.startswith("val_") else 1
+
+
+class Measured(NamedTuple):
+    """A metric of one output, by its name among all values."""
+
+    name: str
+    output: int
+    metric: Metric
+
+
+def measured(prefixes: tuple[str, ...], metrics: tuple[Any, ...]) -> tuple[Measured, ...]:
+    """Return all metrics of all outputs; `prefixes` are the plan's."""
+    of_outputs = each(metrics, len(prefixes)) if metrics else ((),) * len(prefixes)
+    return tuple(
+        Measured(prefix + metric.key, output, metric)
+        for output, (prefix, own) in enumerate(zip(prefixes, of_outputs, strict=True))
+        for metric in own
+    )
+
+
+def loss_names(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return "loss" and, where there are several outputs, the name of the loss of each."""
+    return ("loss", *(f"{prefix}loss" for prefix in prefixes if prefix))
+
+
+def loss_values(plan: Plan, losses: Sequence[float]) -> dict[str, float]:
+    """Return the weighted sum of the outputs' losses, and these where there are several."""
+    total = sum(output.weight * loss for output, loss in zip(plan.outputs, losses, strict=True))
+    return dict(zip(loss_names(plan.prefixes), (total, *losses), strict=False))
 
 
 @dataclass
@@ -178,10 +237,11 @@ class Record:
     epochs : int
         Epochs completed.
     curves : dict of str to sequence of float
-        "loss", each metric's key, and with "val_" before them the same on validation data, which
-        have a value for each validation; then "learning_rate", that of the epoch's last update,
-        where the job asks for it. A metric of several values has arrays.
-    outputs : ndarray or None, shape (epochs, n, outputs)
+        "loss", that of each of several outputs, each metric's name, and with "val_" before them the
+        same on validation data, which have a value for each validation; then "learning_rate", that
+        of the epoch's last update, where the job asks for it. A metric of several values has
+        arrays.
+    outputs : ndarray or None, shape (epochs, n, outputs), or tuple of them
         Training outputs of each epoch in the order of the data, if asked for.
     diverged : bool
         True if loss or parameters stopped being finite. The network then stands at its last good
@@ -190,8 +250,20 @@ class Record:
 
     epochs: int = 0
     curves: dict[str, MutableSequence[Any]] = field(default_factory=dict)
-    outputs: Array | None = None
+    outputs: Arrays | None = None
     diverged: bool = False
+
+
+def recorded(outputs: Sequence[Sequence[Array]], n: int, plan: Plan) -> Any:
+    """Return outputs of n rows, epoch by epoch and in there one by one, as a `Record` has them."""
+    return alone(
+        tuple(
+            np.array([epoch[k] for epoch in outputs], plan.dtype).reshape(
+                len(outputs), n, plan.tensors[output.tensor]
+            )
+            for k, output in enumerate(plan.outputs)
+        )
+    )
 
 
 class EngineProtocol(Protocol):
@@ -235,7 +307,7 @@ class EngineProtocol(Protocol):
     def all_finite(self, rows: Array, n_threads: int | None) -> bool:
         """Whether `rows` (as `Rows.x`, of any width) are finite in the plan's dtype."""
 
-    def predict(self, x: Array, out: Array, n_threads: int | None) -> bool:
+    def predict(self, x: Arrays, out: Arrays, n_threads: int | None) -> bool:
         """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype).
 
         Looks at the rows as it reads them: False if they are not `all_finite`. What has been
@@ -250,18 +322,21 @@ class EngineProtocol(Protocol):
         """
 
     def evaluate(
-        self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
+        self, data: Rows, metrics: tuple[Any, ...], n_threads: int | None
     ) -> dict[str, Any]:
-        """Return the loss over all rows, and each metric, with dropout off."""
+        """Return the loss over all rows, and each metric, with dropout off.
 
-    def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
+        Named as by `loss_names` and `measured`; `metrics` as in `Fit`.
+        """
+
+    def forward(self, x: Arrays, training: bool, n_threads: int | None) -> Any:
         """Return the outputs of `x`, keeping what `backward` needs.
 
         With `training`, dropout is on, with the masks of the batch that comes next in
         ``position.batches``.
         """
 
-    def backward(self, grad_output: Array, accumulate: bool, n_threads: int | None) -> Array:
+    def backward(self, grad_output: Arrays, accumulate: bool, n_threads: int | None) -> Any:
         """Return dL/dx for the rows of the last `forward`; overwrite or add to `gradients`.
 
         `grad_output` is dL/dy, C-contiguous in the plan's dtype. Raises RuntimeError if no forward
@@ -269,7 +344,7 @@ class EngineProtocol(Protocol):
         """
 
     def loss_and_gradients(
-        self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
+        self, data: Rows, metrics: tuple[Any, ...], accumulate: bool, n_threads: int | None
     ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics.
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.engine import Array, Record
-from fastbp.plan import Shape
+from fastbp.engine import Arrays, Record, alone, each
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
 class History(dict[str, list[Any]]):
     """What one call of `fit` recorded: a dict of names to one float per completed epoch.
 
-    The names are "loss" and each metric's; with validation data also the same behind "val_", with
-    one float per validation. A metric of several values, such as a confusion matrix, has arrays.
+    The names are "loss" and each metric's; of several outputs each one's loss and metrics stand
+    behind its name, as in "dense_1_loss", and "loss" is the weighted sum of all. With validation
+    data also the same behind "val_", with one float per validation. A metric of several values,
+    such as a confusion matrix, has arrays.
     Where a schedule gives the learning rate, "learning_rate" is that of the epoch's last update.
 
     Attributes
@@ -29,16 +30,16 @@ class History(dict[str, list[Any]]):
     validation_freq : int
         Epochs from one validation to the next: the list of a validation has its first value from
         epoch `validation_freq`, counted from 1.
-    outputs : ndarray or None, shape (epochs, n, *output_shape)
+    outputs : ndarray or None, shape (epochs, n, *output_shape), or tuple of them
         Outputs for the training rows at each epoch, where `record_outputs` asked for them.
     """
 
     epochs: int
     validation_freq: int
-    outputs: Array | None
+    outputs: Arrays | None
     _unread: Mapping[str, Sequence[Any]] = {}
 
-    def __init__(self, record: Record, output_shape: Shape, validation_freq: int = 1) -> None:
+    def __init__(self, record: Record, output_shape: Any, validation_freq: int = 1) -> None:
         # A million Python floats take longer than a tiny network takes to train for them, so lists
         # are made when the first of them is asked for.
         super().__init__({name: [] for name in record.curves})
@@ -47,7 +48,9 @@ class History(dict[str, list[Any]]):
         self.validation_freq = validation_freq
         self.outputs = record.outputs
         if record.outputs is not None:
-            self.outputs = record.outputs.reshape(*record.outputs.shape[:2], *output_shape)
+            count = len(record.outputs) if isinstance(record.outputs, tuple) else 1
+            given = zip(each(record.outputs, count), each(output_shape, count), strict=True)
+            self.outputs = alone(tuple(y.reshape(*y.shape[:2], *shape) for y, shape in given))
 
     def _read(self) -> None:
         """Make the lists, unless that has been done."""

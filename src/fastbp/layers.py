@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from fastbp import activations, initializers, validate
 from fastbp.description import Description
 from fastbp.initializers import Initializer
+from fastbp.tensors import Shape, Tensor
 
-Parameters: TypeAlias = tuple[tuple[str, tuple[int, ...], Initializer], ...]
+Parameters: TypeAlias = tuple[tuple[str, Shape, Initializer], ...]
+
+
+class Source(NamedTuple):
+    """What a layer reads: the name of what computes it, and the shape of a row."""
+
+    name: str
+    shape: Shape
 
 
 class Layer(Description):
-    """Base of the layer descriptions."""
+    """Base of the layer descriptions.
+
+    Calling one on a tensor, as in ``fastbp.Dense(4)(fastbp.Input(3))``, returns the tensor that it
+    computes. One layer called twice is one layer of the network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is called on anything but a tensor, or on one of a shape that it does not take.
+    """
 
     name: ClassVar[str]
+
+    def __call__(self, inputs: Any) -> Tensor:
+        read = self.read(inputs)
+        sources = tuple(Source(tensor.name, tensor.shape) for tensor in read)
+        return Tensor(self, read, self.output_shape(self.name, sources))
+
+    def read(self, inputs: Any) -> tuple[Tensor, ...]:
+        """Return what the layer is called on, which must be one tensor, as a tuple."""
+        if isinstance(inputs, Tensor):
+            return (inputs,)
+        raise TypeError(
+            f"{self.name}: expected a tensor such as fastbp.Input(4), got {type(inputs).__name__}"
+        )
+
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return the shape of a row of the output; that of the input, if nothing else is said.
+
+        Parameters
+        ----------
+        name : str
+            What an error calls the layer.
+        sources : tuple of Source
+            What it reads.
+
+        Raises
+        ------
+        ValueError
+            If it takes no rows of such shapes.
+        """
+        return sources[0].shape
 
 
 class Dense(Layer):
@@ -67,6 +115,16 @@ class Dense(Layer):
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
 
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return (units,), for rows of one dimension."""
+        source, shape = sources[0]
+        if len(shape) != 1:
+            raise ValueError(
+                f"{name} expects rows of shape (inputs,), got {shape} from {source}; "
+                f"put a fastbp.Flatten() before it"
+            )
+        return (self.units,)
+
 
 class Activation(Layer):
     """An activation function as a layer of its own.
@@ -88,6 +146,10 @@ class Flatten(Layer):
     """Each row's array as one vector, in C order."""
 
     name = "flatten"
+
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return the number of elements."""
+        return (math.prod(sources[0].shape),)
 
 
 class Rescale(Layer):
@@ -131,6 +193,102 @@ class Dropout(Layer):
         validate.fraction("rate", self.rate)
 
 
+class Join(Layer):
+    """Base of the layers that are called on several tensors, given as a list or a tuple."""
+
+    def read(self, inputs: Any) -> tuple[Tensor, ...]:
+        """Return what the layer is called on: at least two tensors."""
+        if isinstance(inputs, Tensor) or not isinstance(inputs, Iterable):
+            raise TypeError(f"{self.name}: expected a list of tensors, got {type(inputs).__name__}")
+        read = tuple(inputs)
+        for index, tensor in enumerate(read):
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"{self.name}: expected tensors, got {type(tensor).__name__} at [{index}]"
+                )
+        return read
+
+    def require_several(self, name: str, sources: tuple[Source, ...]) -> None:
+        """Refuse to join fewer than two."""
+        if len(sources) < 2:
+            got = "".join(f" from {source.name}" for source in sources)
+            raise ValueError(f"{name} expects at least 2 tensors, got {len(sources)}{got}")
+
+
+class Add(Join):
+    """The sum of tensors of one shape, element by element, as in a residual block.
+
+    Called on a list or a tuple of at least two tensors; one may be there twice.
+
+    References
+    ----------
+    He et al. 2016, "Deep residual learning for image recognition", eq. 1.
+    """
+
+    name = "add"
+
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return the one shape of all."""
+        self.require_several(name, sources)
+        first = sources[0]
+        for source, shape in sources:
+            if shape != first.shape:
+                raise ValueError(
+                    f"{name} expects rows of one shape, got {first.shape} from {first.name} "
+                    f"and {shape} from {source}"
+                )
+        return first.shape
+
+
+class Concatenate(Join):
+    """Tensors behind each other along one axis.
+
+    Called on a list or a tuple of at least two tensors; their other axes are equal.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The axis, counted with that of the batch, which is 0 and stays as it is; or from the last,
+        which is -1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `axis` is no integer, or 0.
+    """
+
+    name = "concatenate"
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        axis = validate.integer("axis", self.axis, -(2**31))
+        if not axis:
+            raise ValueError("axis: expected an axis of rows, got 0, which is that of the batch")
+        object.__setattr__(self, "axis", axis)
+
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return the shape with the sum of the sizes along the axis."""
+        self.require_several(name, sources)
+        first = sources[0]
+        axis = self.row_axis(first.shape)
+        if not 0 <= axis < len(first.shape):
+            raise ValueError(
+                f"{name} expects rows with an axis {self.axis}, got {first.shape} from {first.name}"
+            )
+        before, behind = first.shape[:axis], first.shape[axis + 1 :]
+        for source, shape in sources:
+            if (shape[:axis], shape[axis + 1 :]) != (before, behind):
+                raise ValueError(
+                    f"{name} expects rows of one shape but for axis {self.axis}, got {first.shape} "
+                    f"from {first.name} and {shape} from {source}"
+                )
+        return (*before, sum(shape[axis] for _, shape in sources), *behind)
+
+    def row_axis(self, shape: Shape) -> int:
+        """Return the place of the axis in the shape of a row."""
+        return self.axis - 1 if self.axis > 0 else self.axis + len(shape)
+
+
 class Custom(Layer):
     """A layer of your own: its way forward and its way back, each called once a batch.
 
@@ -141,7 +299,7 @@ class Custom(Layer):
     ----------
     forward : callable
         Takes x, shape (rows, *shape of an input row), and then each parameter; returns the outputs
-        y, shape (rows, *output_shape).
+        y, shape (rows, *shape).
     backward : callable
         Takes x, y, dL/dy and then each parameter; returns dL/dx, or if there are parameters a tuple
         of dL/dx and the gradient of each, summed over the rows. `fastbp.custom.check` compares
@@ -149,7 +307,7 @@ class Custom(Layer):
     parameters : mapping of str to (shape, initializer), or callable, default {}
         What training changes, by name and in this order: a tuple of int, and what
         `fastbp.initializers` knows. A function makes it from the shape of an input row.
-    output_shape : int, tuple of int or callable, optional
+    shape : int, tuple of int or callable, optional
         Shape of an output row, or a function that makes it from that of an input row; left out, the
         two are the same.
     trainable : bool, default True
@@ -176,7 +334,7 @@ class Custom(Layer):
     forward: Any = None
     backward: Any = None
     parameters: Any = ()
-    output_shape: Any = None
+    shape: Any = None
     trainable: bool = True
 
     def __post_init__(self) -> None:
@@ -188,20 +346,24 @@ class Custom(Layer):
         validate.flag("trainable", self.trainable)
         if not callable(self.parameters):
             object.__setattr__(self, "parameters", _parameters(self.parameters))
-        if not callable(self.output_shape) and self.output_shape is not None:
-            object.__setattr__(self, "output_shape", _shape("output_shape", self.output_shape))
+        if not callable(self.shape) and self.shape is not None:
+            object.__setattr__(self, "shape", _shape("shape", self.shape))
 
-    def parameters_for(self, shape: tuple[int, ...]) -> Parameters:
+    def parameters_for(self, shape: Shape) -> Parameters:
         """Return name, shape and initializer of each parameter for input rows of a shape."""
         if not callable(self.parameters):
             given: Parameters = self.parameters
             return given
         return _parameters(self.parameters(shape))
 
-    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def shape_for(self, shape: Shape) -> Shape:
         """Return the shape of an output row for input rows of a shape."""
-        made = self.output_shape(shape) if callable(self.output_shape) else self.output_shape
-        return shape if made is None else _shape("output_shape", made)
+        made = self.shape(shape) if callable(self.shape) else self.shape
+        return shape if made is None else _shape("shape", made)
+
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return the shape of a row of what the layer computes."""
+        return self.shape_for(sources[0].shape)
 
 
 def _parameters(given: Any) -> Parameters:
@@ -213,7 +375,7 @@ def _parameters(given: Any) -> Parameters:
     return tuple(_parameter(name, value) for name, value in dict(given).items())
 
 
-def _parameter(name: Any, value: Any) -> tuple[str, tuple[int, ...], Initializer]:
+def _parameter(name: Any, value: Any) -> tuple[str, Shape, Initializer]:
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"parameters: expected names like 'weights', got {name!r}")
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -222,7 +384,7 @@ def _parameter(name: Any, value: Any) -> tuple[str, tuple[int, ...], Initializer
     return name, shape, initializers.resolve(f"parameters[{name!r}]", value[1])
 
 
-def _shape(argument: str, value: Any) -> tuple[int, ...]:
+def _shape(argument: str, value: Any) -> Shape:
     sizes = value if isinstance(value, tuple | list) else (value,)
     if not sizes:
         raise ValueError(f"{argument}: expected at least one size, got {value!r}")

@@ -10,12 +10,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.engine import Array, EngineProtocol, Fit, Progress, Record
+from fastbp.engine import (
+    Array,
+    EngineProtocol,
+    Fit,
+    Progress,
+    Record,
+    each,
+    loss_names,
+    measured,
+    recorded,
+)
 from fastbp.optimizers import LBFGS
 
 CHUNK = 4096
@@ -167,7 +177,7 @@ class Training:
         self.last_progress = time.monotonic()
         self.parameters = engine.parameters.copy()  # of the last step; a search tries others
         self.good = self.parameters  # the last with a finite loss
-        self.outputs: list[Array] = []
+        self.outputs: list[Sequence[Array]] = []
 
     def run(self) -> None:
         """Train until the epochs are over, the loss is low enough or is not finite."""
@@ -205,12 +215,13 @@ class Training:
     def run_epoch(self, here: Point) -> Point:
         """Take a step from `here`, put it on record and return where it leads."""
         if self.job.record_outputs:
-            x = self.job.data.x
-            self.outputs.append(self.engine.forward(x, True, self.job.n_threads))
+            outputs = self.engine.forward(self.job.data.x, True, self.job.n_threads)
+            self.outputs.append(each(outputs, len(self.engine.plan.outputs)))
         after = self.step(here)
         self.commit(here, after)
-        counted = ["loss", *(metric.key for metric in self.job.metrics if metric.of_rows)]
-        means = {name: here.values[name] for name in counted}
+        prefixes = self.job.prefixes
+        counted = (m.name for m in measured(prefixes, self.job.metrics) if m.metric.of_rows)
+        means = {name: here.values[name] for name in (*loss_names(prefixes), *counted)}
         self.call(self.job.on_batch_end, 0, dict(means))
         values = self.close_epoch(here)
         self.call(self.job.on_epoch_end, self.record.epochs - 1, values)
@@ -297,6 +308,5 @@ class Training:
         for name, curve in self.record.curves.items():
             del curve[epochs // self.job.every(name) :]
         if self.job.record_outputs:
-            plan = self.engine.plan
-            shape = epochs, len(self.job.data.x), plan.tensors[plan.output]
-            self.record.outputs = np.array(self.outputs[:epochs], plan.dtype).reshape(shape)
+            outputs, plan = self.outputs[:epochs], self.engine.plan
+            self.record.outputs = recorded(outputs, self.job.data.n, plan)

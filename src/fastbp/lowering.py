@@ -10,25 +10,25 @@ from typing import Any, Literal
 from fastbp import activations
 from fastbp.activations import ACTIVATIONS, ActivationFunction, Identity
 from fastbp.calls import ActivationCalls, LayerCalls
+from fastbp.graph import Graph, Node, chain, layer_names
 from fastbp.initializers import Initializer, Values
-from fastbp.layers import Activation, Dense, Dropout, Flatten, Layer, Rescale
+from fastbp.layers import (
+    Activation,
+    Add,
+    Concatenate,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Rescale,
+)
 from fastbp.layers import Custom as CustomLayer
 from fastbp.losses import Loss, Poisson, ProbabilityLoss
-from fastbp.plan import Op, Parameter, Plan, Shape
+from fastbp.plan import Edge, Op, Output, Parameter, Plan
+from fastbp.tensors import Shape
 
 # Every offset and size in bytes must fit a signed pointer difference.
 MOST_BYTES = sys.maxsize
-
-
-def layer_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    """Name each layer after its kind: dense, dense_1, dense_2, and so on."""
-    seen: dict[str, int] = {}
-    names = []
-    for layer in layers:
-        count = seen.get(layer.name, 0)
-        seen[layer.name] = count + 1
-        names.append(f"{layer.name}_{count}" if count else layer.name)
-    return tuple(names)
 
 
 def lower(
@@ -37,58 +37,77 @@ def lower(
     dtype: Literal["float32", "float64"],
     loss: Loss | None,
 ) -> Plan:
-    """Return the plan of a chain of layers.
+    """Return the plan of a chain of layers, from input to output; see `lower_graph`."""
+    return lower_graph(chain(layers, input_shape), dtype, (loss,), (1.0,))
+
+
+def lower_graph(
+    graph: Graph,
+    dtype: Literal["float32", "float64"],
+    losses: tuple[Loss | None, ...],
+    weights: tuple[float, ...],
+) -> Plan:
+    """Return the plan of a graph of layers.
 
     Parameters
     ----------
-    layers : tuple of Layer
-        The layers from input to output.
-    input_shape : tuple of int
-        Shape of one input row.
+    graph : Graph
+        Layers, and who reads whom.
     dtype : {"float32", "float64"}
         Precision of parameters and arithmetic.
-    loss : Loss or None
-        The loss; a cross-entropy must fit the last activation.
+    losses : tuple of Loss or None
+        The loss of each output; a cross-entropy must fit the activation that computes it.
+    weights : tuple of float
+        What each counts.
 
     Raises
     ------
     ValueError
-        If shapes don't chain, an initializer's array has the wrong shape, sizes overflow, or the
-        loss does not fit the output.
+        If shapes don't chain, an initializer's array has the wrong shape, sizes overflow, or a
+        loss does not fit its output.
     """
-    graph = _Graph(layer_names(layers), input_shape)
-    for index, layer in enumerate(layers):
-        graph.layer = index
-        graph.lower(layer)
-    parameters, ops = graph.lay_out()
-    last = ops[-1].activation if ops else Identity()
-    if not (ops and ops[-1].calls):  # what a custom part gives, who wrote it knows
-        _require_rates(loss, last)
+    lowering = _Lowering(graph)
+    for node in graph.nodes:
+        lowering.run(node)
+    outputs = lowering.outputs(losses, weights)
+    parameters, ops = lowering.lay_out()
     plan = Plan(
-        tensors=tuple(graph.tensors),
-        ops=ops,
-        output=graph.tensor,
-        input_shape=input_shape,
-        output_shape=graph.shape,
+        tensors=tuple(lowering.tensors),
+        ops=wired(ops, outputs),
+        inputs=graph.inputs,
+        outputs=outputs,
         parameters=parameters,
         dtype=dtype,
-        loss=loss,
-        fused=_fuses(loss, last),
     )
     _check_size(plan)
     return plan
 
 
-class _Graph:
+class _Lowering:
     """A plan in the making: the tensors and operations so far."""
 
-    def __init__(self, names: tuple[str, ...], input_shape: Shape) -> None:
-        self.names = names
-        self.shape = input_shape  # of a row of the newest output
-        self.tensors = [math.prod(input_shape)]
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.layer_names = layer_names(graph.layers)
+        self.tensors = [math.prod(shape) for shape in graph.inputs]
         self.ops: list[Op] = []
+        # Of the graph's tensors: shape of a row, name, and those of the plan that hold them.
+        self.shapes = graph.shapes()
+        self.names = graph.names
+        self.places = list(range(len(graph.inputs)))
+        # Of the node that is being lowered: what it reads, then what it computes.
         self.layer = 0
-        self.tensor = 0  # the number of the newest output
+        self.inputs: tuple[int, ...] = ()
+        self.tensor = 0
+        self.shape: Shape = ()
+
+    def run(self, node: Node) -> None:
+        """Append the operations of a node."""
+        self.layer, self.shape = node.layer, self.shapes[node.inputs[0]]
+        self.inputs = tuple(self.places[number] for number in node.inputs)
+        self.tensor = self.inputs[0]
+        self.lower(self.graph.layers[node.layer])
+        self.places.append(self.tensor)
 
     @singledispatchmethod
     def lower(self, layer: Layer) -> None:
@@ -97,15 +116,8 @@ class _Graph:
 
     @lower.register(Dense)
     def _dense(self, layer: Dense) -> None:
-        shape = self.shape
-        if len(shape) != 1:
-            raise ValueError(
-                f"layers: {self.names[self.layer]} expects rows of shape (inputs,), got "
-                f"{shape} from {self._source()}; put a fastbp.Flatten() before it"
-            )
-        weights = self._parameter(
-            "weights", (shape[0], layer.units), layer.trainable, layer.weights_initializer
-        )
+        shape = self.shape[0], layer.units
+        weights = self._parameter("weights", shape, layer.trainable, layer.weights_initializer)
         biases = self._parameter(
             "biases",
             (layer.units,),
@@ -123,19 +135,19 @@ class _Graph:
             biases=biases if layer.use_bias else None,
         )
         if custom:
-            self._activate(layer.activation)
+            self._activate(layer.activation, shape[1:])
 
     @lower.register(Activation)
     def _activation(self, layer: Activation) -> None:
-        self._activate(layer.activation)
+        self._activate(layer.activation, self.shape)
 
-    def _activate(self, activation: ActivationFunction) -> None:
+    def _activate(self, activation: ActivationFunction, shape: Shape) -> None:
         # Its net input is its input, which stays, so nothing is saved.
         if isinstance(activation, activations.Custom):
-            calls = ActivationCalls(activation, self.shape)
-            self._append("custom", self.shape, activation=activation, calls=calls)
+            calls = ActivationCalls(activation, shape)
+            self._append("custom", shape, activation=activation, calls=calls)
         else:
-            self._append("activation", self.shape, activation=activation)
+            self._append("activation", shape, activation=activation)
 
     @lower.register(CustomLayer)
     def _custom(self, layer: CustomLayer) -> None:
@@ -143,15 +155,14 @@ class _Graph:
             self._parameter(name, shape, layer.trainable, initializer)
             for name, shape, initializer in layer.parameters_for(self.shape)
         )
-        shape = layer.output_shape_for(self.shape)
+        shape = layer.shape_for(self.shape)
         names = tuple(parameter.role for parameter in own)
         calls = LayerCalls(layer, self.shape, shape, names)
         self._append("custom", shape, calls=calls, own=own)
 
     @lower.register(Flatten)
     def _flatten(self, layer: Flatten) -> None:
-        # Rows are contiguous: only the shape changes.
-        self.shape = (math.prod(self.shape),)
+        """Leave all as it is: rows are contiguous, and only their shape changes."""
 
     @lower.register(Rescale)
     def _rescale(self, layer: Rescale) -> None:
@@ -161,8 +172,14 @@ class _Graph:
     def _dropout(self, layer: Dropout) -> None:
         self._append("dropout", self.shape, value=float(layer.rate), saves=True)
 
-    def _source(self) -> str:
-        return self.names[self.layer - 1] if self.layer else "input_shape"
+    @lower.register(Add)
+    def _add(self, layer: Add) -> None:
+        self._append("add", self.shape)
+
+    @lower.register(Concatenate)
+    def _concatenate(self, layer: Concatenate) -> None:
+        pieces = math.prod(self.shape[: layer.row_axis(self.shape)])
+        self._append("concatenate", (sum(self.tensors[t] for t in self.inputs),), pieces=pieces)
 
     def _parameter(
         self,
@@ -171,7 +188,7 @@ class _Graph:
         trainable: bool,
         initializer: Initializer,
     ) -> Parameter:
-        name = f"{self.names[self.layer]}.{role}"
+        name = f"{self.layer_names[self.layer]}.{role}"
         if isinstance(initializer, Values) and initializer.values.shape != shape:
             raise ValueError(
                 f"{'bias' if role == 'biases' else role}_initializer: expected an array of shape "
@@ -180,22 +197,70 @@ class _Graph:
         return Parameter(name, self.layer, role, shape, 0, trainable, initializer)
 
     def _append(self, kind: Any, shape: Shape, saves: bool = False, **fields: Any) -> None:
-        """Add an operation that reads the newest tensor."""
-        output = len(self.tensors)
-        self.tensors += [math.prod(shape)] * (2 if saves else 1)
-        self.ops.append(
-            Op(
-                kind=kind,
-                layer=self.layer,
-                inputs=(self.tensor,),
-                output=output,
-                saved=output + 1 if saves else None,
-                propagates=any(p.trainable for op in self.ops for p in op.parameters),
-                **fields,
+        """Add an operation that reads what the layer reads."""
+        output = self._tensor(math.prod(shape))
+        saved = self._tensor(math.prod(shape)) if saves else None
+        inputs = tuple(map(Edge, self.inputs))
+        self.ops.append(Op(kind, self.layer, inputs, output, saved, **fields))
+        self.tensor, self.inputs = output, (output,)
+
+    def _tensor(self, size: int) -> int:
+        """Add a tensor and return its number."""
+        self.tensors.append(size)
+        return len(self.tensors) - 1
+
+    def outputs(
+        self, losses: tuple[Loss | None, ...], weights: tuple[float, ...]
+    ) -> tuple[Output, ...]:
+        """Return what the network returns, each in a tensor that its loss can read."""
+        found: list[Output] = []
+        for number, loss, weight in zip(self.graph.outputs, losses, weights, strict=True):
+            tensor, shape = self.places[number], self.shapes[number]
+            if any(output.tensor == tensor for output in found):  # a Flatten of another one
+                self.inputs = (tensor,)
+                self._append("rescale", shape, value=1.0)
+                tensor = self.tensor
+            name = _unlike(self.names[number], [output.name for output in found])
+            found.append(Output(name, tensor, shape, loss, weight))
+        return tuple(self._fitted(output) for output in found)
+
+    def _fitted(self, output: Output) -> Output:
+        """Return the output with a tensor that its loss can read; refuse a loss that can't be."""
+        made = next((op for op in self.ops if op.output == output.tensor), None)
+        last = made.activation if made else Identity()
+        where = "the network" if len(self.graph.outputs) == 1 else output.name
+        if not (made and made.calls):  # what a custom part gives, who wrote it knows
+            _require_rates(output.loss, last, where)
+        if not _fuses(output.loss, last, where):
+            return output
+        at = next(i for i, op in enumerate(self.ops) if op.output == output.tensor)
+        if any(edge.tensor == output.tensor for op in self.ops for edge in op.inputs):
+            at = self._branched(at)
+        self.ops[at] = self.ops[at]._replace(fused=True)
+        return output._replace(tensor=self.ops[at].output)
+
+    def _branched(self, at: int) -> int:
+        """Let an activation that others read too be computed a second time, for the loss alone.
+
+        Return the place of the operation that does so.
+        """
+        made = self.ops[at]
+        if made.kind == "dense":
+            net_input = (Edge(self._tensor(self.tensors[made.output])),)
+            product = made._replace(activation=Identity(), output=net_input[0].tensor)
+            made = Op("activation", made.layer, net_input, made.output, activation=made.activation)
+            self.ops[at : at + 1] = [product, made]
+            at += 1
+        self.ops.insert(at + 1, made._replace(output=self._tensor(self.tensors[made.output])))
+        return at + 1
+
+    def _require_once(self, op: Op, again: bool) -> None:
+        """Refuse a layer with parameters that is called a second time."""
+        if again:
+            raise ValueError(
+                f"outputs: expected each layer with parameters to be called once, got "
+                f"{self.layer_names[op.layer]} called on several tensors"
             )
-        )
-        self.tensor = output
-        self.shape = shape
 
     def lay_out(self) -> tuple[tuple[Parameter, ...], tuple[Op, ...]]:
         """Give every parameter its place: all weights in layer order, all biases, custom ones."""
@@ -205,6 +270,7 @@ class _Graph:
             for op in self.ops:
                 for parameter in op.own if role == "own" else (getattr(op, role),):
                     if parameter is not None:
+                        self._require_once(op, parameter.name in placed)
                         placed[parameter.name] = parameter._replace(start=start)
                         start += parameter.size
         ops = tuple(
@@ -218,33 +284,57 @@ class _Graph:
         return tuple(placed.values()), ops
 
 
-def _fuses(loss: Loss | None, last: ActivationFunction) -> bool:
+def _unlike(name: str, others: list[str]) -> str:
+    """Return `name`, with a number that makes it unlike the others if it has to have one."""
+    numbers = (f"{name}_{count}" for count in range(1, len(others) + 2))
+    return next(each for each in (name, *numbers) if each not in others)
+
+
+def wired(ops: tuple[Op, ...], outputs: tuple[Output, ...]) -> tuple[Op, ...]:
+    """Return the operations with edges that say which gradients training needs, and who adds."""
+    trained: set[int] = set()  # tensors that depend on a trainable parameter
+    for op in ops:
+        trains = any(parameter.trainable for parameter in op.parameters)
+        if trains or any(edge.tensor in trained for edge in op.inputs):
+            trained.add(op.output)
+    written = {output.tensor for output in outputs}
+    found = []
+    for op in reversed(ops):
+        edges = []
+        for tensor, *_ in op.inputs:
+            edges.append(Edge(tensor, tensor in trained, tensor in written))
+            written.add(tensor)
+        found.append(op._replace(inputs=tuple(edges)))
+    return tuple(reversed(found))
+
+
+def _fuses(loss: Loss | None, last: ActivationFunction, where: str) -> bool:
     """Whether `loss` is computed together with the last activation; refuse a loss that can't be."""
     if not isinstance(loss, ProbabilityLoss):
         return False
     if loss.from_logits:
         if last.name in ("softmax", "sigmoid"):
             raise ValueError(
-                f"loss: {loss.name} with from_logits=True expects net inputs, but the network ends "
+                f"loss: {loss.name} with from_logits=True expects net inputs, but {where} ends "
                 f"in {last.name}; drop that activation or from_logits"
             )
         return False
     if last.name != loss.probability:
         raise ValueError(
-            f"loss: {loss.name} expects probabilities from {loss.probability}, but the network "
+            f"loss: {loss.name} expects probabilities from {loss.probability}, but {where} "
             f"ends in {last.name}; end it in activation={loss.probability!r}, "
             f"or pass from_logits=True for a network that ends without an activation"
         )
     return True
 
 
-def _require_rates(loss: Loss | None, last: ActivationFunction) -> None:
+def _require_rates(loss: Loss | None, last: ActivationFunction, where: str) -> None:
     """Refuse a Poisson loss of rates after an activation that may be negative."""
     if not isinstance(loss, Poisson) or loss.log_input or last.nonnegative:
         return
     fit = ", ".join(name for name, kind in ACTIVATIONS.items() if kind.nonnegative)
     raise ValueError(
-        f"loss: poisson expects rates of at least 0 (from {fit}), but the network ends in "
+        f"loss: poisson expects rates of at least 0 (from {fit}), but {where} ends in "
         f"{last.name}; end it in activation='softplus', or pass log_input=True for a network whose "
         f"outputs are logarithms of rates"
     )

@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import arguments, data, validate
+from fastbp import arguments, data, fitting, validate
 from fastbp.callbacks.hooks import Hooks
-from fastbp.engine import Array, EngineProtocol, Fit, Record
-from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
+from fastbp.engine import Array, Arrays, EngineProtocol, Fit, Rows, alone, each, indexed
+from fastbp.exceptions import DivergenceWarning
 from fastbp.history import History
-from fastbp.optimizers import LBFGS
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from logging import Logger
-
-    import numpy.typing as npt
+    from collections.abc import Iterable, Sequence
 
     from fastbp.callbacks import Callback
+    from fastbp.tensors import Shape
 
 
 def compiled_core() -> ModuleType:
@@ -41,22 +38,35 @@ def compiled_core() -> ModuleType:
 
 
 class Network(NetworkState):
-    """A neural network: a chain of layers, trained by back-propagation in compiled code.
+    """A neural network: a graph of layers, trained by back-propagation in compiled code.
+
+    It is given as a list of layers that each read the one before, or by the tensors that lead from
+    its inputs to its outputs. What belongs to one input or output is given and returned as it is;
+    what belongs to several is a tuple with an entry for each, here and in all methods.
 
     Parameters
     ----------
-    layers : iterable of Layer
-        The layers from input to output.
+    layers : iterable of Layer, optional
+        The layers of a chain from input to output.
+    inputs : Input, or list or tuple of Input, optional
+        In place of `layers`, the tensors that the network is given.
+    outputs : Tensor, or list or tuple of Tensor, optional
+        With `inputs`, the tensors that it returns: what layers made of them.
     input_shape : int or tuple of int, optional
-        Shape of one input row. Left out, it is taken from the first `fit`; using parameters before
-        that raises RuntimeError.
+        Shape of one input row of a chain. Left out, it is taken from the first `fit`; using
+        parameters before that raises RuntimeError.
     loss : str or Loss, optional
-        What training lowers; needed to train and to evaluate.
+        What training lowers; needed to train and to evaluate. Of several outputs one for each, or
+        one for all.
+    loss_weights : tuple of float, optional
+        What the loss of each output counts in the sum that training lowers; at least 0, and 1 if
+        left out.
     optimizer : str or Optimizer, default "adam"
         How parameters follow their gradients.
     metrics : iterable of str or Metric, default ()
         What is counted beside the loss; `fastbp.metrics` has them. All but accuracy keep the
-        outputs of an epoch.
+        outputs of an epoch. Of several outputs an entry for each: a metric, a list of some, or
+        None.
     dtype : {"float32", "float64"}, default "float32"
         Precision of parameters and arithmetic.
     seed : int, optional
@@ -68,8 +78,8 @@ class Network(NetworkState):
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range, shapes don't chain, or the loss does
-        not fit the output.
+        If an argument is of the wrong kind or out of range, shapes don't chain, an output depends
+        on what is not among the inputs, or a loss does not fit its output.
     ImportError
         If the compiled core can't be loaded.
 
@@ -77,6 +87,15 @@ class Network(NetworkState):
     -----
     Concurrent predictions and evaluations are safe. Anything else that would meet a running
     operation that changes the network raises RuntimeError.
+
+    Examples
+    --------
+    A block whose output is added to its input:
+
+    >>> x = fastbp.Input(8)
+    >>> h = fastbp.Dense(16, activation="relu")(x)
+    >>> h = fastbp.Add()([h, fastbp.Dense(16, activation="relu")(h)])
+    >>> net = fastbp.Network(inputs=x, outputs=fastbp.Dense(3)(h), loss="mean_squared_error")
     """
 
     @staticmethod
@@ -87,8 +106,8 @@ class Network(NetworkState):
 
     def fit(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         *,
         epochs: int = 1,
         batch_size: int = 32,
@@ -97,8 +116,8 @@ class Network(NetworkState):
         validation_split: float = 0.0,
         validation_freq: int = 1,
         shuffle: bool = True,
-        sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         callbacks: Iterable[Callback] = (),
         verbose: Any = "auto",
         stop_at_loss: float | None = None,
@@ -109,9 +128,10 @@ class Network(NetworkState):
         Parameters
         ----------
         x : array_like, shape (n, *input_shape)
-            Inputs: real numbers of any dtype and layout; never written.
+            Inputs: real numbers of any dtype and layout; never written. A tuple of several.
         y : array_like, shape (n, *output_shape)
-            Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss.
+            Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss. A
+            tuple for several outputs.
         epochs : int, default 1
             How often to go through the rows.
         batch_size : int, default 32
@@ -133,11 +153,13 @@ class Network(NetworkState):
         shuffle : bool, default True
             Whether each epoch takes the rows in an order of its own.
         sample_weight : array_like, shape (n,), optional
-            What each row counts; at least 0.
+            What each row counts; at least 0. Of several outputs one for all of them, or a tuple
+            with an array or None for each.
         class_weight : mapping of int to float, or array_like of shape (classes,), optional
             What a row counts by its class, times its sample weight: at least 0, and 1 for classes
-            that a mapping leaves out. A row's class is its label, the place of its largest target,
-            or 1 for a target above one half of a single output, else 0. Validation counts without.
+            that a mapping leaves out; of several outputs a tuple with one of them or None for each.
+            A row's class is its label, the place of its largest target, or 1 for a target above one
+            half of a single output, else 0. Validation counts without.
             A batch's loss is divided by the sum of its weights, so that with batches of one row
             weights change nothing; pass a loss with reduction="sum" for a plain sum.
         callbacks : iterable of Callback, default ()
@@ -153,8 +175,9 @@ class Network(NetworkState):
         -------
         History
             The loss and each metric, one value per epoch, and those of validation, one value per
-            evaluation. An epoch's loss is the mean over rows of the losses of its batches, each
-            before its update; metrics too are of outputs before the update by their batch.
+            evaluation; of several outputs also the loss of each. An epoch's loss is the mean over
+            rows of the losses of its batches, each before its update; metrics too are of outputs
+            before the update by their batch.
 
         Raises
         ------
@@ -185,6 +208,7 @@ class Network(NetworkState):
             hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
             job = Fit(
                 data=rows,
+                prefixes=plan.prefixes,
                 epochs=validate.integer("epochs", epochs, 1),
                 batch_size=validate.integer("batch_size", batch_size, 1),
                 accumulate=validate.integer(
@@ -202,8 +226,9 @@ class Network(NetworkState):
             )
             hooks.prepare(self, job)
             self._engine = engine
-            record, history = self._train(engine, job, hooks)
-        if shortfall := _shortfall(job, record):
+            self._forwarded = 0
+            record, history = fitting.run(engine, self._optimizer, job, hooks)
+        if shortfall := fitting.shortfall(job, record):
             warnings.warn(*shortfall, stacklevel=2)
         return history
 
@@ -211,42 +236,20 @@ class Network(NetworkState):
         """Return what looks for NaN and infinity in rows."""
         return functools.partial(engine.all_finite, n_threads=self._n_threads)
 
-    def _require_finite(self, engine: EngineProtocol, x: Array) -> None:
-        """Refuse inputs that are not finite."""
-        plan = engine.plan
-        data.require_finite("x", x, plan.dtype, plan.input_shape, self._look(engine))
-
-    def _train(self, engine: EngineProtocol, job: Fit, hooks: Hooks) -> tuple[Record, History]:
-        """Run the engine between the log and the callbacks of a fit."""
-        logger = _logger()
-        rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
-        logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
-        self._forwarded = 0
-        record = Record()
-        try:
-            if hooks.begin():
-                record.curves = {name: [] for name in job.names}
-            elif isinstance(self._optimizer, LBFGS):
-                from fastbp import lbfgs
-
-                lbfgs.Training(engine, self._optimizer, job, record).run()
-            else:
-                engine.fit(job, record)
-        finally:
-            logger.info("fit: ended after %d epochs", record.epochs)
-            if record.diverged:
-                logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
-            history = History(record, engine.plan.output_shape, job.validation_freq)
-            hooks.end(history)
-        return record, history
+    def _require_finite(self, engine: EngineProtocol, x: Arrays, looks: bool = True) -> None:
+        """Refuse inputs that are not finite; the engine need not look at what it has found."""
+        plan, count = engine.plan, len(engine.plan.inputs)
+        look = self._look(engine) if looks else None
+        for name, rows, shape in zip(indexed("x", count), each(x, count), plan.inputs, strict=True):
+            data.require_finite(name, rows, plan.dtype, shape, look)
 
     def train_on_batch(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         *,
-        sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> dict[str, Any]:
         """Make one update from all rows as one batch.
 
@@ -282,11 +285,11 @@ class Network(NetworkState):
 
     def loss_and_gradients(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         *,
-        sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         accumulate: bool = False,
     ) -> tuple[float, Array]:
         """Go forward and back through all rows as one batch of training, without an update.
@@ -314,7 +317,7 @@ class Network(NetworkState):
             result = engine.loss_and_gradients(batch, (), adds, self._n_threads)
             return result["loss"], engine.gradients
 
-    def forward(self, x: npt.ArrayLike, *, training: bool = False) -> Array:
+    def forward(self, x: Any, *, training: bool = False) -> Any:
         """Return the outputs of `x` and keep what `backward` needs.
 
         Parameters
@@ -334,10 +337,10 @@ class Network(NetworkState):
             rows = data.inputs(engine.plan, x)
             self._require_finite(engine, rows)
             outputs = engine.forward(rows, validate.flag("training", training), self._n_threads)
-            self._forwarded = len(rows)
-            return outputs.reshape(len(rows), *engine.plan.output_shape)
+            self._forwarded = Rows(rows).n
+            return _shaped(outputs, [output.shape for output in engine.plan.outputs])
 
-    def backward(self, grad_output: npt.ArrayLike, *, accumulate: bool = False) -> Array:
+    def backward(self, grad_output: Any, *, accumulate: bool = False) -> Any:
         """Go back through the last `forward`.
 
         Parameters
@@ -362,9 +365,17 @@ class Network(NetworkState):
             if not n:
                 raise RuntimeError("backward: expected a forward() before it, with no change since")
             adds = validate.flag("accumulate", accumulate)
-            delta = data.values("grad_output", grad_output, (n, *plan.output_shape), plan.dtype)
-            gradient = self._built.backward(delta.reshape(n, -1), adds, self._n_threads)
-            return gradient.reshape(n, *plan.input_shape)
+            count = len(plan.outputs)
+            deltas = tuple(
+                data.values(name, value, (n, *output.shape), plan.dtype).reshape(n, -1)
+                for name, value, output in zip(
+                    indexed("grad_output", count),
+                    data.entries("grad_output", grad_output, count, "output"),
+                    plan.outputs,
+                    strict=True,
+                )
+            )
+            return _shaped(self._built.backward(alone(deltas), adds, self._n_threads), plan.inputs)
 
     def step(self) -> None:
         """Update the trainable parameters from `gradients`."""
@@ -383,11 +394,11 @@ class Network(NetworkState):
 
     def evaluate(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         *,
-        sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> dict[str, Any]:
         """Return the loss and each metric over all rows, with dropout off.
 
@@ -409,7 +420,7 @@ class Network(NetworkState):
             rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             return engine.evaluate(rows, self._metrics, self._n_threads)
 
-    def predict(self, x: npt.ArrayLike, *, out: Array | None = None) -> Array:
+    def predict(self, x: Any, *, out: Any = None) -> Any:
         """Return the outputs of `x`, with dropout off.
 
         Parameters
@@ -432,17 +443,19 @@ class Network(NetworkState):
             self._occupancy.require_unchanged("predict")
             engine = self._built
             rows = data.inputs(engine.plan, x)
-            shape = (len(rows), *engine.plan.output_shape)
+            n = Rows(rows).n
+            shapes = [(n, *output.shape) for output in engine.plan.outputs]
             if out is None:
-                outputs = np.empty(shape, self._dtype)
+                outputs = tuple(np.empty(shape, self._dtype) for shape in shapes)
             else:  # which stays as it is if a row is refused
                 self._require_finite(engine, rows)
-                outputs = data.output(out, shape, self._dtype, rows)
-            if not engine.predict(rows, outputs.reshape(len(rows), -1), self._n_threads):
-                data.require_finite("x", rows, self._dtype, engine.plan.input_shape)
-            return outputs
+                outputs = data.outputs(out, shapes, self._dtype, rows)
+            flat = alone(tuple(output.reshape(n, -1) for output in outputs))
+            if not engine.predict(rows, flat, self._n_threads):
+                self._require_finite(engine, rows, looks=False)
+            return alone(outputs) if out is None else out
 
-    def __call__(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
+    def __call__(self, x: Any, out: Any = None) -> Any:
         """Return the outputs of one row or of a batch of rows, with dropout off.
 
         Made for one row at a time: from one array of numbers to another it allocates nothing.
@@ -462,45 +475,21 @@ class Network(NetworkState):
         answer = (self._engine or self._built).call(x, out, self._occupancy.writing)
         if answer is not None:
             return answer
-        array = data.real_array("x", x)
         plan = self.plan
-        if array.shape != plan.input_shape:
-            return self.predict(array, out=out)
+        rows = data.arrays(plan, x)
+        if any(row.shape != shape for row, shape in zip(rows, plan.inputs, strict=True)):
+            return self.predict(alone(rows), out=out)
+        batch = alone(tuple(row[None] for row in rows))
         if out is None:
-            return self.predict(array[None])[0]
-        self.predict(array[None], out=data.output(out, plan.output_shape, self._dtype, array)[None])
+            outputs = each(self.predict(batch), len(plan.outputs))
+            return alone(tuple(output[0] for output in outputs))
+        shapes = [output.shape for output in plan.outputs]
+        outputs = data.outputs(out, shapes, self._dtype, alone(rows))
+        self.predict(batch, out=alone(tuple(output[None] for output in outputs)))
         return out
 
 
-def _shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:
-    """Return the warning that a fit's end calls for."""
-    if record.diverged:
-        return (
-            f"training diverged: loss or parameters stopped being finite; the network is back at "
-            f"its last good state, after epoch {record.epochs} of this fit; a lower "
-            f"learning_rate or smaller inputs often help",
-            DivergenceWarning,
-        )
-    loss = record.curves["loss"][-1] if record.epochs else math.nan
-    if job.stop_at_loss is None or loss <= job.stop_at_loss:
-        return None
-    return (
-        f"training ended after {record.epochs} epochs at a loss of {loss:g}, above "
-        f"stop_at_loss={job.stop_at_loss:g}",
-        ConvergenceWarning,
-    )
-
-
-@functools.cache
-def _logger() -> Logger:
-    """Return fastbp's logger; imported here, for it is a good part of an import's time.
-
-    Asked for once: an interrupt while logging looks it up would leave logging locked for ever.
-    """
-    import logging
-
-    logger = logging.getLogger("fastbp")
-    if not logger.handlers:
-        # Else Python prints records of a program that has set up no logging.
-        logger.addHandler(logging.NullHandler())
-    return logger
+def _shaped(values: Any, shapes: Sequence[Shape]) -> Any:
+    """Return the rows of each input or output in their shape."""
+    found = zip(each(values, len(shapes)), shapes, strict=True)
+    return alone(tuple(value.reshape(len(value), *shape) for value, shape in found))

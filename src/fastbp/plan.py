@@ -3,8 +3,11 @@
 `fastbp.lowering` makes a plan from layer descriptions; an engine reads it and never sees a layer.
 A plan has no state, so that one plan can serve many arenas.
 
-Tensors are numbered; tensor t holds ``tensors[t]`` numbers for each row of a batch. Operations
-stand in an order in which each one's inputs come before it.
+Tensors are numbered; tensor t holds ``tensors[t]`` numbers for each row of a batch. Those of the
+network's inputs come first. Operations stand in an order in which each one's inputs come before it.
+
+Back-propagation takes the operations in reverse. Each leaves dL/d(tensor) of what it reads, in the
+order of its edges, and where several read a tensor, those that come to it later add.
 """
 
 from __future__ import annotations
@@ -16,8 +19,7 @@ from fastbp.activations import ActivationFunction, Identity
 from fastbp.calls import Calls
 from fastbp.initializers import Initializer
 from fastbp.losses import Loss
-
-Shape = tuple[int, ...]
+from fastbp.tensors import Shape
 
 
 class Parameter(NamedTuple):
@@ -60,6 +62,25 @@ class Parameter(NamedTuple):
         return self.start + self.size
 
 
+class Edge(NamedTuple):
+    """A tensor that an operation reads.
+
+    Attributes
+    ----------
+    tensor : int
+        Its number.
+    propagates : bool
+        Whether it depends on a trainable parameter, so that training needs its gradient.
+    adds : bool
+        Whether the operation adds to that gradient, which then comes from a loss, from an operation
+        behind this one or from an edge before this one; else it is the first to write it.
+    """
+
+    tensor: int
+    propagates: bool = False
+    adds: bool = False
+
+
 class Op(NamedTuple):
     """One operation on the rows of a batch.
 
@@ -70,48 +91,82 @@ class Op(NamedTuple):
         "activation": output = activation(input);
         "rescale": output = value * input;
         "dropout": output = mask * input in training, with value the rate, else output = input;
+        "add": output = sum of the inputs, from the first on;
+        "concatenate": rows of the output are `pieces` pieces, each a piece of every input in order;
         "custom": output = calls.forward(input, own parameters), on whole batches.
     layer : int
         Index of the layer that asked for it.
-    inputs : tuple of int
-        Numbers of the tensors it reads.
+    inputs : tuple of Edge
+        The tensors it reads: one, unless it joins several.
     output : int
         Number of the tensor it writes.
     saved : int or None
         Number of the tensor in which it keeps what its backward pass needs beside input and output:
         the net input where ``activation.saves_input``, the scaled mask of a dropout.
-    propagates : bool
-        Whether a trainable parameter lies before it, so that training needs the gradient with
-        respect to its input.
     activation : ActivationFunction
         The activation; the identity where the kind has none.
+    fused : bool
+        Whether a loss reads its net input z in place of its output, computes the activation on the
+        way and gives dL/dz: a cross-entropy after softmax or sigmoid. Nobody else reads the output.
     weights, biases : Parameter or None
         Its parameters.
     value : float
         The constant of its kind.
+    pieces : int
+        Pieces of a row that a concatenation is of: 1 along the first axis.
     calls : Calls or None
         The functions of a custom operation.
     own : tuple of Parameter
         The parameters of a custom operation, side by side.
     """
 
-    kind: Literal["dense", "activation", "rescale", "dropout", "custom"]
+    kind: Literal["dense", "activation", "rescale", "dropout", "add", "concatenate", "custom"]
     layer: int
-    inputs: tuple[int, ...]
+    inputs: tuple[Edge, ...]
     output: int
     saved: int | None = None
-    propagates: bool = False
     activation: ActivationFunction = Identity()
+    fused: bool = False
     weights: Parameter | None = None
     biases: Parameter | None = None
     value: float = 0.0
+    pieces: int = 1
     calls: Calls | None = None
     own: tuple[Parameter, ...] = ()
+
+    @property
+    def propagates(self) -> bool:
+        """Whether training needs the gradient of something it reads."""
+        return any(edge.propagates for edge in self.inputs)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters, weights first."""
         return *(p for p in (self.weights, self.biases) if p is not None), *self.own
+
+
+class Output(NamedTuple):
+    """What a network returns, and how it is to be.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer that computes it, with a number if it has computed one before.
+    tensor : int
+        Number of the tensor; each is that of one output.
+    shape : tuple of int
+        Shape of one row.
+    loss : Loss or None
+        What training lowers.
+    weight : float
+        What the loss counts in the sum of those of all outputs.
+    """
+
+    name: str
+    tensor: int
+    shape: Shape
+    loss: Loss | None = None
+    weight: float = 1.0
 
 
 class Plan(NamedTuple):
@@ -120,35 +175,57 @@ class Plan(NamedTuple):
     Attributes
     ----------
     tensors : tuple of int
-        Elements of one row of each tensor. Tensor 0 is the network's input.
+        Elements of one row of each tensor, those of the inputs first.
     ops : tuple of Op
         The operations in order; empty for a network that returns its input.
-    output : int
-        Number of the tensor that holds the network's output.
-    input_shape, output_shape : tuple of int
-        Shape of one row of the input and of the output.
+    inputs : tuple of tuple of int
+        Shape of one row of each input.
+    outputs : tuple of Output
+        What the network returns. All of them have a loss, or none.
     parameters : tuple of Parameter
         All weights in layer order, then all biases, then those of custom layers: the flat vector
         without gaps.
     dtype : str
         "float32" or "float64".
-    loss : Loss or None
-        What training lowers.
-    fused : bool
-        True if `loss` is a cross-entropy computed together with the last operation's softmax or
-        sigmoid: it then reads that operation's net input z, and its gradient is that with respect
-        to z.
     """
 
     tensors: tuple[int, ...]
     ops: tuple[Op, ...]
-    output: int
-    input_shape: Shape
-    output_shape: Shape
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Output, ...]
     parameters: tuple[Parameter, ...]
     dtype: Literal["float32", "float64"]
-    loss: Loss | None
-    fused: bool
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one row of the only input."""
+        (shape,) = self.inputs
+        return shape
+
+    @property
+    def output(self) -> int:
+        """Number of the tensor of the only output."""
+        (output,) = self.outputs
+        return output.tensor
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of one row of the only output."""
+        (output,) = self.outputs
+        return output.shape
+
+    @property
+    def loss(self) -> Loss | None:
+        """The loss of the only output."""
+        (output,) = self.outputs
+        return output.loss
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What stands before the names of each output's values: nothing where there is one."""
+        if len(self.outputs) == 1:
+            return ("",)
+        return tuple(f"{output.name}_" for output in self.outputs)
 
     @property
     def n_parameters(self) -> int:

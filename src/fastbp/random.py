@@ -34,7 +34,8 @@ import numpy as np
 
 from fastbp.calls import drawn
 from fastbp.initializers import Initializer, VarianceScaling
-from fastbp.plan import Plan, Shape
+from fastbp.plan import Plan
+from fastbp.tensors import Shape
 
 if TYPE_CHECKING:
     import numpy.typing as npt

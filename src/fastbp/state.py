@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fastbp import arguments, losses, optimizers
+from fastbp import arguments, optimizers
 from fastbp import parameters as named_parts
 from fastbp.bound import BoundLayer
-from fastbp.engine import Array, EngineProtocol, Position
-from fastbp.losses import Loss
-from fastbp.lowering import layer_names, lower
-from fastbp.metrics import Metric
+from fastbp.engine import Array, EngineProtocol, Position, alone, measured
+from fastbp.graph import Graph, chain, layer_names
+from fastbp.lowering import lower_graph
 from fastbp.occupancy import Occupancy
 from fastbp.optimizers import Optimizer
-from fastbp.plan import Plan, Shape
+from fastbp.plan import Plan
 from fastbp.schedules import Schedule
 from fastbp.summary import summary
+from fastbp.tensors import Shape, row_shape
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,28 +34,38 @@ class NetworkState:
 
     def __init__(
         self,
-        layers: Iterable[Any],
+        layers: Iterable[Any] | None = None,
         *,
+        inputs: Any = None,
+        outputs: Any = None,
         input_shape: int | tuple[int, ...] | None = None,
         loss: Any = None,
+        loss_weights: Any = None,
         optimizer: Any = "adam",
         metrics: Iterable[Any] = (),
         dtype: Any = "float32",
         seed: int | None = None,
         n_threads: int | None = None,
     ) -> None:
-        self._descriptions = arguments.layer_list(layers)
-        self._loss = losses.resolve(loss)
+        self._graph = arguments.graph(layers, inputs, outputs)  # of a chain known by input_shape
+        self._descriptions = self._graph.layers if self._graph else arguments.layer_list(layers)
+        n_outputs = len(self._graph.outputs) if self._graph else 1
+        self._losses = arguments.loss_list(loss, n_outputs)
+        self._loss_weights = arguments.loss_weights(loss_weights, n_outputs)
         self._optimizer = optimizers.resolve(optimizer)
-        self._metrics = arguments.metric_list(metrics)
+        self._metrics = arguments.metric_list(metrics, n_outputs)
         self._dtype = arguments.dtype(dtype)
         self._seed = arguments.seed(seed)
         self._n_threads = arguments.n_threads(n_threads)
         self._occupancy = Occupancy()
         self._engine: EngineProtocol | None = None
         self._forwarded = 0  # rows of the forward pass that backward() goes back through
-        if input_shape is not None:
-            self._engine = self._started(self._lowered(arguments.input_shape(input_shape)))
+        if self._graph and input_shape is not None:
+            raise ValueError(f"input_shape: expected None beside inputs=, got {input_shape!r}")
+        if self._graph:
+            self._engine = self._started(self._lowered(()))
+        elif input_shape is not None:
+            self._engine = self._started(self._lowered(row_shape("input_shape", input_shape)))
 
     @staticmethod
     def _engine_class() -> type[EngineProtocol]:
@@ -74,13 +84,18 @@ class NetworkState:
         return tuple(BoundLayer(self, name, description) for name, description in named)
 
     @property
-    def loss(self) -> Loss | None:
-        """What training lowers."""
-        return self._loss
+    def loss(self) -> Any:
+        """What training lowers; a tuple where there are several outputs."""
+        return alone(self._losses)
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """What is counted beside the loss."""
+    def loss_weights(self) -> tuple[float, ...]:
+        """What the loss of each output counts in the sum that training lowers."""
+        return self._loss_weights
+
+    @property
+    def metrics(self) -> tuple[Any, ...]:
+        """What is counted beside the loss; of several outputs a tuple for each."""
         return self._metrics
 
     @property
@@ -206,11 +221,14 @@ class NetworkState:
 
     def summary(self) -> str:
         """Return a table of the layers with output shapes and parameter counts."""
-        return summary(self.plan, self._descriptions)
+        return summary(self.plan, self._connections(self.plan.inputs[0]))
 
     def __repr__(self) -> str:
         size = "not built" if self._engine is None else f"{self.n_parameters:,} parameters"
-        return f"<{type(self).__name__}: {len(self._descriptions)} layers, {size}, {self._dtype}>"
+        layers = f"{len(self._descriptions)} layers"
+        if self._graph:
+            layers += f" from {len(self._graph.inputs)} to {len(self._graph.outputs)} tensors"
+        return f"<{type(self).__name__}: {layers}, {size}, {self._dtype}>"
 
     def copy(self) -> Self:
         """Return a network of its own that goes on from where this one stands.
@@ -232,7 +250,7 @@ class NetworkState:
                 "state": engine.state.copy(),
                 "position": engine.position,
             }
-            return made_of | {"input_shape": engine and engine.plan.input_shape, "trained": trained}
+            return made_of | {"input_shape": engine and engine.plan.inputs[0], "trained": trained}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         input_shape, trained = state.pop("input_shape"), state.pop("trained")
@@ -255,11 +273,16 @@ class NetworkState:
         return self._engine
 
     def _lowered(self, input_shape: Shape) -> Plan:
-        plan = lower(self._descriptions, input_shape, self._dtype, self._loss)
-        if self._loss is not None:
-            for metric in self._metrics:
-                metric.require(self._loss, plan.tensors[plan.output])
+        """Return the plan; `input_shape` is that of a chain."""
+        graph = self._connections(input_shape)
+        plan = lower_graph(graph, self._dtype, self._losses, self._loss_weights)
+        for _, k, metric in measured(plan.prefixes, self._metrics):
+            if (loss := self._losses[k]) is not None:
+                metric.require(loss, plan.tensors[plan.outputs[k].tensor])
         return plan
+
+    def _connections(self, input_shape: Shape) -> Graph:
+        return self._graph or chain(self._descriptions, input_shape)
 
     def _started(self, plan: Plan) -> EngineProtocol:
         """Return a new engine at the start of training."""

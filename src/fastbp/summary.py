@@ -4,31 +4,40 @@ from __future__ import annotations
 
 from fastbp.activations import Custom
 from fastbp.calls import function_name
+from fastbp.graph import Graph
 from fastbp.layers import Custom as CustomLayer
 from fastbp.layers import Layer
-from fastbp.lowering import layer_names, lower
 from fastbp.plan import Parameter, Plan
 
 HEADINGS = ("layer", "output shape", "parameters", "trainable")
 
 
-def summary(plan: Plan, layers: tuple[Layer, ...]) -> str:
-    """Return a table of layers with output shapes and parameter counts, and their totals."""
+def summary(plan: Plan, graph: Graph) -> str:
+    """Return a table of layers with output shapes and parameter counts, and their totals.
+
+    Where the network is no chain it has a line for each input too, and tells what each layer reads.
+    """
+    names, shapes, first = graph.names, graph.shapes(), len(graph.inputs)
     table: list[tuple[str, ...]] = [HEADINGS]
-    for index, (name, layer) in enumerate(zip(layer_names(layers), layers, strict=True)):
-        own = [parameter for parameter in plan.parameters if parameter.layer == index]
-        prefix = lower(layers[: index + 1], plan.input_shape, plan.dtype, None)
-        detail = _detail(layer)
-        shape = str(prefix.output_shape)
-        table.append((f"{name} ({detail})" if detail else name, shape, *_counts(own)))
-    total, trainable = _counts(list(plan.parameters))
-    return "\n".join(
-        [
-            *_lines(table),
-            f"input {plan.input_shape}, {plan.dtype}",
-            f"{total} parameters, {trainable} of them trainable",
+    reads = ["reads", *[""] * (0 if graph.is_chain else first)]
+    if not graph.is_chain:
+        table += [
+            (name, str(shape), "", "") for name, shape in zip(names, graph.inputs, strict=False)
         ]
-    )
+    for number, node in enumerate(graph.nodes, first):
+        own = [parameter for parameter in plan.parameters if parameter.layer == node.layer]
+        detail = _detail(graph.layers[node.layer])
+        name = f"{names[number]} ({detail})" if detail else names[number]
+        table.append((name, str(shapes[number]), *_counts(own)))
+        reads.append(", ".join(names[source] for source in node.inputs))
+    if graph.is_chain:
+        lines = [*_lines(table, 2), f"input {plan.input_shape}, {plan.dtype}"]
+    else:
+        table = [(name, read, *rest) for (name, *rest), read in zip(table, reads, strict=True)]
+        outputs = ", ".join(output.name for output in plan.outputs)
+        lines = [*_lines(table, 3), f"outputs {outputs}, {plan.dtype}"]
+    total, trainable = _counts(list(plan.parameters))
+    return "\n".join([*lines, f"{total} parameters, {trainable} of them trainable"])
 
 
 def _detail(layer: Layer) -> str:
@@ -48,13 +57,13 @@ def _counts(parameters: list[Parameter]) -> tuple[str, str]:
     return f"{total:,}", f"{sum(p.size for p in parameters if p.trainable):,}"
 
 
-def _lines(table: list[tuple[str, ...]]) -> list[str]:
-    """Set text to the left and counts to the right, with a rule below the headings and the end."""
+def _lines(table: list[tuple[str, ...]], texts: int) -> list[str]:
+    """Set texts to the left and counts to the right, with a rule below the headings and the end."""
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     lines = [
         "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
+            cell.ljust(width) if place < texts else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in table

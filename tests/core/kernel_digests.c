@@ -219,12 +219,13 @@ static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows)
                            .propagates = true};
     fbp_op ops[2] = {deep ? below : output, output};
     if (!reads_z(f)) ops[0].saved = ops[1].saved = FBP_NONE;
+    const fbp_output goal = {.loss = loss, .parameter = 0.2};
     const fbp_plan plan = {.kernels = &TABLE,
                            .itemsize = TABLE.itemsize,
                            .n_ops = deep ? 2 : 1,
                            .ops = ops,
-                           .loss = loss,
-                           .loss_parameter = 0.2};
+                           .n_outputs = 1,
+                           .outputs = &goal};
     const size_t n_parameters = weights + hidden + 1;
     void *x = filled(0, 2 * rows, -2, 2), *t = filled(1, rows, 0, 1);
     void *p = filled(2, n_parameters + 8, -1, 1);

@@ -125,3 +125,36 @@ def test_a_planted_error_in_a_derivative_is_seen() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(AssertionError, match="gradients"):
         check_gradients(net, rng.normal(size=(7, 5)), rng.normal(size=(7, 4)))
+
+
+def branches(tanh: Any, scale: Any, engine: Any, losses: tuple[Any, Any]) -> Any:
+    """Return a graph whose functions stand in branches that meet again, with two outputs."""
+    x = fastbp.Input(5)
+    shared = Dense(6, tanh)(x)
+    left = Dense(6)(Activation(tanh)(shared))
+    right = Dense(6, trainable=False)(scale(shared))
+    both = fastbp.Add()([left, shared, right])
+    outputs = [Dense(4)(both), Dense(2)(Activation(tanh)(both))]
+    return engine(inputs=x, outputs=outputs, loss=losses, loss_weights=(1, 0.5), seed=2,
+                  dtype="float64", n_threads=2)  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", [fastbp.Network, fastbp.reference.Network])
+def test_functions_in_branches_are_like_built_in_parts(engine: Any) -> None:
+    halve = fastbp.layers.Custom(lambda x: x / 2, lambda x, y, dy: dy / 2)
+    own = branches(TANH, halve, engine, (parts.SQUARES, "mse"))
+    like = branches("tanh", Rescale(0.5), engine, ("mse", "mse"))
+    np.testing.assert_array_equal(own.parameters, like.parameters)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(70, 5)), (rng.normal(size=(70, 4)), rng.normal(size=(70, 2)))
+    for net in (own, like):
+        net.fit(x, y, epochs=3, batch_size=16, validation_data=(x, y))
+        net.loss_and_gradients(x, y)
+    np.testing.assert_allclose(own.gradients, like.gradients, rtol=0, atol=1e-11)
+    for net in (own, like):
+        net.forward(x)
+    back = [net.backward(y) for net in (own, like)]
+    np.testing.assert_allclose(*back, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(own.parameters, like.parameters, rtol=0, atol=1e-11)
+    for a, b in zip(own.predict(x), like.predict(x), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)

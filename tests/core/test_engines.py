@@ -62,6 +62,7 @@ def test_engines_show_the_attributes_of_the_protocol_and_no_others(engine: Any) 
     assert of_the_protocol == expected
     steps = {
         "commit",
+        "counted",
         "differentiate",
         "measured",
         "update",

@@ -1,6 +1,7 @@
 """Operations forward, and activation functions forward and backward, on rows of a frame."""
 from libc.stdint cimport uint64_t
 
+from fastbp._core.join cimport forward_join, joins
 from fastbp._core.layout cimport (
     FBP_ACTIVATION_identity,
     FBP_ACTIVATION_relu,
@@ -87,6 +88,8 @@ cdef void forward_op(const fbp_plan *plan, const fbp_op *op, const char *paramet
     cdef char *y = value(plan, frame, op.output, first)
     if op.kind == FBP_OP_dense:
         forward_dense(plan, op, parameters, frame, x, y, first, rows, activates, shared, panel)
+    elif joins(op):
+        forward_join(plan, op, frame, first, rows)
     elif op.kind == FBP_OP_rescale:
         plan.kernels.scale(rows * op.n_out, op.value, x, y)
     elif op.kind == FBP_OP_dropout:

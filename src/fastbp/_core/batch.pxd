@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._core.layout cimport fbp_barrier, fbp_frame, fbp_plan
+from fastbp._core.layout cimport fbp_barrier, fbp_frame, fbp_output, fbp_plan
 from fastbp._core.rows cimport Data, Pass, Scratch
 from fastbp._core.update cimport Memory, Rule
 
@@ -12,8 +12,9 @@ cdef struct Team:
     fbp_frame frame            # of the whole batch, for a Pass that keeps it
     char *slots                # slots 1, 2, ...
     size_t slot_bytes
-    double *row_losses
+    double *row_losses         # of each output, one a row
     double *row_rights
+    Score *scores              # of each output, over the rows that are being scored
     char *accumulated          # gradients of the parts of a batch, added up, or NULL
     double *squares            # of the gradients, summed over each chunk
     volatile int fault
@@ -29,7 +30,8 @@ cdef struct Worker:
     uint64_t mode              # of floating point outside of the region
 
 cdef struct Score:
-    # Sums over rows: of loss times weight, of weights, of right answers; rows that metrics count.
+    # Sums over rows at one output: of loss times weight, of weights, of right answers; rows that
+    # metrics count.
     double loss
     double weight
     double right
@@ -37,16 +39,15 @@ cdef struct Score:
 
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
-cdef double gradient_scale(const Pass *run) noexcept nogil
+cdef void fill_gradient_scales(Pass *run, double *scales) noexcept nogil
 cdef double per_row(double total, size_t measured) noexcept nogil
-cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil
-cdef void add_score(Score *total, Score score) noexcept nogil
-cdef Score score_of(const Pass *run) noexcept nogil
+cdef double mean_loss(const fbp_output *output, Score score) noexcept nogil
+cdef void clear_scores(Team *team) noexcept nogil
+cdef void add_scores(Team *team, const Pass *run) noexcept nogil
 cdef void run_share(const Worker *worker, Pass *run) noexcept nogil
 cdef void form_gradients(const Worker *worker, const Pass *run, const Rule *rule,
                          uint64_t number) noexcept nogil
 cdef void accumulate(const Worker *worker, bint first) noexcept nogil
 cdef void update_share(const Worker *worker, const char *gradients, const Rule *rule,
                        uint64_t number) noexcept nogil
-cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
-                           Score *total) noexcept nogil
+cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start) noexcept nogil

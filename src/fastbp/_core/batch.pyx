@@ -19,6 +19,7 @@ from fastbp._core.layout cimport (
     FBP_OP_dense,
     fbp_frame,
     fbp_op,
+    fbp_output,
     fbp_plan,
     fbp_slot_rows,
     fbp_slots,
@@ -78,50 +79,70 @@ cdef double sum_of(const double *values, size_t n) noexcept nogil:
     return total
 
 
-cdef double weight_of(const Pass *run) noexcept nogil:
-    """Sum of the sample weights of the batch."""
+cdef double weight_of(const Pass *run, size_t output) noexcept nogil:
+    """Sum of the sample weights of the batch at an output."""
     cdef double lanes[8]
     cdef double total = 0.0
     cdef size_t at, row
-    if run.data.weights == NULL:
+    if run.data.answers[output].weights == NULL:
         return <double>run.rows
     for at from 0 <= at < run.rows by FBP_CHUNK:
         memset(lanes, 0, sizeof(lanes))
         for row in range(at, min(at + FBP_CHUNK, run.rows)):
-            lanes[row % 8] += row_weight(run, row)
+            lanes[row % 8] += row_weight(run, output, row)
         total += fold(lanes)
     return total
 
 
-cdef double gradient_scale(const Pass *run) noexcept nogil:
+cdef double gradient_scale(const Pass *run, size_t output) noexcept nogil:
     """What a row of weight 1 counts in the gradient of its batch."""
+    cdef const fbp_output *goal = &run.plan.outputs[output]
     cdef double weight
-    if run.plan.sums:
-        return 1.0
-    weight = weight_of(run)
-    return 1.0 / weight if weight > 0 else 0.0
+    if goal.sums:
+        return goal.weight
+    weight = weight_of(run, output)
+    return goal.weight / weight if weight > 0 else 0.0
 
 
-cdef Score score_of(const Pass *run) noexcept nogil:
+cdef void fill_gradient_scales(Pass *run, double *scales) noexcept nogil:
+    """Put what rows count at each output where the pass finds it."""
+    cdef size_t output
+    for output in range(run.plan.n_outputs):
+        scales[output] = gradient_scale(run, output)
+    run.scales = scales
+
+
+cdef Score score_of(const Pass *run, size_t output) noexcept nogil:
     """Sums over the rows of a batch that has run."""
     cdef Score score
-    score.loss = sum_of(run.row_losses, run.rows)
-    score.weight = weight_of(run)
-    score.right = sum_of(run.row_rights, run.rows) if run.wants_accuracy else 0.0
-    score.measured = rows_measured(run)
+    score.loss = sum_of(run.row_losses + output * run.rows, run.rows)
+    score.weight = weight_of(run, output)
+    score.right = 0.0
+    if run.wants_accuracy:
+        score.right = sum_of(run.row_rights + output * run.rows, run.rows)
+    score.measured = rows_measured(run, output)
     return score
 
 
-cdef void add_score(Score *total, Score score) noexcept nogil:
-    total.loss += score.loss
-    total.weight += score.weight
-    total.right += score.right
-    total.measured += score.measured
+cdef void clear_scores(Team *team) noexcept nogil:
+    memset(team.scores, 0, team.plan.n_outputs * sizeof(Score))
 
 
-cdef double mean_loss(const fbp_plan *plan, Score score) noexcept nogil:
-    """The loss that such sums stand for, by the plan's reduction."""
-    if plan.sums:
+cdef void add_scores(Team *team, const Pass *run) noexcept nogil:
+    """Add the sums over a batch, or a part of it, to those before. One thread's work."""
+    cdef size_t output
+    cdef Score score
+    for output in range(team.plan.n_outputs):
+        score = score_of(run, output)
+        team.scores[output].loss += score.loss
+        team.scores[output].weight += score.weight
+        team.scores[output].right += score.right
+        team.scores[output].measured += score.measured
+
+
+cdef double mean_loss(const fbp_output *output, Score score) noexcept nogil:
+    """The loss that such sums stand for, by its reduction."""
+    if output.sums:
         return score.loss
     return score.loss / score.weight if score.weight > 0 else 0.0
 
@@ -354,9 +375,8 @@ cdef void update_share(const Worker *worker, const char *gradients, const Rule *
     update_span(plan, rule, &step, &team.memory, gradients + start * plan.itemsize, start, stop)
 
 
-cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
-                           Score *total) noexcept nogil:
-    """Add a chunk of the data's rows, from `start` on, to the sums of loss and accuracy.
+cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start) noexcept nogil:
+    """Add a chunk of the data's rows, from `start` on, to the team's scores.
 
     Returns where the next one starts. Thread 0 adds, and all have to meet before that one.
     """
@@ -365,5 +385,5 @@ cdef size_t evaluate_chunk(const Worker *worker, Pass *run, size_t start,
     run_share(worker, run)
     sync(worker)
     if worker.rank == 0:
-        add_score(total, score_of(run))
+        add_scores(worker.team, run)
     return start + run.rows

@@ -26,7 +26,7 @@ cdef inline bint ends_chain(RowRun run) noexcept nogil:
 
 cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                       const fbp_frame *frame, size_t first, size_t rows, bint training,
-                      bint activated, bint input_wanted, const Shared *shared,
+                      bint activated, bint to_input, const Shared *shared,
                       char *panel) noexcept nogil
 cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil

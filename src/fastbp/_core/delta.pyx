@@ -6,6 +6,7 @@ several row blocks: then the first chain of a slot grows in the slot's span, lat
 """
 from libc.string cimport memcpy, memset
 
+from fastbp._core.join cimport backward_join, joins
 from fastbp._core.layout cimport (
     FBP_BLOCK,
     FBP_CHAIN_ADD,
@@ -28,25 +29,32 @@ from fastbp._core.share cimport Shared
 
 cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parameters,
                       const fbp_frame *frame, size_t first, size_t rows, bint training,
-                      bint activated, bint input_wanted, const Shared *shared,
+                      bint activated, bint to_input, const Shared *shared,
                       char *panel) noexcept nogil:
-    """dL/dz from dL/dy in place, then dL/dx where it is wanted, for some rows.
+    """dL/dz from dL/dy in place, then dL/dx where training wants it or `to_input`, for some rows.
 
     `activated` False: the loss has given dL/dz already.
     """
     cdef char *delta = tensor(plan, frame, frame.deltas, op.output, first)
     cdef char *dx = tensor(plan, frame, frame.deltas, op.input, first)
     cdef size_t n = rows * op.n_out
+    if joins(op):
+        backward_join(plan, op, frame, first, rows, to_input)
+        return
     if activated and op.kind != FBP_OP_rescale and op.kind != FBP_OP_dropout:
         backward_activation(plan, op, frame, first, rows)
-    if not input_wanted:
+    if not (op.propagates or to_input):
         return
     if op.kind == FBP_OP_dense:
-        input_gradient(plan, op, parameters, delta, dx, rows, shared, panel)
-    elif op.kind == FBP_OP_dropout and training:
-        plan.kernels.multiply(n, delta, value(plan, frame, op.saved, first), dx)
+        input_gradient(plan, op, parameters, delta, dx, op.inputs.adds, rows, shared, panel)
+        return
+    cdef char *passed_on = delta if op.inputs.adds else dx
+    if op.kind == FBP_OP_dropout and training:
+        plan.kernels.multiply(n, delta, value(plan, frame, op.saved, first), passed_on)
     else:
-        plan.kernels.scale(n, op.value if op.kind == FBP_OP_rescale else 1.0, delta, dx)
+        plan.kernels.scale(n, op.value if op.kind == FBP_OP_rescale else 1.0, delta, passed_on)
+    if op.inputs.adds:
+        plan.kernels.add(n, delta, dx)
 
 
 cdef Target target(const fbp_plan *plan, const fbp_op *op, char *base, size_t weights,

@@ -4,7 +4,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from fastbp._core.layout cimport fbp_aligned, fbp_flush_begin, fbp_flush_end
+from fastbp._core.layout cimport fbp_aligned, fbp_flush_begin, fbp_flush_end, fbp_rows
 from fastbp._core.native cimport Block, apart, find_block
 from fastbp._core.rows cimport Data, Pass, run_rows
 from fastbp._core.workspace cimport Claim, Workspace, claim, claim_scratch
@@ -36,7 +36,7 @@ cdef class DirectCalls(EngineState):
         and so that one block of memory will do for all calls.
         """
         cdef Block rows, outputs
-        cdef size_t width = self.native.sizes[self.native.output]
+        cdef size_t width = self.native.sizes[self.native.outputs.tensor]
         if not HAS_GIL or not self.flat or self.native.calls:
             return None
         if not find_block(x, self.native.sizes[0], False, &rows):
@@ -65,7 +65,7 @@ cdef class DirectCalls(EngineState):
         return 0
 
     cdef object new_outputs(self, const Block *rows):
-        cdef size_t width = self.native.sizes[self.native.output]
+        cdef size_t width = self.native.sizes[self.native.outputs.tensor]
         if rows.dimensions == 1:
             return empty(width, self.dtype)
         return empty((rows.rows, width), self.dtype)
@@ -79,19 +79,20 @@ cdef class DirectCalls(EngineState):
         """Predict up to a block of rows on this thread, unless one of them is not finite."""
         cdef uint64_t mode
         cdef Data data
+        cdef fbp_rows source
         cdef Pass run
         cdef size_t elements = rows.rows * self.native.sizes[0]
         cdef bint finite
         memset(&data, 0, sizeof(Data))
-        data.n, data.x.data, data.x.type = rows.rows, rows.data, self.native.type
-        data.x.stride = self.native.sizes[0] * self.native.itemsize
+        source = fbp_rows(rows.data, self.native.sizes[0] * self.native.itemsize, self.native.type)
+        data.n, data.x = rows.rows, &source
         run = self.new_pass(&data)
-        run.outputs = out
+        run.outputs = &out
         mode = fbp_flush_begin()
         if rows.type != self.native.type:
             self.native.kernels.convert[<size_t>rows.type](elements, rows.data, self.block_inputs)
-            data.x.data = self.block_inputs
-        finite = self.native.kernels.all_finite(elements, data.x.data)
+            source.data = self.block_inputs
+        finite = self.native.kernels.all_finite(elements, source.data)
         if finite:
             run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
         fbp_flush_end(mode)

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._core.batch cimport Score, Team, Worker
+from fastbp._core.batch cimport Team, Worker
 from fastbp._core.layout cimport fbp_kernels
 from fastbp._core.rows cimport Data
 from fastbp._core.update cimport Rule
@@ -28,13 +28,18 @@ cdef struct Snapshot:
     size_t epoch
 
 cdef struct Curves:
-    # One value an epoch, for `room` epochs.
+    # One value an epoch, for `room` epochs, one curve behind the other: the loss, the losses of the
+    # outputs, their right answers.
     size_t room
-    double *loss
-    double *right
-    double *validation_loss
-    double *validation_right
+    double *training
+    double *validation
     double *learning_rate
+
+cdef struct Sums:
+    # Of the running epoch at one output.
+    double loss                # weighted with rows
+    double right
+    size_t measured            # rows that metrics count
 
 cdef struct Training:
     Team team
@@ -61,15 +66,12 @@ cdef struct Training:
     size_t *counts
     size_t epoch               # completed in this fit
     size_t place               # rows taken of the running one
-    double loss_sum            # of the running epoch, weighted with rows
-    double right_sum
-    size_t measured            # rows of it that metrics count
+    Sums *sums                 # of each output
     size_t validated           # rows of the validation data, after the running epoch's batches
-    Score validation_score
     Curves curves
-    char *recorded             # outputs of the first epoch, or NULL
-    size_t recorded_bytes      # from those of one epoch to the next; 0: each over the last
-    char *validation_outputs   # or NULL
+    char **outputs             # where each output goes in the running epoch, or NULL
+    const size_t *output_bytes  # from those of one epoch to the next; 0: each over the last
+    char **validation_outputs  # or NULL
     Snapshot snapshot
     uint64_t check_every       # batches between looks at the clock
     uint64_t until_check
@@ -82,5 +84,6 @@ cdef double rate_now(const Rule *rule, const Counters *counters,
 cdef void take_snapshot(Training *t) noexcept nogil
 cdef void restore_snapshot(Training *t) noexcept nogil
 cdef void stop(Training *t) noexcept nogil
+cdef double loss_so_far(const Training *t) noexcept nogil
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil
 cdef void train(Training *t, const Worker *worker) noexcept nogil

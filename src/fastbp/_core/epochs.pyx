@@ -11,18 +11,18 @@ from fastbp._core.batch cimport (
     Score,
     Worker,
     accumulate,
-    add_score,
+    add_scores,
+    clear_scores,
     evaluate_chunk,
+    fill_gradient_scales,
     form_gradients,
-    gradient_scale,
     mean_loss,
     run_share,
-    score_of,
     per_row,
     sync,
     update_share,
 )
-from fastbp._core.layout cimport fbp_clock
+from fastbp._core.layout cimport fbp_clock, fbp_plan
 from fastbp._core.order cimport row_order
 from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
@@ -91,7 +91,7 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     return run
 
 
-cdef Pass batch_pass(const Training *t) noexcept nogil:
+cdef Pass batch_pass(const Training *t, const Worker *worker) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
     run.order = t.order if t.shuffles else NULL
     run.start = t.place
@@ -99,10 +99,8 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
     run.batch = t.counters.batches
     run.training, run.wants_deltas = True, True
     run.keeps = t.team.plan.wide
-    run.scale = gradient_scale(&run)
-    if t.recorded != NULL:
-        run.outputs = t.recorded + t.epoch * t.recorded_bytes
-        run.outputs_by_row = True
+    run.outputs, run.outputs_by_row = t.outputs, t.outputs != NULL
+    fill_gradient_scales(&run, t.team.scratches[worker.rank].gradient_scales)
     return run
 
 
@@ -112,10 +110,8 @@ cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
             row_order(t.seed, t.counters.epochs, t.data.n, t.words, t.sorted_words, t.counts,
                       t.order)
         t.counters.epochs += 1
-        t.loss_sum = t.right_sum = 0.0
-        t.measured = 0
+        memset(t.sums, 0, t.team.plan.n_outputs * sizeof(Sums))
         t.validated = 0
-        memset(&t.validation_score, 0, sizeof(Score))
     sync(worker)
 
 
@@ -139,15 +135,37 @@ cdef void look_at_clock(Training *t, uint64_t batches) noexcept nogil:
     t.until_check = t.check_every
 
 
-cdef void keep_books(Training *t, size_t rows, Score score) noexcept nogil:
-    """After an update from so many rows."""
-    t.loss_sum += mean_loss(t.team.plan, score) * <double>score.measured
-    t.right_sum += score.right
-    t.measured += score.measured
+cdef bint add_batch(Training *t) noexcept nogil:
+    """Add the scores of a batch to the sums of the epoch; False if one is not finite."""
+    cdef size_t k
+    cdef Score score
+    cdef bint finite = True
+    for k in range(t.team.plan.n_outputs):
+        score = t.team.scores[k]
+        t.sums[k].loss += (mean_loss(&t.team.plan.outputs[k], score)
+                           * <double>score.measured)
+        t.sums[k].right += score.right
+        t.sums[k].measured += score.measured
+        finite &= isfinite(t.sums[k].loss) != 0
+    return finite
+
+
+cdef double loss_so_far(const Training *t) noexcept nogil:
+    """The mean over the rows of the running epoch that have run, of all outputs together."""
+    cdef double total = 0.0
+    cdef size_t k
+    for k in range(t.team.plan.n_outputs):
+        total += t.team.plan.outputs[k].weight * per_row(t.sums[k].loss, t.sums[k].measured)
+    return total
+
+
+cdef void keep_books(Training *t, size_t rows) noexcept nogil:
+    """After an update from so many rows, whose scores the team has."""
+    cdef bint finite = add_batch(t)
     t.counters.steps += 1
     t.counters.batches += 1
     t.place += rows
-    if not isfinite(t.loss_sum):
+    if not finite:
         t.outcome = DIVERGED
         return
     look_at_clock(t, 1)
@@ -155,12 +173,8 @@ cdef void keep_books(Training *t, size_t rows, Score score) noexcept nogil:
         t.outcome = BATCH_ENDED
 
 
-cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole,
-                           Score *score) noexcept nogil:
-    """The gradients of a batch, part by part; False if its data are not finite.
-
-    Each thread keeps a score; that of thread 0 counts.
-    """
+cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole) noexcept nogil:
+    """The gradients of a batch, part by part; False if its data are not finite."""
     cdef Pass part
     cdef size_t first
     for first from 0 <= first < whole.rows by t.batch_size:
@@ -173,7 +187,7 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole,
             return False
         form_gradients(worker, &part, NULL, 0)
         if worker.rank == 0:
-            add_score(score, score_of(&part))
+            add_scores(worker.team, &part)
         sync(worker)
         accumulate(worker, first == 0)
         sync(worker)
@@ -182,15 +196,15 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole,
 
 cdef bint train_parts(Training *t, const Worker *worker) noexcept nogil:
     """One update from more rows than run at once; False as in `train_batch`."""
-    cdef Pass run = batch_pass(t)
-    cdef Score score
-    memset(&score, 0, sizeof(Score))
-    if not accumulate_parts(t, worker, &run, &score):
+    cdef Pass run = batch_pass(t, worker)
+    if worker.rank == 0:
+        clear_scores(worker.team)
+    if not accumulate_parts(t, worker, &run):
         return False
     update_share(worker, t.team.accumulated, &t.rule, t.counters.steps + 1)
     sync(worker)
     if worker.rank == 0:
-        keep_books(t, run.rows, score)
+        keep_books(t, run.rows)
     sync(worker)
     return True
 
@@ -201,7 +215,7 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
     The fault is looked at between barriers alone: behind the last one, a faster thread may have
     found one in the next batch, in which this thread must take part.
     """
-    cdef Pass run = batch_pass(t)
+    cdef Pass run = batch_pass(t, worker)
     cdef uint64_t step = t.counters.steps + 1
     run_share(worker, &run)
     sync(worker)
@@ -209,7 +223,9 @@ cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
         return False
     form_gradients(worker, &run, &t.rule, step)
     if worker.rank == 0:
-        keep_books(t, run.rows, score_of(&run))
+        clear_scores(worker.team)
+        add_scores(worker.team, &run)
+        keep_books(t, run.rows)
     sync(worker)
     return True
 
@@ -232,21 +248,36 @@ cdef bint validates_now(const Training *t) noexcept nogil:
     return t.validates and (t.epoch + 1) % t.validation_freq == 0
 
 
+cdef void record(const Training *t, double *curves, size_t at, size_t output, double loss,
+                 double right) noexcept nogil:
+    """Put the values of an output on record, and add its loss to that of all."""
+    cdef const fbp_plan *plan = t.team.plan
+    cdef size_t room = t.curves.room
+    curves[at] = (curves[at] if output > 0 else 0.0) + plan.outputs[output].weight * loss
+    curves[(1 + output) * room + at] = loss
+    curves[(1 + plan.n_outputs + output) * room + at] = right
+
+
 cdef void close_epoch(Training *t) noexcept nogil:
     """Record the epoch."""
-    cdef double loss = per_row(t.loss_sum, t.measured)
-    cdef size_t at = t.epoch
-    t.curves.loss[at] = loss
-    t.curves.right[at] = per_row(t.right_sum, t.measured)
+    cdef const fbp_plan *plan = t.team.plan
+    cdef size_t at = t.epoch, k
+    cdef Score score
+    cdef Sums sums
+    for k in range(plan.n_outputs):
+        sums = t.sums[k]
+        record(t, t.curves.training, at, k, per_row(sums.loss, sums.measured),
+               per_row(sums.right, sums.measured))
+        if t.outputs != NULL:
+            t.outputs[k] += t.output_bytes[k]
     t.curves.learning_rate[at] = t.rule.constants[0]
-    if validates_now(t):
-        at //= t.validation_freq
-        t.curves.validation_loss[at] = mean_loss(t.team.plan, t.validation_score)
-        t.curves.validation_right[at] = per_row(t.validation_score.right,
-                                                t.validation_score.measured)
+    for k in range(plan.n_outputs if validates_now(t) else 0):
+        score = t.team.scores[k]
+        record(t, t.curves.validation, at // t.validation_freq, k,
+               mean_loss(&plan.outputs[k], score), per_row(score.right, score.measured))
     t.epoch += 1
     t.place = 0
-    decide(t, loss)
+    decide(t, t.curves.training[at])
 
 
 cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
@@ -254,10 +285,12 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
     cdef Pass run = new_pass(t, &t.validation)
     cdef size_t start = t.validated
     run.outputs, run.outputs_by_row = t.validation_outputs, t.validation_outputs != NULL
+    if worker.rank == 0 and start == 0:
+        clear_scores(worker.team)
     while start < t.validation.n:
         if t.outcome == PAUSED:
             return False
-        start = evaluate_chunk(worker, &run, start, &t.validation_score)
+        start = evaluate_chunk(worker, &run, start)
         if worker.rank == 0:
             t.validated = start
             if start < t.validation.n and fbp_clock() >= t.pause_at:
@@ -287,8 +320,8 @@ cdef void train_repeating(Training *t) noexcept nogil:
     epochs = min(epochs, min(t.epochs - t.epoch, t.curves.room - at))
     if t.visits_epochs:
         epochs = 1
-    epochs = repeat_epochs(t, epochs, t.curves.loss + at)
-    loss = t.curves.loss[at + epochs - 1]
+    epochs = repeat_epochs(t, epochs, t.curves.training + at)
+    loss = t.curves.training[at + epochs - 1]
     t.counters.epochs += epochs
     t.counters.steps += epochs
     t.counters.batches += epochs

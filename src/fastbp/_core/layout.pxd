@@ -8,6 +8,8 @@ cdef extern from "fastbp.h" nogil:
         FBP_OP_activation
         FBP_OP_rescale
         FBP_OP_dropout
+        FBP_OP_add
+        FBP_OP_concatenate
         FBP_OP_custom
     ctypedef enum fbp_activation:
         FBP_ACTIVATION_identity
@@ -44,11 +46,19 @@ cdef extern from "fastbp.h" nogil:
     size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_NONE
     size_t FBP_ALIGNMENT, FBP_PADDING
 
+    ctypedef struct fbp_edge:
+        size_t tensor
+        bint propagates
+        bint adds
+
     ctypedef struct fbp_op:
         fbp_op_kind kind
         fbp_activation activation
         double parameter
         double value
+        size_t n_inputs
+        const fbp_edge *inputs
+        size_t pieces
         size_t input
         size_t output
         size_t saved
@@ -65,8 +75,21 @@ cdef extern from "fastbp.h" nogil:
         bint trains_weights
         bint trains_biases
         bint propagates
+        bint fused
         bint narrow
         uint32_t stream
+
+    ctypedef struct fbp_output:
+        size_t tensor
+        fbp_loss loss
+        double parameter
+        double weight
+        bint sums
+        bint labels
+        bint fused
+        bint calls
+        double threshold
+        fbp_accuracy accuracy
 
     ctypedef struct fbp_plan:
         const fbp_kernels *kernels
@@ -84,18 +107,12 @@ cdef extern from "fastbp.h" nogil:
         size_t run_elements
         size_t n_spans
         size_t *spans
-        size_t output
+        size_t n_inputs
+        size_t n_outputs
+        const fbp_output *outputs
         size_t row_block
         bint wide
         bint calls
-        bint calls_loss
-        fbp_loss loss
-        double loss_parameter
-        bint sums
-        bint labels
-        bint fused
-        double threshold
-        fbp_accuracy accuracy
 
     ctypedef struct fbp_rows:
         const char *data
@@ -249,6 +266,6 @@ cdef inline char *value(const fbp_plan *plan, const fbp_frame *frame, size_t t,
     """Row `row` of the batch in the values of tensor t, wherever they stand."""
     if t == 0 and frame.inputs != NULL:
         return frame.inputs + row * plan.sizes[t] * plan.itemsize
-    if t == plan.output and frame.outputs != NULL:
+    if frame.outputs != NULL and t == plan.outputs.tensor:
         return frame.outputs + row * plan.sizes[t] * plan.itemsize
     return tensor(plan, frame, frame.values, t, row)

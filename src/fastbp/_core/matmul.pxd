@@ -5,7 +5,7 @@ cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *para
                         const char *x, char *z, fbp_activation activation, size_t rows,
                         const Shared *shared, char *panel) noexcept nogil
 cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
-                         const char *delta, char *dx, size_t rows, const Shared *shared,
+                         const char *delta, char *dx, bint adds, size_t rows, const Shared *shared,
                          char *panel) noexcept nogil
 cdef void weights_gradient(const fbp_plan *plan, const fbp_op *op, const char *x,
                            const char *delta, size_t rows, size_t first_input, size_t inputs,

@@ -116,10 +116,15 @@ cdef void dense_forward(const fbp_plan *plan, const fbp_op *op, const char *para
         meet(shared)
 
 
+cdef fbp_chain chain_of(bint adds) noexcept nogil:
+    """How the first block of a product's terms begins."""
+    return FBP_CHAIN_ADD if adds else FBP_CHAIN_START
+
+
 cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, const char *weights,
-                                    const char *delta, char *dx, size_t rows, size_t inputs,
-                                    char *panel) noexcept nogil:
-    """dx_bi through dx_ib = w_io delta_bo^T, some inputs and a strip of rows at a time."""
+                                    const char *delta, char *dx, bint adds, size_t rows,
+                                    size_t inputs, char *panel) noexcept nogil:
+    """dx_bi (+)= delta_bo w_io^T through dx_ib, some inputs and a strip of rows at a time."""
     cdef size_t size = plan.itemsize, width = plan.kernels.tile_columns, b, i, m, n
     cdef size_t height = left_rows(plan.kernels)
     cdef char *dx_ib = panel + strip_bytes(plan.kernels)
@@ -127,29 +132,31 @@ cdef void transposed_input_gradient(const fbp_plan *plan, const fbp_op *op, cons
         m = min(inputs - i, height)
         for b from 0 <= b < rows by width:
             n = min(rows - b, width)
+            if adds:
+                plan.kernels.transpose(n, m, dx + (b * op.n_in + i) * size, op.n_in, dx_ib, width)
             multiply(plan.kernels, fbp_product(
-                FBP_CHAIN_START, FBP_ACTIVATION_identity, m, n, op.n_out,
+                chain_of(adds), FBP_ACTIVATION_identity, m, n, op.n_out,
                 weights + i * op.n_out * size, op.n_out, 1, delta + b * op.n_out * size, 1,
                 op.n_out, dx_ib, width, NULL, NULL, NULL), panel)
             plan.kernels.transpose(m, n, dx_ib, width, dx + (b * op.n_in + i) * size, op.n_in)
 
 
 cdef void form_input_gradient(const fbp_plan *plan, const fbp_op *op, const char *weights,
-                              const char *delta, char *dx, size_t rows, size_t inputs,
+                              const char *delta, char *dx, bint adds, size_t rows, size_t inputs,
                               char *panel) noexcept nogil:
     """Some columns of dx, by as many rows of w: these are transposed, or delta and dx are."""
     if rows * (inputs + op.n_out) < inputs * op.n_out:
-        transposed_input_gradient(plan, op, weights, delta, dx, rows, inputs, panel)
+        transposed_input_gradient(plan, op, weights, delta, dx, adds, rows, inputs, panel)
         return
     multiply(plan.kernels, fbp_product(
-        FBP_CHAIN_START, FBP_ACTIVATION_identity, rows, inputs, op.n_out, delta, op.n_out, 1,
+        chain_of(adds), FBP_ACTIVATION_identity, rows, inputs, op.n_out, delta, op.n_out, 1,
         weights, 1, op.n_out, dx, op.n_in, NULL, NULL, NULL), panel)
 
 
 cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *parameters,
-                         const char *delta, char *dx, size_t rows, const Shared *shared,
+                         const char *delta, char *dx, bint adds, size_t rows, const Shared *shared,
                          char *panel) noexcept nogil:
-    """dx_bi = delta_bo w_io^T for some rows."""
+    """dx_bi = delta_bo w_io^T for some rows; `adds`: block sums are added to what dx holds."""
     cdef size_t size = plan.itemsize, first = 0, stop = op.n_in
     cdef bint divided = by_columns(plan.kernels, shared, op.n_in)
     if divided:
@@ -159,7 +166,7 @@ cdef void input_gradient(const fbp_plan *plan, const fbp_op *op, const char *par
         stop = share(op.n_in, shared.rank + 1, shared.size, plan.kernels.tile_columns)
         meet(shared)
     form_input_gradient(plan, op, parameters + (op.weights + first * op.n_out) * size, delta,
-                        dx + first * size, rows, stop - first, panel)
+                        dx + first * size, adds, rows, stop - first, panel)
     if divided:
         meet(shared)
 

@@ -6,4 +6,4 @@ cdef void forward_run(const fbp_plan *plan, const fbp_op *ops, const char *param
                       char *values) noexcept nogil
 cdef void backward_run(const fbp_plan *plan, const fbp_op *ops, const char *parameters,
                        const fbp_frame *frame, RowRun rows, bint activated, char *values,
-                       char *lanes) noexcept nogil
+                       char *partial, char *lanes) noexcept nogil

@@ -37,13 +37,16 @@ cdef void forward_run(const fbp_plan *plan, const fbp_op *ops, const char *param
 
 cdef void backward_run(const fbp_plan *plan, const fbp_op *ops, const char *parameters,
                        const fbp_frame *frame, RowRun rows, bint activated, char *values,
-                       char *lanes) noexcept nogil:
+                       char *partial, char *lanes) noexcept nogil:
     """Back through them; their gradients go to `lanes`, see `take_sums`."""
     cdef const fbp_op *last = ops + ops.run - 1
     cdef fbp_run run = run_of(plan, ops, parameters, activated, values)
+    cdef char *dx = tensor(plan, frame, frame.deltas, ops.input, rows.first)
+    cdef bint adds = ops.propagates and ops.inputs.adds
     if activated and not run.activates:
         backward_activation(plan, last, frame, rows.first, rows.rows)
     plan.kernels.narrow_backward(
         &run, rows.rows, starts_chain(rows), ends_chain(rows),
-        tensor(plan, frame, frame.deltas, last.output, rows.first),
-        tensor(plan, frame, frame.deltas, ops.input, rows.first), lanes)
+        tensor(plan, frame, frame.deltas, last.output, rows.first), partial if adds else dx, lanes)
+    if adds:
+        plan.kernels.add(rows.rows * ops.n_in, partial, dx)

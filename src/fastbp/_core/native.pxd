@@ -1,5 +1,5 @@
 from fastbp._core.layout cimport fbp_plan, fbp_rows, fbp_source
-from fastbp._core.rows cimport Data
+from fastbp._core.rows cimport Answers, Data
 from fastbp._core.update cimport Rule
 
 cdef struct Block:
@@ -10,10 +10,19 @@ cdef struct Block:
     size_t rows
     size_t bytes
 
+cdef class Ports:
+    cdef Data data
+    cdef fbp_rows *x
+    cdef Answers *answers
+    cdef char **outputs        # of each output
+    cdef char *memory
+    cdef int place(self, const fbp_plan *plan) except -1
+    cdef int point(self, tuple outputs) except -1
+
 cdef bint find_block(object array, size_t width, bint writeable, Block *block) except -1
 cdef bint apart(const Block *a, const Block *b) noexcept
 cdef char *address(object array) except? NULL
 cdef fbp_rows native_rows(object array) except *
-cdef Data native_inputs(object x) except *
-cdef Data native_data(object data, const fbp_plan *plan) except *
+cdef Ports native_inputs(object x, const fbp_plan *plan)
+cdef Ports native_data(object data, const fbp_plan *plan)
 cdef Rule native_rule(object optimizer) except *

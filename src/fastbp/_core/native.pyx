@@ -10,6 +10,7 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t
 from libc.string cimport memset
@@ -35,6 +36,7 @@ from fastbp._core.layout cimport (
     fbp_source,
 )
 
+from fastbp.engine import each
 from fastbp.schedules import Schedule
 
 # Each optimizer's constants, in the order in which update.pyx reads them.
@@ -121,27 +123,57 @@ cdef fbp_rows native_rows(object array) except *:
     return rows
 
 
-cdef Data native_inputs(object x) except *:
+cdef class Ports:
+    """Rows of data and arrays for outputs, in C; owns what a `Data` and a `Pass` point to."""
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+    cdef int place(self, const fbp_plan *plan) except -1:
+        """Take memory for the pointers."""
+        self.memory = <char *>PyMem_Calloc(1, plan.n_inputs * sizeof(fbp_rows) + plan.n_outputs * (
+            sizeof(Answers) + sizeof(char *)))
+        if self.memory == NULL:
+            raise MemoryError()
+        self.x = <fbp_rows *>self.memory
+        self.answers = <Answers *>(self.x + plan.n_inputs)
+        self.outputs = <char **>(self.answers + plan.n_outputs)
+        self.data.x, self.data.answers = self.x, self.answers
+        return 0
+
+    cdef int point(self, tuple outputs) except -1:
+        """Let outputs go to these arrays."""
+        for k, output in enumerate(outputs):
+            self.outputs[k] = address(output)
+        return 0
+
+
+cdef Ports native_inputs(object x, const fbp_plan *plan):
     """Rows without targets."""
-    cdef Data native
-    memset(&native, 0, sizeof(Data))
-    native.n = x.shape[0]
-    native.x = native_rows(x)
-    return native
+    cdef Ports ports = Ports()
+    ports.place(plan)
+    inputs = each(x, plan.n_inputs)
+    ports.data.n = inputs[0].shape[0]
+    for k, rows in enumerate(inputs):
+        ports.x[k] = native_rows(rows)
+    return ports
 
 
-cdef Data native_data(object data, const fbp_plan *plan) except *:
+cdef Ports native_data(object data, const fbp_plan *plan):
     """Rows with targets, and sample weights if there are any."""
-    cdef Data native = native_inputs(data.x)
-    native.unchecked = data.unchecked
-    if plan.labels:
-        native.labels = <const int32_t *>address(data.y)
-        native.leaves_out = data.y.min() < 0
-    else:
-        native.y = native_rows(data.y)
-    if data.weights is not None:
-        native.weights = <const double *>address(data.weights)
-    return native
+    cdef Ports ports = native_inputs(data.x, plan)
+    cdef size_t k, n = plan.n_outputs
+    ports.data.unchecked = data.unchecked
+    weights = (None,) * n if data.weights is None else each(data.weights, n)
+    for k, (y, own) in enumerate(zip(each(data.y, n), weights)):
+        if plan.outputs[k].labels:
+            ports.answers[k].labels = <const int32_t *>address(y)
+            ports.answers[k].leaves_out = y.min() < 0
+        else:
+            ports.answers[k].y = native_rows(y)
+        if own is not None:
+            ports.answers[k].weights = <const double *>address(own)
+    return ports
 
 
 cdef Rule native_rule(object optimizer) except *:

@@ -13,6 +13,7 @@ from fastbp._core.layout cimport (
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
     fbp_activation,
+    fbp_edge,
     fbp_find_activation,
     fbp_find_loss,
     fbp_find_op_kind,
@@ -21,6 +22,7 @@ from fastbp._core.layout cimport (
     fbp_loss,
     fbp_op,
     fbp_op_kind,
+    fbp_output,
     fbp_plan,
     fbp_source,
 )
@@ -60,14 +62,19 @@ cdef bint trains(object parameter) except -1:
     return parameter is not None and parameter.trainable
 
 
-cdef int fill_op(fbp_plan *plan, fbp_op *op, object source, size_t position) except -1:
+cdef int fill_op(fbp_plan *plan, fbp_op *op, fbp_edge *edges, object source,
+                 size_t position) except -1:
     op.kind = <fbp_op_kind>found(fbp_find_op_kind(source.kind.encode()), source.kind)
     if source.calls is None:
         name = source.activation.name
         op.activation = <fbp_activation>found(fbp_find_activation(name.encode()), name)
         op.parameter = source.activation.parameter
     op.value = source.value
-    op.input = source.inputs[0]
+    op.input = source.inputs[0].tensor
+    op.n_inputs, op.inputs = len(source.inputs), edges
+    for i, edge in enumerate(source.inputs):
+        edges[i] = fbp_edge(edge.tensor, edge.propagates, edge.adds)
+    op.pieces = source.pieces
     op.output = source.output
     op.saved = FBP_NONE if source.saved is None else source.saved
     op.n_in = plan.sizes[op.input]
@@ -79,7 +86,7 @@ cdef int fill_op(fbp_plan *plan, fbp_op *op, object source, size_t position) exc
     if source.own:
         op.weights, op.trains_weights = source.own[0].start, source.own[0].trainable
         op.n_own = sum([parameter.size for parameter in source.own])
-    op.propagates = source.propagates
+    op.propagates, op.fused = source.propagates, source.fused
     op.narrow = (op.kind == FBP_OP_dense and op.n_in < plan.kernels.row_lanes
                  and op.n_out < plan.kernels.row_lanes)
     op.stream = FBP_STREAM_DROPOUT + <unsigned int>position
@@ -108,13 +115,23 @@ cdef void place_slots(fbp_plan *plan) noexcept:
         plan.slot_elements = plan.n_parameters
 
 
-cdef bint goes_on(const fbp_op *op, const fbp_op *before) noexcept:
-    """Whether narrow layers run as one."""
+cdef bint goes_on(const fbp_op *op, const fbp_op *before, const size_t *readers) noexcept:
+    """Whether narrow layers run as one: nobody else reads what is between them."""
     return (op.narrow and before.narrow and op.input == before.output
-            and before.activation != FBP_ACTIVATION_softmax)
+            and readers[before.output] == 1 and before.activation != FBP_ACTIVATION_softmax)
 
 
-cdef void find_runs(fbp_plan *plan) noexcept:
+cdef void count_readers(const fbp_plan *plan, size_t *readers) noexcept:
+    """How many operations and outputs read each tensor."""
+    cdef size_t i, k
+    for i in range(plan.n_ops):
+        for k in range(plan.ops[i].n_inputs):
+            readers[plan.ops[i].inputs[k].tensor] += 1
+    for k in range(plan.n_outputs):
+        readers[plan.outputs[k].tensor] += 1
+
+
+cdef void find_runs(fbp_plan *plan, const size_t *readers) noexcept:
     """Put together narrow layers fed by each other; a run ends with softmax, if there is one."""
     cdef size_t i
     cdef fbp_op *op
@@ -123,14 +140,14 @@ cdef void find_runs(fbp_plan *plan) noexcept:
         if not op.narrow:
             continue
         op.run = 1
-        if i > 0 and goes_on(op, op - 1):
+        if i > 0 and goes_on(op, op - 1, readers):
             op.run += (op - 1).run
         else:
             op.run_values = plan.run_elements
             plan.run_elements += op.n_in
         plan.run_elements += op.n_out * (1 if op.saved == FBP_NONE else 2)
     for i in range(plan.n_ops - 1, 0, -1):  # each of a run knows how many it has
-        if goes_on(&plan.ops[i], &plan.ops[i - 1]):
+        if goes_on(&plan.ops[i], &plan.ops[i - 1], readers):
             plan.ops[i - 1].run = plan.ops[i].run
 
 
@@ -144,18 +161,21 @@ cdef size_t block_rows(const fbp_plan *plan) noexcept:
     return rows
 
 
-cdef int fill_loss(fbp_plan *plan, object source) except -1:
+cdef int fill_output(fbp_plan *plan, fbp_output *output, object source) except -1:
     loss = source.loss
+    output.tensor, output.weight = source.tensor, source.weight
+    for op in plan.ops[:plan.n_ops]:
+        output.fused |= op.fused and op.output == output.tensor
     if loss is None:
         return 0
-    if not plan.calls_loss:
-        plan.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
-    plan.loss_parameter = loss.parameter
-    plan.sums = loss.reduction == "sum"
-    plan.labels = loss.labels
-    plan.fused = source.fused
-    plan.threshold = loss.threshold
-    plan.accuracy = ACCURACIES[loss.decision(plan.sizes[plan.output])]
+    output.calls = isinstance(loss, CustomLoss)
+    if not output.calls:
+        output.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
+    output.parameter = loss.parameter
+    output.sums = loss.reduction == "sum"
+    output.labels = loss.labels
+    output.threshold = loss.threshold
+    output.accuracy = ACCURACIES[loss.decision(plan.sizes[output.tensor])]
     return 0
 
 
@@ -168,10 +188,11 @@ cdef int fill_sizes(fbp_plan *plan, object source) except -1:
     return 0
 
 
-cdef int fill_ops(fbp_plan *plan, object source) except -1:
+cdef int fill_ops(fbp_plan *plan, fbp_edge *edges, object source) except -1:
     cdef size_t i
     for i in range(plan.n_ops):
-        fill_op(plan, &plan.ops[i], source.ops[i], i)
+        fill_op(plan, &plan.ops[i], edges, source.ops[i], i)
+        edges += plan.ops[i].n_inputs
         plan.calls |= plan.ops[i].kind == FBP_OP_custom
         if plan.ops[i].kind == FBP_OP_dense:
             plan.wide |= plan.ops[i].n_in * plan.ops[i].n_out > FBP_SLOT_WEIGHTS
@@ -182,31 +203,42 @@ cdef Program build(object source, const fbp_kernels *kernels):
     """Return the C form of `source`, to run on `kernels`."""
     cdef Program program = Program()
     cdef fbp_plan *plan = &program.plan
+    cdef fbp_edge *edges
+    cdef fbp_output *outputs
+    cdef size_t *readers
+    cdef size_t n_edges = sum([len(op.inputs) for op in source.ops])
     spans = source.trainable_spans
     program.source = source
     plan.kernels = kernels
     plan.itemsize = kernels.itemsize
     plan.type = <fbp_source>fbp_find_source(source.dtype.encode())
     plan.n_ops, plan.n_tensors = len(source.ops), len(source.tensors)
+    plan.n_inputs, plan.n_outputs = len(source.inputs), len(source.outputs)
     plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
-    plan.output = source.output
     program.memory = <char *>PyMem_Calloc(
-        1, plan.n_ops * sizeof(fbp_op) + 2 * (plan.n_tensors + plan.n_spans) * sizeof(size_t))
+        1, plan.n_ops * sizeof(fbp_op) + plan.n_outputs * sizeof(fbp_output)
+        + n_edges * sizeof(fbp_edge) + (3 * plan.n_tensors + 2 * plan.n_spans) * sizeof(size_t))
     if program.memory == NULL:
         raise MemoryError()
     plan.ops = <fbp_op *>program.memory
-    plan.sizes = <size_t *>(plan.ops + plan.n_ops)
+    outputs = <fbp_output *>(plan.ops + plan.n_ops)
+    edges = <fbp_edge *>(outputs + plan.n_outputs)
+    plan.sizes = <size_t *>(edges + n_edges)
     plan.offsets = plan.sizes + plan.n_tensors
     plan.spans = plan.offsets + plan.n_tensors
+    readers = plan.spans + 2 * plan.n_spans
+    plan.outputs = outputs
     for i, (start, stop) in enumerate(spans):
         plan.spans[2 * i], plan.spans[2 * i + 1] = start, stop
     fill_sizes(plan, source)
-    plan.calls = plan.calls_loss = isinstance(source.loss, CustomLoss)
-    fill_ops(plan, source)
+    fill_ops(plan, edges, source)
+    for i, output in enumerate(source.outputs):
+        fill_output(plan, &outputs[i], output)
+        plan.calls |= outputs[i].calls
     plan.wide |= plan.calls
     place_slots(plan)
-    find_runs(plan)
-    fill_loss(plan, source)
+    count_readers(plan, readers)
+    find_runs(plan, readers)
     plan.row_block = block_rows(plan)
     program.flops_forward = 2.0 * sum([p.size for op in source.ops if op.calls is None
                                        for p in op.parameters])

@@ -3,16 +3,20 @@ from fastbp._core.epochs cimport Training
 cdef class Recorder:
     cdef object job
     cdef object record
-    cdef object loss
-    cdef object curves             # of loss, accuracy and learning rate
-    cdef object outputs
-    cdef object validation_outputs
-    cdef tuple counted             # keys of the metrics that are means over rows
+    cdef object plan
+    cdef object curves             # of training, validation and learning rate, epochs across
+    cdef int n_curves              # of a set of data
+    cdef dict places               # there: of the losses, and metrics that are means over rows
+    cdef object outputs            # of each output
+    cdef object output_bytes       # from those of one epoch to the next
+    cdef object pointers           # to those of the running epoch
+    cdef list validation_outputs
+    cdef object validation_pointers
     cdef tuple measured            # the other metrics
     cdef dict measures             # curves of these
     cdef size_t epochs             # seen by `look`
     cdef bint fails                # a metric has raised
-    cdef int start(self, Training *t, object plan) except -1
+    cdef int start(self, Training *t) except -1
     cdef int point(self, Training *t) except -1
     cdef int measure_epoch(self, const Training *t) except -1
     cdef int look(self, Training *t) except -1

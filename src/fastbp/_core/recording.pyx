@@ -3,58 +3,78 @@ whom it calls on the way."""
 import numpy as np
 
 from fastbp._core.batch cimport per_row
-from fastbp._core.epochs cimport BATCH_ENDED, DIVERGED, DONE, RUNNING, Training, stop
+from fastbp._core.epochs cimport (
+    BATCH_ENDED,
+    DIVERGED,
+    DONE,
+    RUNNING,
+    Training,
+    loss_so_far,
+    stop,
+)
 from fastbp._core.native cimport address
 
-from fastbp.engine import Progress
+from fastbp.engine import Progress, alone, each, loss_names, measured
 from fastbp.measures import measure
 
 # Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
 # is never touched.
 FIRST_BYTES = 1 << 22
-# Loss and accuracy, both on validation data, the learning rate.
-N_CURVES = 5
+
+
+cdef object pointers_to(list arrays):
+    """Where arrays begin, as an array that C reads."""
+    return np.array([array.ctypes.data for array in arrays], np.uintp)
 
 
 cdef class Recorder:
     """The memory that a training writes its curves to, and what of it Python sees."""
 
-    def __init__(self, job, record):
+    def __init__(self, job, record, plan):
         record.curves = {name: [] for name in job.names}
-        self.job, self.record = job, record
-        self.counted = tuple([metric.key for metric in job.metrics if metric.of_rows])
-        self.measured = tuple([metric for metric in job.metrics if not metric.of_rows])
-        self.measures = {
-            prefix + metric.key: [] for prefix in ("", "val_") for metric in self.measured
-        }
+        self.job, self.record, self.plan = job, record, plan
+        metrics = measured(job.prefixes, job.metrics)
+        n = len(plan.outputs)
+        # Place of each curve among those of a set of data: loss, losses and accuracies of outputs.
+        self.places = dict(zip(loss_names(job.prefixes), range(1 + n)))
+        self.places |= {name: 1 + n + k for name, k, metric in metrics if metric.of_rows}
+        self.n_curves = 1 + 2 * n
+        self.measured = tuple([m for m in metrics if not m.metric.of_rows])
+        self.measures = {prefix + m.name: [] for prefix in ("", "val_") for m in self.measured}
 
-    cdef int start(self, Training *t, object plan) except -1:
+    cdef int start(self, Training *t) except -1:
         """Point the training to the memory."""
-        n_outputs = plan.tensors[plan.output]
-        width = t.data.n * n_outputs if self.job.record_outputs else 0
-        bytes_per_epoch = N_CURVES * 8 + width * np.dtype(plan.dtype).itemsize
+        widths = [self.plan.tensors[output.tensor] for output in self.plan.outputs]
+        itemsize = np.dtype(self.plan.dtype).itemsize
+        row_bytes = sum(widths) * itemsize if self.job.record_outputs else 0
+        bytes_per_epoch = (2 * self.n_curves + 1) * 8 + t.data.n * row_bytes
         room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
-        self.curves = np.empty((N_CURVES, room))
-        self.loss = plan.loss
-        if self.job.record_outputs:
-            self.outputs = np.empty((room, t.data.n, n_outputs), plan.dtype)
-        elif self.measured:
-            self.outputs = np.empty((1, t.data.n, n_outputs), plan.dtype)
+        self.curves = np.empty((2 * self.n_curves + 1, room))
+        if self.job.record_outputs or self.measured:
+            kept = room if self.job.record_outputs else 1
+            self.outputs = [np.empty((kept, t.data.n, n), self.plan.dtype) for n in widths]
+            self.output_bytes = np.array(
+                [t.data.n * n * itemsize if self.job.record_outputs else 0 for n in widths],
+                np.uintp)
+            t.output_bytes = <const size_t *>address(self.output_bytes)
+            self.pointers = np.empty(len(widths), np.uintp)
+            t.outputs = <char **>address(self.pointers)
         if self.measured and t.validates:
-            self.validation_outputs = np.empty((t.validation.n, n_outputs), plan.dtype)
-            t.validation_outputs = address(self.validation_outputs)
+            self.validation_outputs = [
+                np.empty((t.validation.n, n), self.plan.dtype) for n in widths
+            ]
+            self.validation_pointers = pointers_to(self.validation_outputs)
+            t.validation_outputs = <char **>address(self.validation_pointers)
         self.point(t)
         return 0
 
     cdef int point(self, Training *t) except -1:
         t.curves.room = self.curves.shape[1]
-        t.curves.loss = <double *>address(self.curves[0])
-        t.curves.right = <double *>address(self.curves[1])
-        t.curves.validation_loss = <double *>address(self.curves[2])
-        t.curves.validation_right = <double *>address(self.curves[3])
-        t.curves.learning_rate = <double *>address(self.curves[4])
-        t.recorded = NULL if self.outputs is None else address(self.outputs)
-        t.recorded_bytes = self.outputs[0].nbytes if self.job.record_outputs else 0
+        t.curves.training = <double *>address(self.curves)
+        t.curves.validation = t.curves.training + self.n_curves * t.curves.room
+        t.curves.learning_rate = t.curves.validation + self.n_curves * t.curves.room
+        if self.outputs is not None:
+            self.pointers[:] = pointers_to(self.outputs) + t.epoch * self.output_bytes
         return 0
 
     cdef int measure_epoch(self, const Training *t) except -1:
@@ -62,14 +82,15 @@ cdef class Recorder:
         if not self.measured or t.epoch <= self.epochs:
             return 0
         at = t.epoch - 1 if self.job.record_outputs else 0
-        sets = {"": (self.outputs[at], self.job.data.y)}
+        sets = {"": ([outputs[at] for outputs in self.outputs], self.job.data.y)}
         if t.validates and t.epoch % t.validation_freq == 0:
             sets["val_"] = self.validation_outputs, self.job.validation.y
         # All of them before the first is kept: an interrupt may come in between.
         try:
             values = {
-                prefix + metric.key: measure(metric, self.loss, outputs, targets)
-                for prefix, (outputs, targets) in sets.items() for metric in self.measured
+                prefix + name: measure(metric, self.plan.outputs[k].loss, outputs[k],
+                                       each(targets, len(outputs))[k])
+                for prefix, (outputs, targets) in sets.items() for name, k, metric in self.measured
             }
         except Exception:  # of a custom metric: the epoch is not on record
             self.fails = True
@@ -85,7 +106,7 @@ cdef class Recorder:
         if t.curves.room == t.epoch < t.epochs:
             self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=1)
             if self.job.record_outputs:
-                self.outputs = np.concatenate([self.outputs, np.empty_like(self.outputs)])
+                self.outputs = [np.concatenate([y, np.empty_like(y)]) for y in self.outputs]
             self.point(t)
         return 0
 
@@ -94,8 +115,9 @@ cdef class Recorder:
         if name in self.measures:
             return self.measures[name]
         if name == "learning_rate":
-            return self.curves[4].data
-        return self.curves[2 * name.startswith("val_") + (not name.endswith("loss"))].data
+            return self.curves[2 * self.n_curves].data
+        place = self.places[name.removeprefix("val_")]
+        return self.curves[place + self.n_curves * name.startswith("val_")].data
 
     cdef int finish(self, Training *t) except -1:
         """Let the record show the epochs that are completed."""
@@ -107,7 +129,7 @@ cdef class Recorder:
             self.record.curves[name] = self.curve(name)[:epochs // self.job.every(name)]
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
-            self.record.outputs = self.outputs[:epochs]
+            self.record.outputs = alone(tuple([y[:epochs] for y in self.outputs]))
         return 0
 
     cdef int visit(self, Training *t, bint tells) except -1:
@@ -135,9 +157,11 @@ cdef class Recorder:
 
     cdef dict running(self, const Training *t):
         """Means over the rows that the running epoch has taken."""
-        cdef double share = per_row(t.right_sum, t.measured)
-        loss = per_row(t.loss_sum, t.measured)
-        return {"loss": loss, **dict.fromkeys(self.counted, share)}
+        cdef size_t k, n = t.team.plan.n_outputs
+        losses = [per_row(t.sums[k].loss, t.sums[k].measured) for k in range(n)]
+        shares = [per_row(t.sums[k].right, t.sums[k].measured) for k in range(n)]
+        values = [loss_so_far(t), *losses, *shares]
+        return {name: values[place] for name, place in self.places.items()}
 
     cdef dict latest(self, const Training *t):
         """What the last epoch left."""
@@ -155,5 +179,5 @@ cdef class Recorder:
             batch=(t.place + t.update_rows - 1) // t.update_rows,
             batches=(t.data.n + t.update_rows - 1) // t.update_rows,
             loss=values["loss"],
-            metrics={name: values[name] for name in self.counted},
+            metrics={name: values[name] for name in self.places if name != "loss"},
         )

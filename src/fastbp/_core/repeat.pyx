@@ -15,6 +15,7 @@ from fastbp._core.layout cimport (
     FBP_OPTIMIZER_sgd,
     fbp_kernels,
     fbp_op,
+    fbp_output,
     fbp_plan,
 )
 from fastbp._core.rows cimport Pass, Scratch, gather
@@ -24,15 +25,18 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
     """Whether the kernel knows the network: one output, at most one hidden layer, all narrow."""
     cdef size_t i
     cdef const fbp_op *op
-    if plan.calls or plan.n_ops < 1 or plan.n_ops > 2 or plan.sizes[plan.output] != 1:
+    cdef const fbp_output *goal = plan.outputs
+    if plan.calls or plan.n_inputs != 1 or plan.n_outputs != 1 or goal.weight != 1.0:
+        return False
+    if plan.n_ops < 1 or plan.n_ops > 2 or plan.sizes[goal.tensor] != 1:
         return False
     for i in range(plan.n_ops):
         op = &plan.ops[i]
         if op.kind != FBP_OP_dense or not op.narrow or op.activation == FBP_ACTIVATION_softmax:
             return False
-    if plan.loss == FBP_LOSS_binary_crossentropy and plan.loss_parameter != 0:
+    if goal.loss == FBP_LOSS_binary_crossentropy and goal.parameter != 0:
         return False  # smoothed labels
-    return plan.loss < FBP_LOSS_categorical_crossentropy  # those before it it knows
+    return goal.loss < FBP_LOSS_categorical_crossentropy  # those before it it knows
 
 
 cdef bint repeats(const Training *t) noexcept nogil:
@@ -42,8 +46,8 @@ cdef bint repeats(const Training *t) noexcept nogil:
     cdef bint plain = (t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
                        and t.rule.schedule.rate == NULL and t.rule.weight_decay == 0
                        and t.rule.clip_value == INFINITY and t.rule.clip_norm == INFINITY)
-    cdef bint bare = (not t.validates and not t.wants_accuracy and t.recorded == NULL
-                      and t.data.weights == NULL and not t.data.unchecked
+    cdef bint bare = (not t.validates and not t.wants_accuracy and t.outputs == NULL
+                      and t.data.answers.weights == NULL and not t.data.unchecked
                       and not t.visits_batches)
     return one_batch and in_order and plain and bare and is_small(t.team.plan)
 
@@ -57,8 +61,8 @@ cdef size_t repeat_epochs(Training *t, size_t epochs, double *losses) noexcept n
     cdef Pass run
     memset(&run, 0, sizeof(Pass))
     run.plan, run.data, run.rows = plan, &t.data, t.data.n
-    gather(&run, &t.data.x, plan.sizes[0], 0, run.rows, x)
-    gather(&run, &t.data.y, 1, 0, run.rows, scratch.targets)
+    gather(&run, t.data.x, plan.sizes[0], 0, run.rows, x)
+    gather(&run, &t.data.answers.y, 1, 0, run.rows, scratch.targets)
     return kernels.repeat(plan, run.rows, x, scratch.targets,
-                          1.0 if plan.sums else 1.0 / <double>run.rows, t.rule.constants[0],
+                          1.0 if plan.outputs.sums else 1.0 / <double>run.rows, t.rule.constants[0],
                           epochs, t.stop_at_loss, t.team.memory.parameters, losses)

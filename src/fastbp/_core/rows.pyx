@@ -23,6 +23,7 @@ from fastbp._core.layout cimport (
     FBP_OP_dense,
     fbp_frame,
     fbp_op,
+    fbp_output,
     fbp_plan,
     fbp_rows,
     fbp_source_bytes,
@@ -38,18 +39,20 @@ cdef size_t data_row(const Pass *run, size_t row) noexcept nogil:
     return <size_t>run.order[place] if run.order != NULL else place
 
 
-cdef double row_weight(const Pass *run, size_t row) noexcept nogil:
-    """Sample weight of the batch's row `row`."""
-    return run.data.weights[data_row(run, row)] if run.data.weights != NULL else 1.0
+cdef double row_weight(const Pass *run, size_t output, size_t row) noexcept nogil:
+    """Sample weight of the batch's row `row` at an output."""
+    cdef const double *weights = run.data.answers[output].weights
+    return weights[data_row(run, row)] if weights != NULL else 1.0
 
 
-cdef size_t rows_measured(const Pass *run) noexcept nogil:
-    """Rows of the batch that metrics count."""
+cdef size_t rows_measured(const Pass *run, size_t output) noexcept nogil:
+    """Rows of the batch that metrics of an output count."""
+    cdef const Answers *answers = &run.data.answers[output]
     cdef size_t row, count = 0
-    if not run.data.leaves_out:
+    if not answers.leaves_out:
         return run.rows
     for row in range(run.rows):
-        count += run.data.labels[data_row(run, row)] >= 0
+        count += answers.labels[data_row(run, row)] >= 0
     return count
 
 
@@ -71,8 +74,9 @@ cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first
 
 
 cdef bint reads_in_place(const Pass *run) noexcept nogil:
-    """Whether the rows are what the operations read: in order, contiguous, of the plan's type."""
-    cdef const fbp_rows *x = &run.data.x
+    """Whether rows of the first input are what the operations read: in order, contiguous, of the
+    plan's type."""
+    cdef const fbp_rows *x = run.data.x
     return (run.order == NULL and x.type == run.plan.type
             and x.stride == <ptrdiff_t>(run.plan.sizes[0] * run.plan.itemsize))
 
@@ -81,18 +85,19 @@ cdef void place_frame(const Pass *run, fbp_frame *frame) noexcept nogil:
     """Let the frame's inputs and outputs stand in the caller's arrays where they can."""
     frame.inputs = frame.outputs = NULL
     if reads_in_place(run):
-        frame.inputs = <char *>source_row(run, &run.data.x, 0)
-    if not run.outputs_by_row and run.plan.output != 0:
-        frame.outputs = run.outputs
+        frame.inputs = <char *>source_row(run, run.data.x, 0)
+    if (run.outputs != NULL and not run.outputs_by_row
+            and run.plan.outputs.tensor >= run.plan.n_inputs):
+        frame.outputs = run.outputs[0]
 
 
 cdef void gather_inputs(Pass *run, const fbp_frame *frame, size_t first,
                         size_t rows) noexcept nogil:
-    cdef char *x = value(run.plan, frame, 0, first)
-    if frame.inputs != NULL:
-        return
-    if not gather(run, &run.data.x, run.plan.sizes[0], first, rows, x):
-        run.fault = FAULT_X
+    cdef size_t i
+    for i in range(0 if frame.inputs == NULL else 1, run.plan.n_inputs):
+        if not gather(run, &run.data.x[i], run.plan.sizes[i], first, rows,
+                      value(run.plan, frame, i, first)):
+            run.fault = 1 + <int>i
 
 
 cdef void look_at_inputs(Pass *run, const fbp_frame *frame, size_t first,
@@ -101,24 +106,28 @@ cdef void look_at_inputs(Pass *run, const fbp_frame *frame, size_t first,
     if frame.inputs == NULL or not run.data.unchecked:
         return
     if not run.plan.kernels.all_finite(rows * run.plan.sizes[0], value(run.plan, frame, 0, first)):
-        run.fault = FAULT_X
+        run.fault = 1
 
 
-cdef void gather_targets(Pass *run, char *targets, size_t first, size_t rows) noexcept nogil:
+cdef void gather_targets(Pass *run, size_t output, char *targets, size_t first,
+                         size_t rows) noexcept nogil:
+    cdef const Answers *answers = &run.data.answers[output]
     cdef size_t row
-    if run.plan.labels:
+    if run.plan.outputs[output].labels:
         for row in range(rows):
-            (<int32_t *>targets)[row] = run.data.labels[data_row(run, first + row)]
-    elif not gather(run, &run.data.y, run.plan.sizes[run.plan.output], first, rows, targets):
-        run.fault = FAULT_Y
+            (<int32_t *>targets)[row] = answers.labels[data_row(run, first + row)]
+    elif not gather(run, &answers.y, run.plan.sizes[run.plan.outputs[output].tensor], first, rows,
+                    targets):
+        run.fault = -1 - <int>output
 
 
-cdef void fill_scales(const Pass *run, char *scales, size_t first, size_t rows) noexcept nogil:
+cdef void fill_scales(const Pass *run, size_t output, char *scales, size_t first,
+                      size_t rows) noexcept nogil:
     """What each row counts in the gradient."""
     cdef size_t row
     cdef double scale
     for row in range(rows):
-        scale = row_weight(run, first + row) * run.scale
+        scale = row_weight(run, output, first + row) * run.scales[output]
         if run.plan.itemsize == 4:
             (<float *>scales)[row] = <float>scale
         else:
@@ -142,7 +151,7 @@ cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame 
     while i < run.stop_op:
         op = &plan.ops[i]
         i += op.run if in_lanes(op, scratch, frame) else 1
-        completed_by_loss = run.wants_loss and plan.fused and i == plan.n_ops
+        completed_by_loss = run.wants_loss and plan.ops[i - 1].fused
         if in_lanes(op, scratch, frame):
             forward_run(plan, op, run.parameters, frame, first, rows, not completed_by_loss,
                         scratch.values)
@@ -152,35 +161,37 @@ cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame 
                        scratch.panel)
 
 
-cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t first,
-                       size_t rows) noexcept nogil:
-    """Loss and accuracy of each row, and the delta of the output."""
+cdef void meet_targets(Pass *run, Scratch *scratch, const fbp_frame *frame, size_t output,
+                       size_t first, size_t rows) noexcept nogil:
+    """Loss and accuracy of each row at an output, and its delta."""
     cdef const fbp_plan *plan = run.plan
-    cdef size_t n = plan.sizes[plan.output], row
-    cdef char *y = value(plan, frame, plan.output, first)
+    cdef const fbp_output *goal = &plan.outputs[output]
+    cdef size_t n = plan.sizes[goal.tensor], row
+    cdef double *losses = run.row_losses + output * run.rows
+    cdef char *y = value(plan, frame, goal.tensor, first)
     cdef char *delta = NULL
-    gather_targets(run, scratch.targets, first, rows)
+    gather_targets(run, output, scratch.targets, first, rows)
     if run.wants_deltas:
-        delta = tensor(plan, frame, frame.deltas, plan.output, first)
-        fill_scales(run, scratch.scales, first, rows)
-    plan.kernels.loss(plan.loss, plan.loss_parameter, plan.fused, rows, n, scratch.targets,
-                      scratch.scales, y, delta, run.row_losses + first)
+        delta = tensor(plan, frame, frame.deltas, goal.tensor, first)
+        fill_scales(run, output, scratch.scales, first, rows)
+    plan.kernels.loss(goal.loss, goal.parameter, goal.fused, rows, n, scratch.targets,
+                      scratch.scales, y, delta, losses + first)
     for row in range(first, first + rows):
-        run.row_losses[row] *= row_weight(run, row)
+        losses[row] *= row_weight(run, output, row)
     if run.wants_accuracy:
-        plan.kernels.accuracy(plan.accuracy, plan.threshold, rows, n, scratch.targets, y,
-                              run.row_rights + first)
+        plan.kernels.accuracy(goal.accuracy, goal.threshold, rows, n, scratch.targets, y,
+                              run.row_rights + output * run.rows + first)
 
 
-cdef void hand_out(const Pass *run, const fbp_frame *frame, size_t first,
+cdef void hand_out(const Pass *run, const fbp_frame *frame, size_t output, size_t first,
                    size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
-    cdef size_t row, to, n = plan.sizes[plan.output] * plan.itemsize
-    if run.outputs == NULL or frame.outputs != NULL:
+    cdef size_t t = plan.outputs[output].tensor, row, to, n = plan.sizes[t] * plan.itemsize
+    if output == 0 and frame.outputs != NULL:
         return
     for row in range(first, first + rows):
         to = data_row(run, row) if run.outputs_by_row else row
-        memcpy(run.outputs + to * n, value(plan, frame, plan.output, row), n)
+        memcpy(run.outputs[output] + to * n, value(plan, frame, t, row), n)
 
 
 cdef Target target_of(const fbp_plan *plan, const fbp_op *op, const Slot *slot) noexcept nogil:
@@ -203,7 +214,7 @@ cdef void backward_in_lanes(const Pass *run, const fbp_op *ops, Scratch *scratch
     """Back through narrow layers that belong together, and their part of the gradients."""
     cdef size_t i
     backward_run(run.plan, ops, run.parameters, frame, block, activated, scratch.values,
-                 scratch.lanes)
+                 scratch.partial, scratch.lanes)
     for i in range(ops.run if ends_chain(block) else 0):
         take_sums(run.plan, ops + i, target_of(run.plan, ops + i, slot), scratch.lanes, block)
 
@@ -214,23 +225,22 @@ cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *fram
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
     cdef size_t i = run.stop_op
-    cdef bint input_wanted, trains, activated
+    cdef bint trains, activated
     cdef RowRun block = RowRun(first, rows, 0, False)
     if slot != NULL:
         block.place, block.last = first - slot.first, first + rows == slot.stop
     while i > run.first_op:
         op = &plan.ops[i - 1]
-        trains = op.trains_weights or op.trains_biases
-        input_wanted = op.propagates or run.wants_input_delta
-        if not trains and not input_wanted:
-            return
-        activated = not (run.wants_loss and plan.fused and i == plan.n_ops)
         i -= op.run if in_lanes(op, scratch, frame) else 1
+        trains = op.trains_weights or op.trains_biases
+        if not (trains or op.propagates or run.wants_input_delta):
+            continue
+        activated = not (run.wants_loss and op.fused)
         if in_lanes(op, scratch, frame):
             backward_in_lanes(run, &plan.ops[i], scratch, frame, slot, block, activated)
             continue
         backward_op(plan, op, run.parameters, frame, first, rows, run.training, activated,
-                    input_wanted, shared, scratch.panel)
+                    run.wants_input_delta, shared, scratch.panel)
         if slot != NULL and trains and op.kind == FBP_OP_dense:
             add_block(plan, op, scratch, frame, slot, block)
 
@@ -242,16 +252,19 @@ cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const S
     `slot` takes the gradients, or is NULL if they are formed later. `shared` is the block that a
     team runs in step, these rows being the thread's own, or NULL.
     """
+    cdef size_t output
+    cdef bint meets = run.stages & TARGETS
     if run.stages & FORWARD:
         if run.first_op == 0:
             gather_inputs(run, frame, first, rows)
         forward_rows(run, scratch, frame, shared, first, rows)
         if run.first_op == 0:
             look_at_inputs(run, frame, first, rows)
-    if run.stages & TARGETS:
-        if run.wants_loss and not run.plan.calls_loss:
-            meet_targets(run, scratch, frame, first, rows)
-        hand_out(run, frame, first, rows)
+    for output in range(run.plan.n_outputs if run.wants_loss and meets else 0):
+        if not run.plan.outputs[output].calls:
+            meet_targets(run, scratch, frame, output, first, rows)
+    for output in range(run.plan.n_outputs if run.outputs != NULL and meets else 0):
+        hand_out(run, frame, output, first, rows)
     if run.stages & BACKWARD and run.wants_deltas:
         backward_rows(run, scratch, frame, slot, shared, first, rows)
 

@@ -81,18 +81,28 @@ cdef bint go_forward(const Worker *worker, Pass *run) noexcept nogil:
     return True
 
 
+cdef bint calls_loss(const fbp_plan *plan) noexcept nogil:
+    cdef size_t output
+    for output in range(plan.n_outputs):
+        if plan.outputs[output].calls:
+            return True
+    return False
+
+
 cdef bint go_through(const Worker *worker, Pass *run, size_t first) noexcept nogil:
     """What is behind the last function, forward, over the targets and back."""
     cdef Pass part = run[0]
+    cdef size_t output
     part.first_op = first
-    if not (run.plan.calls_loss and run.wants_loss):
+    if not (run.wants_loss and calls_loss(run.plan)):
         run_in_step(worker, &part)
         run.fault = part.fault
         return True
     part.stages = run.stages & ~BACKWARD
     run_in_step(worker, &part)
-    if not meet_for(worker, &part, CALL_LOSS, 0):
-        return False
+    for output in range(run.plan.n_outputs):
+        if run.plan.outputs[output].calls and not meet_for(worker, &part, CALL_LOSS, output):
+            return False
     part.stages = BACKWARD
     run_in_step(worker, &part)
     return True
@@ -102,13 +112,13 @@ cdef void go_back(const Worker *worker, Pass *run, size_t first) noexcept nogil:
     """From the function before operation `first` on, as far as a gradient is wanted."""
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
+    cdef bint wanted
     cdef Pass part = run[0]
     part.stages = BACKWARD
     while first > 0:
         op = &plan.ops[first - 1]
-        if not (op.trains_weights or op.propagates or run.wants_input_delta):
-            return
-        if not meet_for(worker, &part, CALL_BACKWARD, first - 1):
+        wanted = op.trains_weights or op.propagates or run.wants_input_delta
+        if wanted and not meet_for(worker, &part, CALL_BACKWARD, first - 1):
             return
         part.stop_op = first - 1
         first = part.first_op = behind_call(plan, part.stop_op)

@@ -4,6 +4,7 @@ from fastbp._core.batch cimport Team
 from fastbp._core.calls cimport Calls
 from fastbp._core.epochs cimport Counters, Training
 from fastbp._core.layout cimport fbp_plan
+from fastbp._core.native cimport Ports
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
 from fastbp._core.update cimport Memory, Rule
@@ -41,4 +42,5 @@ cdef class EngineState:
                         bint gradients, size_t kept_rows) except -1
     cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1
     cdef int check_size(self, double threads, double rows, double kept_rows) except -1
-    cdef int fill_training(self, Training *t, object job) except -1
+    cdef tuple metrics_of(self, tuple metrics)
+    cdef int fill_training(self, Training *t, object job, Ports rows, Ports held_out) except -1

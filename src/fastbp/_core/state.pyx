@@ -11,7 +11,7 @@ from fastbp._core.batch cimport Team
 from fastbp._core.calls cimport Calls
 from fastbp._core.epochs cimport Counters, Training, rate_now
 from fastbp._core.layout cimport FBP_CHUNK, fbp_aligned
-from fastbp._core.native cimport address, native_data, native_rule
+from fastbp._core.native cimport Ports, address, native_rule
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
 from fastbp._core.schedule cimport native_schedule, schedule_numbers
@@ -24,7 +24,7 @@ from fastbp._core.workspace cimport (
 )
 
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Position
+from fastbp.engine import Position, measured
 
 # Sizes in bytes must fit a signed pointer difference.
 cdef double MOST_BYTES = sys.maxsize
@@ -44,7 +44,8 @@ cdef class EngineState:
         """Take a plan, with parameters of zero."""
         plan = program.source
         self.dtype = np.dtype(plan.dtype)
-        self.flat = len(plan.input_shape) == len(plan.output_shape) == 1
+        shapes = *plan.inputs, *[output.shape for output in plan.outputs]
+        self.flat = len(shapes) == 2 and len(shapes[0]) == len(shapes[1]) == 1
         self.plan, self.program, self.native = plan, program, &program.plan
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
         self.memory.parameters = address(self.parameters)
@@ -121,9 +122,14 @@ cdef class EngineState:
         return calls
 
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
-        run.wants_loss, run.wants_accuracy = True, any([m.of_rows for m in metrics])
+        run.wants_loss = True
+        run.wants_accuracy = any([m.metric.of_rows for m in self.metrics_of(metrics)])
         run.row_losses, run.row_rights = team.row_losses, team.row_rights
         return 0
+
+    cdef tuple metrics_of(self, tuple metrics):
+        """The metrics of all outputs, with their names."""
+        return measured(self.plan.prefixes, metrics)
 
     cdef void fill_team(self, Team *team) noexcept:
         memset(team, 0, sizeof(Team))
@@ -156,18 +162,19 @@ cdef class EngineState:
                 f"{rows:.0f} rows of {per_row:.0f} bytes")
         return 0
 
-    cdef int fill_training(self, Training *t, object job) except -1:
+    cdef int fill_training(self, Training *t, object job, Ports rows, Ports held_out) except -1:
+        of_rows = [m.metric.of_rows for m in self.metrics_of(job.metrics)]
         self.fill_team(&t.team)
         t.rule, t.seed = self.rule, self.seed
-        t.data = native_data(job.data, self.native)
+        t.data = rows.data
         t.validates = job.validation is not None
         t.validation_freq = min(job.validation_freq, sys.maxsize)
         t.visits_batches = job.on_batch_end is not None
         t.visits_epochs = (job.on_epoch_begin is not None or job.on_epoch_end is not None
-                           or not all([m.of_rows for m in job.metrics]))
+                           or not all(of_rows))
         if t.validates:
-            t.validation = native_data(job.validation, self.native)
-        t.shuffles, t.wants_accuracy = job.shuffle, any([m.of_rows for m in job.metrics])
+            t.validation = held_out.data
+        t.shuffles, t.wants_accuracy = job.shuffle, any(of_rows)
         t.epochs, t.batch_size = min(job.epochs, sys.maxsize), min(job.batch_size, t.data.n)
         t.update_rows = min(job.batch_size * job.accumulate, t.data.n)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss

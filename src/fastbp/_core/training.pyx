@@ -13,15 +13,15 @@ import os
 import numpy as np
 
 from fastbp._core.batch cimport (
-    Score,
     Team,
     Worker,
+    add_scores,
+    clear_scores,
     evaluate_chunk,
+    fill_gradient_scales,
     form_gradients,
-    gradient_scale,
     mean_loss,
     run_share,
-    score_of,
     per_row,
     sync,
     update_share,
@@ -62,14 +62,15 @@ from fastbp._core.layout cimport (
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport address, native_data, native_inputs, native_rows
+from fastbp._core.native cimport Ports, address, native_data, native_inputs, native_rows
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
-from fastbp._core.rows cimport BACKWARD, FAULT_CALL, FAULT_X, TARGETS, Data, Pass
+from fastbp._core.rows cimport BACKWARD, FAULT_CALL, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.workspace cimport Workspace
 
+from fastbp.engine import alone, each, indexed, loss_values
 from fastbp.measures import measure
 
 # A further thread must have so many operations to be worth opening a region for one call; and so
@@ -144,7 +145,6 @@ cdef void run_member(Team *team, Pass run, int rank, int size) noexcept nogil:
 
 
 cdef struct Evaluation:
-    Score score
     size_t start               # of the rows that are still to come
     double pause_at
     bint pauses
@@ -156,7 +156,7 @@ cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int siz
     cdef Worker worker = Worker(team, rank, size, mode)
     cdef size_t start = e.start
     while start < run.data.n:
-        start = evaluate_chunk(&worker, &run, start, &e.score)
+        start = evaluate_chunk(&worker, &run, start)
         if rank == 0:
             e.start, e.pauses = start, fbp_clock() >= e.pause_at
         sync(&worker)
@@ -204,12 +204,16 @@ cdef void train_team(Training *t, int n_threads) noexcept nogil:
             train_member(t, fbp_team_rank(), fbp_team_size())
 
 
-cdef int check_fault(int fault, object dtype, Calls calls) except -1:
-    if calls is not None and calls.error is not None:
+cdef int check_fault(int fault, object plan, Calls calls) except -1:
+    """Raise what a function has raised, or an error for rows of an input or targets of an output
+    that are not finite."""
+    if fault == FAULT_CALL:
         raise calls.error
     if fault:
+        argument, count = ("x", len(plan.inputs)) if fault > 0 else ("y", len(plan.outputs))
         raise ValueError(
-            f"{'x' if fault == FAULT_X else 'y'}: expected finite numbers in the range of {dtype}, "
+            f"{indexed(argument, count)[abs(fault) - 1]}: expected finite numbers in the range of "
+            f"{plan.dtype}, "
             f"got NaN, infinity or a larger number in the rows of a batch")
     return 0
 
@@ -241,12 +245,14 @@ cdef class Engine(DirectCalls):
     def predict(self, x, out, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Data data = native_inputs(x)
-        cdef Pass run = self.new_pass(&data)
+        cdef Ports ports = native_inputs(x, self.native)
+        cdef Data *data = &ports.data
+        cdef Pass run = self.new_pass(data)
         cdef int threads = self.team_size(n_threads, data.n, 1, FLOPS_PER_THREAD)
-        cdef size_t rows = self.rows_of_first_visit(threads)
+        cdef size_t rows = self.rows_of_first_visit(threads), k
         cdef double began
-        data.unchecked, run.outputs = True, address(out)
+        ports.point(each(out, self.native.n_outputs))
+        data.unchecked, run.outputs = True, ports.outputs
         self.place_team(&team, workspace, threads, 0, False, self.rows_called(data.n))
         calls = self.new_calls(&team)
         while run.start < data.n and not team.fault:
@@ -255,7 +261,8 @@ cdef class Engine(DirectCalls):
                 run_team(&team, &run, threads)
             PyErr_CheckSignals()
             run.start += run.rows
-            run.outputs += run.rows * self.native.sizes[self.native.output] * self.native.itemsize
+            for k in range(self.native.n_outputs):
+                ports.outputs[k] += run.rows * self.output_bytes(k)
             if not self.native.calls and fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
                 rows *= 2
         self.workspaces.append(workspace)
@@ -266,100 +273,110 @@ cdef class Engine(DirectCalls):
     def evaluate(self, data, metrics, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Data native = native_data(data, self.native)
-        cdef Pass run = self.new_pass(&native)
+        cdef Ports ports = native_data(data, self.native)
+        cdef Pass run = self.new_pass(&ports.data)
         cdef Evaluation e
-        cdef int threads = self.team_size(
-            n_threads, min(native.n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
-        self.place_team(&team, workspace, threads, FBP_CHUNK, False, self.rows_called(native.n))
+        cdef size_t n = ports.data.n
+        cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
+        self.place_team(&team, workspace, threads, FBP_CHUNK, False, self.rows_called(n))
         calls = self.new_calls(&team)
         self.ask_for_loss(&run, &team, metrics)
-        outputs = self.keep_outputs(&run, metrics)
+        outputs = self.keep_outputs(&run, ports, metrics)
+        clear_scores(&team)
         memset(&e, 0, sizeof(Evaluation))
-        while e.start < native.n:
+        while e.start < n:
             e.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
             with nogil:
                 evaluate_team(&team, &run, &e, threads)
             PyErr_CheckSignals()
+        check_fault(team.fault, self.plan, calls)
+        values = self.results(metrics, &team, outputs, data.y)
         self.workspaces.append(workspace)
-        check_fault(team.fault, self.plan.dtype, calls)
-        return self.results(metrics, e.score, outputs, data.y)
+        return values
 
     def forward(self, x, training, n_threads):
-        cdef Data data = native_inputs(x)
+        cdef Ports ports = native_inputs(x, self.native)
         cdef Workspace workspace = self.take_workspace()
-        cdef Pass run = self.new_pass(&data)
+        cdef size_t n = ports.data.n
+        cdef Pass run = self.new_pass(&ports.data)
         cdef Team team
-        cdef int threads = self.team_size(
-            n_threads, data.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
-        out = np.empty((len(x), self.plan.tensors[self.plan.output]), self.plan.dtype)
-        run.outputs = address(out)
+        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
+        out = self.new_outputs_of(n)
+        ports.point(out)
+        run.outputs = ports.outputs
         run.training, run.keeps = training, True
-        self.place_team(&team, workspace, threads, data.n, True, data.n)
+        self.place_team(&team, workspace, threads, n, True, n)
         calls = self.new_calls(&team)
         with nogil:
             run_team(&team, &run, threads)
-        check_fault(team.fault, self.plan.dtype, calls)
+        check_fault(team.fault, self.plan, calls)
         if self.kept is not None:
             self.workspaces.append(self.kept)
         self.kept, self.kept_team, self.kept_pass = workspace, team, run
         self.kept_threads = threads
-        return out
+        return alone(out)
 
     def backward(self, grad_output, accumulate, n_threads):
         cdef Team *team = &self.kept_team
         cdef Pass run = self.kept_pass
         cdef Data nothing
         cdef int threads = self.kept_threads
+        cdef size_t t
         if self.kept is None:
             raise RuntimeError("backward: expected a forward pass before it, got none")
         memset(&nothing, 0, sizeof(Data))
-        run.data, run.outputs, run.stages = &nothing, NULL, TARGETS | BACKWARD
+        run.data, run.outputs, run.stages = &nothing, NULL, BACKWARD
         run.wants_deltas = run.wants_input_delta = True
         team.calls_end = False
         calls = self.new_calls(team)
         old = self.gradients.copy() if accumulate or self.native.calls else None
-        grad_input = np.empty((len(grad_output), self.plan.tensors[0]), self.plan.dtype)
-        memcpy(tensor(self.native, &team.frame, team.frame.deltas, self.native.output, 0),
-               address(grad_output), grad_output.nbytes)
+        deltas = each(grad_output, self.native.n_outputs)
+        for output, delta in zip(self.plan.outputs, deltas):
+            memcpy(tensor(self.native, &team.frame, team.frame.deltas, output.tensor, 0),
+                   address(delta), delta.nbytes)
         with nogil:
             run_team(team, &run, threads)
         if team.calls_end:
             team.fault = 0  # the forward pass is there for another try
             self.gradients[...] = old
             raise calls.error
-        memcpy(address(grad_input), tensor(self.native, &team.frame, team.frame.deltas, 0, 0),
-               grad_input.nbytes)
+        found = []
+        for t in range(self.native.n_inputs):
+            gradient = np.empty((len(deltas[0]), self.native.sizes[t]), self.dtype)
+            memcpy(address(gradient), tensor(self.native, &team.frame, team.frame.deltas, t, 0),
+                   gradient.nbytes)
+            found.append(gradient)
         if accumulate:
             self.gradients += old
-        return grad_input
+        return alone(tuple(found))
 
     def loss_and_gradients(self, data, metrics, accumulate, n_threads):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Data native = native_data(data, self.native)
-        cdef Pass run = self.new_pass(&native)
-        cdef Score score
-        cdef int threads = self.team_size(
-            n_threads, native.n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
+        cdef Ports ports = native_data(data, self.native)
+        cdef Pass run = self.new_pass(&ports.data)
+        cdef size_t n = ports.data.n
+        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
         old = self.gradients.copy() if accumulate or self.native.calls else None
         run.training = run.wants_deltas = True
         run.keeps = self.native.wide
-        self.place_team(&team, workspace, threads, native.n, True, native.n if run.keeps else 0)
+        self.place_team(&team, workspace, threads, n, True, n if run.keeps else 0)
         calls = self.new_calls(&team)
         self.ask_for_loss(&run, &team, metrics)
-        outputs = self.keep_outputs(&run, metrics)
-        run.scale = gradient_scale(&run)
+        outputs = self.keep_outputs(&run, ports, metrics)
+        fill_gradient_scales(&run, team.scratches[0].gradient_scales)
         with nogil:
             run_team(&team, &run, threads)
-        score = score_of(&run)
-        self.workspaces.append(workspace)
         if team.calls_end:
             self.gradients[...] = old
-        check_fault(team.fault, self.plan.dtype, calls)
+        check_fault(team.fault, self.plan, calls)
+        clear_scores(&team)
+        add_scores(&team, &run)
+        values = self.results(metrics, &team, outputs, data.y)
+        self.workspaces.append(workspace)
         if accumulate:
             self.gradients += old
-        return self.results(metrics, score, outputs, data.y)
+        return values
 
     def step(self):
         cdef Workspace workspace = self.take_workspace()
@@ -380,14 +397,17 @@ cdef class Engine(DirectCalls):
         cdef Workspace workspace = self.take_workspace()
         cdef Training t
         cdef Recorder recorder
+        cdef Ports rows = native_data(job.data, self.native), held_out = None
         cdef int threads
         _kept = self.schedule_numbers  # t points to them, whatever becomes of the optimizer
         memset(&t, 0, sizeof(Training))
-        self.fill_training(&t, job)
+        if job.validation is not None:
+            held_out = native_data(job.validation, self.native)
+        self.fill_training(&t, job, rows, held_out)
         threads = self.team_size(
             job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
-        recorder = Recorder(job, record)
-        recorder.start(&t, self.plan)
+        recorder = Recorder(job, record, self.plan)
+        recorder.start(&t)
         self.place_training(&t, workspace, threads)
         calls = self.new_calls(&t.team)
         t.repeats = threads == 1 and repeats(&t)
@@ -407,7 +427,7 @@ cdef class Engine(DirectCalls):
             self.counters = t.counters
             recorder.finish(&t)
             self.workspaces.append(workspace)
-        check_fault(t.team.fault, self.plan.dtype, calls)
+        check_fault(t.team.fault, self.plan, calls)
 
     cdef int visit(self, Recorder recorder, Training *t) except -1:
         """Let Python look at a training where it stands, which may change the optimizer."""
@@ -423,22 +443,40 @@ cdef class Engine(DirectCalls):
 
     # What the methods above share.
 
-    cdef object keep_outputs(self, Pass *run, tuple metrics):
+    cdef size_t output_bytes(self, size_t output) noexcept:
+        """Bytes of a row of an output."""
+        return self.native.sizes[self.native.outputs[output].tensor] * self.native.itemsize
+
+    cdef tuple new_outputs_of(self, size_t n):
+        """Arrays for the outputs of n rows."""
+        return tuple([
+            np.empty((n, self.plan.tensors[output.tensor]), self.dtype)
+            for output in self.plan.outputs
+        ])
+
+    cdef tuple keep_outputs(self, Pass *run, Ports ports, tuple metrics):
         """Return where the outputs of all rows will stand, if a metric is computed from them."""
-        if all([metric.of_rows for metric in metrics]):
+        if all([m.metric.of_rows for m in self.metrics_of(metrics)]):
             return None
-        outputs = np.empty((run.data.n, self.native.sizes[self.native.output]), self.dtype)
-        run.outputs, run.outputs_by_row = address(outputs), True
+        outputs = self.new_outputs_of(run.data.n)
+        ports.point(outputs)
+        run.outputs, run.outputs_by_row = ports.outputs, True
         return outputs
 
-    cdef dict results(self, tuple metrics, Score score, object outputs, object targets):
-        """Loss and metrics of rows that have run."""
-        values = {"loss": mean_loss(self.native, score)}
-        for metric in metrics:
+    cdef dict results(self, tuple metrics, const Team *team, tuple outputs, object targets):
+        """Losses and metrics of rows that have been scored."""
+        cdef size_t k
+        losses = [
+            mean_loss(&self.native.outputs[k], team.scores[k])
+            for k in range(self.native.n_outputs)
+        ]
+        values = loss_values(self.plan, losses)
+        targets = each(targets, self.native.n_outputs)
+        for name, k, metric in self.metrics_of(metrics):
             if metric.of_rows:
-                values[metric.key] = per_row(score.right, score.measured)
+                values[name] = per_row(team.scores[k].right, team.scores[k].measured)
             else:
-                values[metric.key] = measure(metric, self.plan.loss, outputs, targets)
+                values[name] = measure(metric, self.plan.outputs[k].loss, outputs[k], targets[k])
         return values
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:

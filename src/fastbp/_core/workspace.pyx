@@ -6,8 +6,8 @@ measure, then over the memory itself.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._core.batch cimport Team, chunk_bytes
-from fastbp._core.epochs cimport Training, snapshot_bytes
+from fastbp._core.batch cimport Score, Team, chunk_bytes
+from fastbp._core.epochs cimport Sums, Training, snapshot_bytes
 from fastbp._core.layout cimport (
     FBP_ALIGNMENT,
     FBP_CHUNK,
@@ -39,12 +39,17 @@ cdef void claim_frame(Claim *walk, const fbp_plan *plan, fbp_frame *frame,
 cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
                         bint gradients) noexcept nogil:
     """One thread's memory; without `gradients` only what prediction needs."""
-    cdef size_t targets = plan.row_block * plan.sizes[plan.output] * plan.itemsize
+    cdef size_t k, width = 1
+    for k in range(plan.n_outputs):
+        width = max(width, plan.sizes[plan.outputs[k].tensor])
     claim_frame(walk, plan, &scratch.frame, plan.row_block)
-    scratch.targets = claim(walk, max(targets, plan.row_block * sizeof(int)))
+    scratch.targets = claim(walk, plan.row_block * max(width * plan.itemsize, sizeof(int)))
     scratch.scales = claim(walk, plan.row_block * plan.itemsize)
+    scratch.gradient_scales = <double *>claim(walk, plan.n_outputs * sizeof(double))
     scratch.panel = claim(walk, panel_bytes(plan))
     scratch.values = claim(walk, plan.row_block * plan.run_elements * plan.itemsize)
+    scratch.partial = claim(
+        walk, plan.row_block * plan.kernels.row_lanes * plan.itemsize if gradients else 0)
     scratch.gradient = claim(walk, chunk_bytes(plan) if gradients else 0)
     scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
@@ -60,8 +65,9 @@ cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bin
     for i in range(n_threads):
         claim_scratch(walk, plan, &unplaced if walk.base == NULL else &team.scratches[i],
                       gradients)
-    team.row_losses = <double *>claim(walk, rows * sizeof(double))
-    team.row_rights = <double *>claim(walk, rows * sizeof(double))
+    team.row_losses = <double *>claim(walk, rows * plan.n_outputs * sizeof(double))
+    team.row_rights = <double *>claim(walk, rows * plan.n_outputs * sizeof(double))
+    team.scores = <Score *>claim(walk, plan.n_outputs * sizeof(Score))
     team.squares = <double *>claim(
         walk, (plan.n_parameters + FBP_CHUNK - 1) // FBP_CHUNK * sizeof(double))
     team.slot_bytes = fbp_aligned(plan.slot_elements * plan.itemsize)
@@ -76,6 +82,7 @@ cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept no
                most if t.team.plan.calls else rows if t.team.plan.wide else 0)
     if t.update_rows > t.batch_size:
         t.team.accumulated = claim(walk, t.team.plan.n_parameters * t.team.plan.itemsize)
+    t.sums = <Sums *>claim(walk, t.team.plan.n_outputs * sizeof(Sums))
     t.order = <int64_t *>claim(walk, n * sizeof(int64_t))
     t.words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
     t.sorted_words = <uint64_t *>claim(walk, n * sizeof(uint64_t))

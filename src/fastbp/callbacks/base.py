@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastbp.engine import Progress
+from fastbp.engine import Measured, Progress, measured
 
 if TYPE_CHECKING:
     from fastbp.history import History
@@ -41,8 +41,9 @@ class Callback:
     epochs : int
         Epochs asked for.
     names : tuple of str
-        What `on_epoch_end` finds in `logs`: "loss" and each metric; with validation data the same
-        behind "val_"; "learning_rate", that of the epoch's last update, where a schedule gives it.
+        What `on_epoch_end` finds in `logs`, named as in `History`: "loss" and each metric; with
+        validation data the same behind "val_"; "learning_rate", that of the epoch's last update,
+        where a schedule gives it.
     """
 
     network: Network
@@ -58,8 +59,14 @@ class Callback:
 
     def numbers(self) -> tuple[str, ...]:
         """Return the names of single numbers: all but those of metrics of several values."""
-        arrays = {metric.key for metric in self.network.metrics if metric.is_array}
+        arrays = {name for name, _, metric in self.measured() if metric.is_array}
         return tuple(name for name in self.names if name.removeprefix("val_") not in arrays)
+
+    def measured(self) -> tuple[Measured, ...]:
+        """Return the metrics of all outputs, with their names."""
+        several = len(self.network.loss_weights) > 1  # it has a plan then, before any fit
+        prefixes = self.network.plan.prefixes if several else ("",)
+        return measured(prefixes, self.network.metrics)
 
     def on_train_begin(self) -> None:
         """Act before the first epoch."""

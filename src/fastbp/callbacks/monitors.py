@@ -67,7 +67,7 @@ class Monitor(Callback):
 
     def _should_rise(self) -> bool:
         name = self.monitor.removeprefix("val_")
-        return any(metric.key == name and metric.rises for metric in self.network.metrics)
+        return any(own == name and metric.rises for own, _, metric in self.measured())
 
     def _unknown(self) -> str:
         expected = " or ".join(repr(name) for name in self.numbers())

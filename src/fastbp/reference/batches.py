@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine import Array, Rows
+from fastbp.engine import Array, Rows, each, indexed
+from fastbp.plan import Plan
 
 
-class Batch(NamedTuple):
-    """Some rows of the data."""
+class Answers(NamedTuple):
+    """What some rows are to be: targets of one output."""
 
-    x: Array  # (rows, inputs), the network's dtype
     t: Array  # (rows, outputs), the network's dtype, or (rows,) class numbers
     weights: Array  # (rows,), float64; 1 where there are no sample weights
 
@@ -22,19 +22,38 @@ class Batch(NamedTuple):
         return self.t >= 0 if self.t.ndim == 1 else np.ones(len(self.t), bool)
 
 
-def gather(data: Rows, rows: Array, dtype: str) -> Batch:
+class Batch(NamedTuple):
+    """Some rows of the data."""
+
+    x: tuple[Array, ...]  # of each input (rows, inputs), the network's dtype
+    answers: tuple[Answers, ...]  # of each output
+
+
+def gather(data: Rows, rows: Array, plan: Plan) -> Batch:
     """Return the given rows, in the given order.
 
     Raises
     ------
     ValueError
-        If the data is `unchecked` and not finite in this dtype there.
+        If the data is `unchecked` and not finite in the plan's dtype there.
     """
     assert data.y is not None
-    x = converted("x", data.x, rows, dtype, data.unchecked)
-    # Class numbers have one dimension, and stay integers.
-    t = data.y[rows] if data.y.ndim == 1 else converted("y", data.y, rows, dtype, data.unchecked)
-    return Batch(x, t, np.ones(len(rows)) if data.weights is None else data.weights[rows])
+    n_inputs, n_outputs = len(plan.inputs), len(plan.outputs)
+    x = (
+        converted(name, array, rows, plan.dtype, data.unchecked)
+        for name, array in zip(indexed("x", n_inputs), each(data.x, n_inputs), strict=True)
+    )
+    weights = (None,) * n_outputs if data.weights is None else each(data.weights, n_outputs)
+    targets = zip(indexed("y", n_outputs), each(data.y, n_outputs), weights, strict=True)
+    answers = (
+        Answers(
+            # Class numbers have one dimension, and stay integers.
+            t[rows] if t.ndim == 1 else converted(name, t, rows, plan.dtype, data.unchecked),
+            np.ones(len(rows)) if weights is None else weights[rows],
+        )
+        for name, t, weights in targets
+    )
+    return Batch(tuple(x), tuple(answers))
 
 
 def converted(

@@ -10,12 +10,24 @@ import numpy as np
 from fastbp import random
 from fastbp.activations import Identity
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Array, EngineProtocol, Fit, Position, Record, Rows
+from fastbp.engine import (
+    Array,
+    Arrays,
+    EngineProtocol,
+    Fit,
+    Measured,
+    Position,
+    Record,
+    Rows,
+    alone,
+    each,
+    loss_values,
+    measured,
+)
 from fastbp.losses import Loss
 from fastbp.measures import measure
-from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
-from fastbp.plan import Op, Plan
+from fastbp.plan import Op, Output, Plan
 from fastbp.reference import optimizers as rules
 from fastbp.reference.activations import ACTIVATIONS
 from fastbp.reference.batches import Batch, converted, gather
@@ -31,6 +43,19 @@ CHUNK = 4096
 # What diverges is found by looking at the loss, and subnormal numbers count as 0: inside the
 # engine neither overflow nor underflow is news.
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
+
+
+def loss_of(output: Output) -> Loss:
+    """Return the loss of an output; the network asks for nothing that needs one without."""
+    assert output.loss is not None
+    return output.loss
+
+
+def mean_loss(loss: Loss, total: float, weight: float) -> float:
+    """Return what a loss summed over rows of so much weight stands for, by its reduction."""
+    if loss.reduction == "sum":
+        return total
+    return total / weight if weight else 0.0
 
 
 class Engine(EngineProtocol):
@@ -55,10 +80,11 @@ class Engine(EngineProtocol):
         self._optimizer: Optimizer
         self._set_optimizer(optimizer)
         self._traces: list[Trace] | None = None  # of the last forward()
-        # A cross-entropy reads the net input of the last operation, which then stops there.
-        self._measured_ops = plan.ops
-        if plan.fused:
-            self._measured_ops = (*plan.ops[:-1], plan.ops[-1]._replace(activation=Identity()))
+        # A cross-entropy reads the net input of an operation, which then stops there.
+        self._measured_ops = tuple(
+            op._replace(activation=Identity()) if op.fused else op for op in plan.ops
+        )
+        self._completing = {op.output: op.activation for op in plan.ops if op.fused}
 
     @property
     def optimizer(self) -> Optimizer:
@@ -101,89 +127,112 @@ class Engine(EngineProtocol):
             for chunk in chunks
         )
 
-    def predict(self, x: Array, out: Array, n_threads: int | None) -> bool:
+    def predict(self, x: Arrays, out: Arrays, n_threads: int | None) -> bool:
         """Write the outputs of rows `x` to `out`; return whether these are all finite."""
-        for start in range(0, len(x), CHUNK):
+        inputs, outputs = each(x, len(self.plan.inputs)), each(out, len(self.plan.outputs))
+        for start in range(0, len(inputs[0]), CHUNK):
             rows = slice(start, start + CHUNK)
-            chunk = converted("x", x, rows, self.plan.dtype)
-            if not np.isfinite(chunk).all():
+            chunk = tuple(converted("x", array, rows, self.plan.dtype) for array in inputs)
+            if not all(np.isfinite(array).all() for array in chunk):
                 return False
-            out[rows] = self._predict(chunk)
+            for array, y in zip(outputs, self._predict(chunk), strict=True):
+                array[rows] = y
         return True
 
     @quietly
-    def _predict(self, x: Array) -> Array:
-        return forward(self.plan.ops, x, self.parameters, dropout=None)[1]
+    def _predict(self, x: tuple[Array, ...]) -> list[Array]:
+        _, values = forward(self.plan.ops, x, self.parameters, dropout=None)
+        return [values[output.tensor] for output in self.plan.outputs]
 
     @quietly
     def evaluate(
-        self, data: Rows, metrics: tuple[Metric, ...], n_threads: int | None
+        self, data: Rows, metrics: tuple[Any, ...], n_threads: int | None
     ) -> dict[str, Any]:
         """Return the loss over all rows, and each metric, with dropout off."""
-        n = len(data.x)
-        loss_sum = weight_sum = 0.0
-        measured = 0
-        sums = {metric.key: 0.0 for metric in metrics if metric.of_rows}
+        n_outputs = len(self.plan.outputs)
+        losses, weights, rows_measured = [0.0] * n_outputs, [0.0] * n_outputs, [0] * n_outputs
+        counted = self.counted(metrics)
+        sums = {name: 0.0 for name, _, _ in counted}
         outputs = []
-        for start in range(0, n, CHUNK):
-            batch = gather(data, np.arange(start, min(start + CHUNK, n)), self.plan.dtype)
-            _, y = forward(self._measured_ops, batch.x, self.parameters, dropout=None)
-            loss_sum += float((batch.weights * row_losses(self._loss, y, batch.t)).sum())
-            weight_sum += float(batch.weights.sum())
-            measured += int(batch.measured.sum())
-            outputs.append(self._finished(y))
-            for name, rows in self._metric_rows(metrics, outputs[-1], batch).items():
+        for start in range(0, data.n, CHUNK):
+            batch = gather(data, np.arange(start, min(start + CHUNK, data.n)), self.plan)
+            _, values = forward(self._measured_ops, batch.x, self.parameters, dropout=None)
+            for k, (output, answers) in enumerate(
+                zip(self.plan.outputs, batch.answers, strict=True)
+            ):
+                rows = row_losses(loss_of(output), values[output.tensor], answers.t)
+                losses[k] += float((answers.weights * rows).sum())
+                weights[k] += float(answers.weights.sum())
+                rows_measured[k] += int(answers.measured.sum())
+            outputs.append(self._finished(values))
+            for name, rows in self._metric_rows(counted, outputs[-1], batch).items():
                 sums[name] += float(rows.sum())
-            if len(sums) == len(metrics):
+            if len(sums) == len(measured(self.plan.prefixes, metrics)):
                 outputs.clear()  # none is computed from all of them
-        if self._loss.reduction == "mean":
-            loss_sum = loss_sum / weight_sum if weight_sum else 0.0
-        values = {"loss": loss_sum} | {name: total / measured for name, total in sums.items()}
-        return values | self.measured(metrics, outputs, data.y)
+        means = [
+            mean_loss(loss_of(output), *score)
+            for output, *score in zip(self.plan.outputs, losses, weights, strict=True)
+        ]
+        found = loss_values(self.plan, means)
+        found |= {name: sums[name] / rows_measured[k] for name, k, _ in counted}
+        return found | self.measured(metrics, outputs, data.y)
 
     @quietly
-    def forward(self, x: Array, training: bool, n_threads: int | None) -> Array:
+    def forward(self, x: Arrays, training: bool, n_threads: int | None) -> Any:
         """Return the outputs of `x`, keeping what `backward` needs."""
         # Copies on both sides: what backward needs stays, whatever becomes of the caller's arrays.
-        own = np.array(x, dtype=self.plan.dtype)
+        own = tuple(np.array(a, dtype=self.plan.dtype) for a in each(x, len(self.plan.inputs)))
         dropout = self._dropout_factors if training else None
-        self._traces, y = forward(self.plan.ops, own, self.parameters, dropout)
-        return y.copy()
+        self._traces, values = forward(self.plan.ops, own, self.parameters, dropout)
+        return alone(tuple(values[output.tensor].copy() for output in self.plan.outputs))
 
     @quietly
-    def backward(self, grad_output: Array, accumulate: bool, n_threads: int | None) -> Array:
+    def backward(self, grad_output: Arrays, accumulate: bool, n_threads: int | None) -> Any:
         """Return dL/dx for the rows of the last `forward`; write or add to `gradients`."""
         if self._traces is None:
             raise RuntimeError("backward: expected a forward pass before it, got none")
+        outputs = each(grad_output, len(self.plan.outputs))
+        deltas = {o.tensor: dy for o, dy in zip(self.plan.outputs, outputs, strict=True)}
         gradients = np.zeros_like(self.gradients)
-        dx = backward(self._traces, grad_output, self.parameters, gradients, to_input=True)
+        backward(self._traces, deltas, self.parameters, gradients, to_input=True)
         self._keep(gradients, accumulate)
-        return dx
+        return alone(tuple(deltas[tensor] for tensor in range(len(self.plan.inputs))))
 
     def loss_and_gradients(
-        self, data: Rows, metrics: tuple[Metric, ...], accumulate: bool, n_threads: int | None
+        self, data: Rows, metrics: tuple[Any, ...], accumulate: bool, n_threads: int | None
     ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics."""
-        batch = gather(data, np.arange(len(data.x)), self.plan.dtype)
-        values, outputs, gradients = self.differentiate(batch, metrics)
+        batch = gather(data, np.arange(data.n), self.plan)
+        losses, means, outputs, gradients = self.differentiate(batch, metrics)
         self._keep(gradients, accumulate)
-        return values | self.measured(metrics, [outputs], data.y)
+        return loss_values(self.plan, losses) | means | self.measured(metrics, [outputs], data.y)
 
     @quietly
     def differentiate(
-        self, batch: Batch, metrics: tuple[Metric, ...]
-    ) -> tuple[dict[str, float], Array, Array]:
-        """Return loss and means over rows of a batch in training, its outputs, and gradients."""
-        traces, y = forward(self._measured_ops, batch.x, self.parameters, self._dropout_factors)
-        weights = row_weights(self._loss, batch.weights)
-        outputs = self._finished(y)
-        values = {"loss": float((weights * row_losses(self._loss, y, batch.t)).sum())}
-        for name, rows in self._metric_rows(metrics, outputs, batch).items():
-            values[name] = float(rows.mean()) if len(rows) else 0.0
-        dy = loss_gradient(self._loss, y, batch.t, weights)
+        self, batch: Batch, metrics: tuple[Any, ...]
+    ) -> tuple[list[float], dict[str, float], list[Array], Array]:
+        """Go forward and back with a batch in training.
+
+        Returns the loss of each output, the metrics that are means over rows, outputs, gradients.
+        """
+        traces, values = forward(
+            self._measured_ops, batch.x, self.parameters, self._dropout_factors
+        )
+        losses, deltas = [], {}
+        for output, answers in zip(self.plan.outputs, batch.answers, strict=True):
+            loss, y = loss_of(output), values[output.tensor]
+            weights = row_weights(loss, answers.weights)
+            losses.append(float((weights * row_losses(loss, y, answers.t)).sum()))
+            deltas[output.tensor] = loss_gradient(loss, y, answers.t, output.weight * weights)
+        outputs = self._finished(values)
+        counted = self.counted(metrics)
+        means = {
+            name: float(rows.mean()) if len(rows) else 0.0
+            for name, rows in self._metric_rows(counted, outputs, batch).items()
+        }
         gradients = np.zeros_like(self.gradients)
-        backward(traces, dy, self.parameters, gradients, to_input=False)
-        return values, outputs, gradients
+        backward(traces, deltas, self.parameters, gradients, to_input=False)
+        return losses, means, outputs, gradients
 
     def step(self) -> None:
         """Update the trainable parameters from `gradients`; count a step and a batch."""
@@ -230,35 +279,40 @@ class Engine(EngineProtocol):
         """Train, and fill `record` epoch by epoch."""
         Training(self, job, record).run()
 
-    @property
-    def _loss(self) -> Loss:
-        assert self.plan.loss is not None  # the network asks for nothing that needs one without
-        return self.plan.loss
+    def _finished(self, values: dict[int, Array]) -> list[Array]:
+        """Return the outputs that belong to what their losses read."""
+        outputs = []
+        for output in self.plan.outputs:
+            f = self._completing.get(output.tensor, Identity())
+            outputs.append(ACTIVATIONS[f.name].forward(values[output.tensor], f.parameter))
+        return outputs
 
-    def _finished(self, y: Array) -> Array:
-        """Return the outputs that belong to what the loss reads."""
-        if not self.plan.fused:
-            return y
-        last = self.plan.ops[-1].activation
-        return ACTIVATIONS[last.name].forward(y, last.parameter)
+    def counted(self, metrics: tuple[Any, ...]) -> list[Measured]:
+        """Return the metrics that are means over rows."""
+        return [m for m in measured(self.plan.prefixes, metrics) if m.metric.of_rows]
 
     def _metric_rows(
-        self, metrics: tuple[Metric, ...], outputs: Array, batch: Batch
+        self, counted: list[Measured], outputs: list[Array], batch: Batch
     ) -> dict[str, Array]:
         """Return each metric that is a mean over rows, of the rows that count."""
-        y, t = outputs[batch.measured], batch.t[batch.measured]
-        return {m.key: METRICS[m.name](y, t, self._loss) for m in metrics if m.of_rows}
+        found = {}
+        for name, k, metric in counted:
+            answers, loss = batch.answers[k], loss_of(self.plan.outputs[k])
+            y, t = outputs[k][answers.measured], answers.t[answers.measured]
+            found[name] = METRICS[metric.name](y, t, loss)
+        return found
 
     def measured(
-        self, metrics: tuple[Metric, ...], outputs: list[Array], t: Array | None
+        self, metrics: tuple[Any, ...], outputs: list[list[Array]], targets: Any
     ) -> dict[str, Any]:
         """Return the metrics that are computed from all outputs, given in parts."""
-        chosen = [m for m in metrics if not m.of_rows]
-        if not chosen:
-            return {}
-        assert t is not None
-        y = np.concatenate(outputs)
-        return {m.key: measure(m, self._loss, y, t) for m in chosen}
+        found = {}
+        targets = each(targets, len(self.plan.outputs))
+        for name, k, metric in measured(self.plan.prefixes, metrics):
+            if not metric.of_rows:
+                y = np.concatenate([part[k] for part in outputs])
+                found[name] = measure(metric, loss_of(self.plan.outputs[k]), y, targets[k])
+        return found
 
     def _dropout_factors(self, number: int, op: Op, shape: tuple[int, int]) -> Array:
         """0 for a unit that is dropped, 1 / (1 - rate) for one that is kept."""

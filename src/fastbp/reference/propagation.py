@@ -9,13 +9,20 @@ Every operation is a linear map of its input x and then an activation f:
                             dx = dz W^T, which is da of the operation before
 
 x, z and a hold a row for each row of the batch, and W a column for each output. An operation
-without weights multiplies by a factor instead: z = k x, dx = k dz.
+without weights multiplies by a factor instead: z = k x, dx = k dz. One that joins several inputs
+adds them, and dz is the dx of each, or puts them behind each other, and each dx is its part of dz.
+
+A tensor that several operations read has an effect on the loss through each of them: its gradient
+is the sum of what they leave there.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
+
+import numpy as np
 
 from fastbp.engine import Array
 from fastbp.plan import Op, Parameter
@@ -30,9 +37,15 @@ class Trace(NamedTuple):
 
     op: Op
     factor: Array | float
-    x: Array
+    inputs: tuple[Array, ...]
     z: Array
     a: Array
+
+    @property
+    def x(self) -> Array:
+        """Its only input."""
+        (x,) = self.inputs
+        return x
 
 
 def view(flat: Array, parameter: Parameter) -> Array:
@@ -41,55 +54,70 @@ def view(flat: Array, parameter: Parameter) -> Array:
 
 
 def forward(
-    ops: tuple[Op, ...], x: Array, parameters: Array, dropout: DropoutFactors | None
-) -> tuple[list[Trace], Array]:
-    """Take a batch through `ops` and return what happened and the output.
+    ops: tuple[Op, ...], x: tuple[Array, ...], parameters: Array, dropout: DropoutFactors | None
+) -> tuple[list[Trace], dict[int, Array]]:
+    """Take a batch through `ops`; return what happened, and the tensors by their numbers.
 
     Without `dropout` nothing is dropped.
     """
     traces = []
+    values = dict(enumerate(x))
     for position, op in enumerate(ops):
+        inputs = tuple(values[edge.tensor] for edge in op.inputs)
         if op.calls is not None:
-            a = op.calls.forward(x, own_parameters(op, parameters)).copy()
-            traces.append(Trace(op, 1.0, x, a, a))
-            x = a
+            a = op.calls.forward(inputs[0], own_parameters(op, parameters)).copy()
+            traces.append(Trace(op, 1.0, inputs, a, a))
+            values[op.output] = a
             continue
         factor: Array | float = 1.0
         if op.kind == "rescale":
             factor = op.value
         elif op.kind == "dropout" and dropout is not None:
-            factor = dropout(position, op, x.shape)
-        z = net_input(op, x, parameters, factor)
+            factor = dropout(position, op, inputs[0].shape)
+        z = net_input(op, inputs, parameters, factor)
         a = ACTIVATIONS[op.activation.name].forward(z, op.activation.parameter)
-        traces.append(Trace(op, factor, x, z, a))
-        x = a
-    return traces, x
+        traces.append(Trace(op, factor, inputs, z, a))
+        values[op.output] = a
+    return traces, values
 
 
 def backward(
-    traces: list[Trace], da: Array, parameters: Array, gradients: Array, to_input: bool
-) -> Array:
-    """Take dL/d(output) back, writing the gradients of trainable parameters.
+    traces: list[Trace],
+    deltas: dict[int, Array],
+    parameters: Array,
+    gradients: Array,
+    to_input: bool,
+) -> None:
+    """Take dL/d(tensor) back from the outputs, writing the gradients of trainable parameters.
 
-    Returns dL/d(input) with `to_input`; else it goes no further than it must.
+    `deltas` has those of the outputs, by tensor, and then of all others that were wanted: with
+    `to_input` of all, else it goes no further than it must.
     """
     for trace in reversed(traces):
         op = trace.op
+        if op.output not in deltas:  # nothing that is trained lies before it
+            continue
         if op.calls is not None:
-            da = backward_custom(op, trace, da, parameters, gradients)
-            if not (op.propagates or to_input):
-                break
+            if any(p.trainable for p in op.own) or op.propagates or to_input:
+                dx = backward_custom(op, trace, deltas[op.output], parameters, gradients)
+                leave(op, [dx], deltas, to_input)
             continue
         f = ACTIVATIONS[op.activation.name]
-        dz = f.backward(da, trace.z, trace.a, op.activation.parameter)
+        dz = f.backward(deltas[op.output], trace.z, trace.a, op.activation.parameter)
         if op.weights is not None and op.weights.trainable:
             view(gradients, op.weights)[:] = weights_gradient(trace.x, dz)
         if op.biases is not None and op.biases.trainable:
             view(gradients, op.biases)[:] = biases_gradient(dz)
         if not (op.propagates or to_input):
-            break
-        da = input_delta(op, dz, parameters, trace.factor)
-    return da
+            continue
+        leave(op, input_deltas(trace, dz, parameters), deltas, to_input)
+
+
+def leave(op: Op, found: list[Array], deltas: dict[int, Array], to_input: bool) -> None:
+    """Write dL/dx of what an operation reads, or add it to what others have left there."""
+    for edge, dx in zip(op.inputs, found, strict=True):
+        if edge.propagates or to_input:
+            deltas[edge.tensor] = deltas[edge.tensor] + dx if edge.adds else dx
 
 
 def own_parameters(op: Op, parameters: Array) -> list[Array]:
@@ -107,12 +135,31 @@ def backward_custom(op: Op, trace: Trace, dy: Array, parameters: Array, gradient
     return dx.copy()
 
 
-def net_input(op: Op, x: Array, parameters: Array, factor: Array | float) -> Array:
-    """Return z = x W + b, or k x."""
+def net_input(op: Op, inputs: tuple[Array, ...], parameters: Array, factor: Array | float) -> Array:
+    """Return z = x W + b, or k x, or what the inputs are together."""
+    if op.kind == "add":
+        return functools.reduce(np.add, inputs)
+    if op.kind == "concatenate":
+        return joined(inputs, op.pieces)
+    (x,) = inputs
     if op.weights is None:
         return x * factor
     z = x @ view(parameters, op.weights)
     return z if op.biases is None else z + view(parameters, op.biases)
+
+
+def joined(inputs: tuple[Array, ...], pieces: int) -> Array:
+    """Return rows of so many pieces, each with a piece of every input in it."""
+    n = len(inputs[0])
+    return np.concatenate([x.reshape(n, pieces, -1) for x in inputs], axis=2).reshape(n, -1)
+
+
+def parted(dz: Array, inputs: tuple[Array, ...], pieces: int) -> list[Array]:
+    """Return what belongs to each input of `joined`."""
+    n = len(dz)
+    ends = np.cumsum([x.shape[1] // pieces for x in inputs])[:-1]
+    parts = np.split(dz.reshape(n, pieces, -1), ends, axis=2)
+    return [part.reshape(n, -1) for part in parts]
 
 
 def weights_gradient(x: Array, dz: Array) -> Array:
@@ -123,6 +170,15 @@ def weights_gradient(x: Array, dz: Array) -> Array:
 def biases_gradient(dz: Array) -> Array:
     """Return db, the sum of dz over the rows: a bias is a weight whose input is 1."""
     return dz.sum(axis=0)
+
+
+def input_deltas(trace: Trace, dz: Array, parameters: Array) -> list[Array]:
+    """Return dL/d(input) of each input."""
+    if trace.op.kind == "add":
+        return [dz] * len(trace.inputs)
+    if trace.op.kind == "concatenate":
+        return parted(dz, trace.inputs, trace.op.pieces)
+    return [input_delta(trace.op, dz, parameters, trace.factor)]
 
 
 def input_delta(op: Op, dz: Array, parameters: Array, factor: Array | float) -> Array:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import random
-from fastbp.engine import Array, Fit, Position, Progress, Record
+from fastbp.engine import (
+    Array,
+    Fit,
+    Position,
+    Progress,
+    Record,
+    loss_names,
+    loss_values,
+    measured,
+    recorded,
+)
 from fastbp.reference.batches import gather
 
 if TYPE_CHECKING:
@@ -38,6 +48,14 @@ class Snapshot(NamedTuple):
     epochs: int  # of the record
 
 
+class Sums(NamedTuple):
+    """What an epoch adds up over its rows."""
+
+    losses: list[float]  # of each output
+    measured: list[int]  # rows that metrics of each output count
+    metrics: dict[str, float]  # that are means over rows
+
+
 class Training:
     """One fit of an engine.
 
@@ -57,12 +75,12 @@ class Training:
         self.record = record
         # Gradients that are added up for an update are those of one batch of so many rows.
         self.update_rows = job.batch_size * job.accumulate
-        self.n_batches = -(-len(job.data.x) // self.update_rows)
-        self.n_outputs = engine.plan.tensors[engine.plan.output]
-        self.names = ("loss", *(metric.key for metric in job.metrics if metric.of_rows))
-        self.measures = not all(metric.of_rows for metric in job.metrics)
-        self.means = dict.fromkeys(self.names, 0.0)  # of the running epoch, or of the last one
-        self.outputs: list[Array] = []  # of each epoch, or of the last one
+        self.n_batches = -(-job.data.n // self.update_rows)
+        self.counted = engine.counted(job.metrics)
+        self.measures = len(self.counted) < len(measured(job.prefixes, job.metrics))
+        names = *loss_names(job.prefixes), *(name for name, _, _ in self.counted)
+        self.means = dict.fromkeys(names, 0.0)  # of the running epoch, or of the last one
+        self.outputs: list[list[Array]] = []  # of each epoch, or of the last one
         self.last_progress = time.monotonic()
         record.curves = {name: [] for name in job.names}
         self.learning_rate = 0.0  # of the last update
@@ -96,44 +114,58 @@ class Training:
         """Train on every row once."""
         order = self.next_order()
         n, size = len(order), self.update_rows
-        sums = dict.fromkeys(self.names, 0.0)
-        total_measured = 0
+        n_outputs = len(self.engine.plan.outputs)
+        sums = Sums([0.0] * n_outputs, [0] * n_outputs, dict.fromkeys(self.means, 0.0))
         if self.job.record_outputs or self.measures:
             if not self.job.record_outputs:
                 self.outputs.clear()
-            self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
+            self.outputs.append(
+                [np.empty((n, width), self.engine.plan.dtype) for width in self.widths]
+            )
         for batch, start in enumerate(range(0, n, size), start=1):
             rows = order[start : start + size]
-            values, measured = self.run_batch(rows, epoch_share=start / n)
-            for name in self.names:
-                sums[name] += measured * values[name]
-            total_measured += measured
-            self.means = {name: total / max(total_measured, 1) for name, total in sums.items()}
+            self.run_batch(rows, sums, epoch_share=start / n)
+            self.means = self.means_of(sums)
             self.call(self.job.on_batch_end, batch - 1, dict(self.means))
             if batch < self.n_batches:
                 self.report(batch)
 
+    @property
+    def widths(self) -> list[int]:
+        """Elements of a row of each output."""
+        plan = self.engine.plan
+        return [plan.tensors[output.tensor] for output in plan.outputs]
+
+    def means_of(self, sums: Sums) -> dict[str, float]:
+        """Return losses and metrics as means over the rows that metrics count."""
+        counts = [max(count, 1) for count in sums.measured]
+        losses = [total / count for total, count in zip(sums.losses, counts, strict=True)]
+        means = loss_values(self.engine.plan, losses)
+        return means | {name: sums.metrics[name] / counts[k] for name, k, _ in self.counted}
+
     def next_order(self) -> Array:
         """Begin an epoch and return the order of its rows."""
-        engine, n = self.engine, len(self.job.data.x)
+        engine, n = self.engine, self.job.data.n
         epoch = engine.position.epochs
         engine.position = engine.position._replace(epochs=epoch + 1)
         return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
 
-    def run_batch(self, rows: Array, epoch_share: float) -> tuple[dict[str, float], int]:
-        """Train on a few rows.
-
-        Returns loss and metrics from before the update, and how many rows metrics count.
-        """
+    def run_batch(self, rows: Array, sums: Sums, epoch_share: float) -> None:
+        """Train on a few rows; add losses and metrics from before the update, a row at a time."""
         engine = self.engine
-        batch = gather(self.job.data, rows, engine.plan.dtype)
-        values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
-        if not math.isfinite(values["loss"]):
+        batch = gather(self.job.data, rows, engine.plan)
+        losses, means, outputs, gradients = engine.differentiate(batch, self.job.metrics)
+        if not all(math.isfinite(loss) for loss in losses):
             raise DivergedError
         self.learning_rate = engine.update(gradients, epoch_share).learning_rate
-        if self.outputs:
-            self.outputs[-1][rows] = outputs
-        return values, int(batch.measured.sum())
+        for kept, y in zip(self.outputs[-1] if self.outputs else [], outputs, strict=False):
+            kept[rows] = y
+        counts = [int(answers.measured.sum()) for answers in batch.answers]
+        for k, (loss, count) in enumerate(zip(losses, counts, strict=True)):
+            sums.losses[k] += count * loss
+            sums.measured[k] += count
+        for name, k, _ in self.counted:
+            sums.metrics[name] += counts[k] * means[name]
 
     def close_epoch(self) -> dict[str, Any]:
         """Put the epoch on record and return its values; at times keep the parameters."""
@@ -172,9 +204,7 @@ class Training:
         for name, curve in self.record.curves.items():
             del curve[epochs // self.job.every(name) :]
         if self.job.record_outputs:
-            shape = epochs, len(self.job.data.x), self.n_outputs
-            kept = np.array(self.outputs[:epochs], self.engine.plan.dtype)
-            self.record.outputs = kept.reshape(shape)
+            self.record.outputs = recorded(self.outputs[:epochs], self.job.data.n, self.engine.plan)
 
     def call(self, hook: Callable[..., bool | None] | None, *arguments: Any) -> None:
         """Call whom the job names for this place, if it does."""
@@ -193,6 +223,6 @@ class Training:
             batch=batch,
             batches=self.n_batches,
             loss=self.means["loss"],
-            metrics={name: self.means[name] for name in self.names[1:]},
+            metrics={name: mean for name, mean in self.means.items() if name != "loss"},
         )
         self.call(self.job.on_progress, progress)

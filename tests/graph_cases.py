@@ -1,0 +1,157 @@
+"""Networks that are no chains: what the tests of both engines go through."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import fastbp
+from fastbp.graph import traced
+from fastbp.layers import Activation, Add, Concatenate, Dense, Dropout, Flatten, Rescale
+from fastbp.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    Loss,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from fastbp.lowering import lower_graph
+from fastbp.plan import Plan
+
+
+class Case(NamedTuple):
+    """What a network is made of, and what its outputs are to be."""
+
+    inputs: Any
+    outputs: Any
+    losses: tuple[Loss, ...] = (MeanSquaredError(),)
+    weights: tuple[float, ...] = (1.0,)
+
+    def plan(self, dtype: Any) -> Plan:
+        return lower_graph(traced(self.inputs, self.outputs), dtype, self.losses, self.weights)
+
+    def network(self, Network: Any = fastbp.Network, **options: Any) -> Any:
+        return Network(
+            inputs=self.inputs, outputs=self.outputs, loss=self.losses, loss_weights=self.weights,
+            **options,
+        ) if len(self.losses) > 1 else Network(
+            inputs=self.inputs, outputs=self.outputs, loss=self.losses[0],
+            loss_weights=self.weights, **options,
+        )  # fmt: skip
+
+
+def residual(units: int, inputs: int = 5) -> Case:
+    x = fastbp.Input(inputs)
+    h = Dense(units, "tanh")(x)
+    h = Add()([h, Dense(units)(Dense(units + 1, "relu")(h))])
+    h = Add()([h, Dense(units, "relu")(h)])
+    return Case(x, Dense(3, "tanh")(h), (Huber(),), (2.0,))
+
+
+def two_inputs() -> Case:
+    a, b = fastbp.Input(4), fastbp.Input((2, 3))
+    pixels = Flatten()(Rescale(0.5)(b))
+    joined = Concatenate()([Dense(6, "silu")(a), pixels, a])
+    return Case((a, b), Dense(2, "sigmoid")(Dense(17, "gelu")(joined)), (BinaryCrossentropy(),))
+
+
+def two_outputs() -> Case:
+    x = fastbp.Input(6)
+    h = Dense(19, "relu")(x)
+    outputs = Dense(4, "softmax")(h), Dense(2)(Dense(7, "elu")(h))
+    return Case(x, outputs, (SparseCategoricalCrossentropy(), MeanSquaredError()), (0.7, 1.5))
+
+
+def diamond() -> Case:
+    x = fastbp.Input(3)
+    h = Dense(4, "tanh")(x)
+    ways = Dense(5, "tanh")(h), Dense(5, "sigmoid")(h), Activation("softplus")(Dense(5)(h))
+    return Case(x, Dense(2)(Add()(ways)))
+
+
+def straight() -> Case:
+    x = fastbp.Input(3)
+    return Case(x, (x, Dense(3, "tanh")(x)), (MeanSquaredError(), Huber()), (0.5, 1.0))
+
+
+def twice() -> Case:
+    x = fastbp.Input(4)
+    h = Dense(4, "tanh")(x)
+    return Case(x, Dense(3)(Add()([h, x, h, x])))
+
+
+def output_inside() -> Case:
+    """Outputs that others read, one of them with a cross-entropy fused to its softmax."""
+    x = fastbp.Input(5)
+    h = Dense(6, "tanh")(x)
+    y = Dense(4, "softmax")(h)
+    z = Activation("sigmoid")(Dense(3)(Concatenate()([y, h])))
+    end = Dense(2)(Concatenate()([z, y, z]))
+    losses = MeanSquaredError(), CategoricalCrossentropy(), BinaryCrossentropy(), Huber()
+    return Case(x, (h, y, z, end), losses, (0.3, 1.0, 0.8, 2.0))
+
+
+def flat_and_not() -> Case:
+    """One tensor as two outputs, in two shapes; a concatenation along the first axis of two."""
+    a, b = fastbp.Input((2, 3)), fastbp.Input((2, 3))
+    joined = Concatenate(1)([Rescale(2.0)(a), b, a])
+    joined = Concatenate(-1)([joined, Activation("tanh")(joined)])
+    losses = MeanSquaredError(), Huber(), MeanSquaredError()
+    flat = Flatten()(joined)
+    return Case((a, b), (joined, flat, Dense(4)(flat)), losses, (1.0, 0.5, 1.0))
+
+
+def dropped() -> Case:
+    x = fastbp.Input(6)
+    h = Dense(20, "relu")(x)
+    return Case(x, Dense(3)(Add()([Dropout(0.3)(h), Dropout(0.5)(h), Rescale(0.5)(h)])))
+
+
+def frozen() -> Case:
+    """A branch without anything to train, one that ends before it, and one that is trained."""
+    a, b = fastbp.Input(4), fastbp.Input(4)
+    still = Dense(5, "tanh", trainable=False)(a)
+    trained = Dense(5, "tanh")(b)
+    joined = Add()([still, trained, Dense(5, bias_trainable=False)(still), trained])
+    return Case((a, b), Dense(2)(Concatenate()([joined, still, Rescale(2.0)(still)])))
+
+
+def wide() -> Case:
+    x = fastbp.Input(130)
+    h = Dense(130, "relu")(x)
+    h = Add()([h, Dense(130, "tanh")(h), Dense(130)(Dense(3)(h))])
+    return Case(x, (Dense(300)(h), Dense(2)(h)), (MeanSquaredError(), Huber()), (1.0, 3.0))
+
+
+def long_terms() -> Case:
+    """Sums of more than 256 terms, added to what others have left, by either way of a product."""
+    x = fastbp.Input(9)
+    h = Dense(40, "tanh")(x)
+    return Case(x, Dense(3)(Concatenate()([Dense(520, "relu")(h), Dense(300)(h), h])))
+
+
+def deep(blocks: int = 66) -> Case:
+    """Three operations a block."""
+    x = fastbp.Input(4)
+    h = Dense(6)(x)
+    for _ in range(blocks):
+        h = Rescale(0.7)(Add()([h, Dense(6, "tanh")(h)]))
+    return Case(x, Dense(2)(h))
+
+
+CASES = {
+    "residual": residual(18),
+    "narrow residual": residual(4),
+    "two inputs": two_inputs(),
+    "two outputs": two_outputs(),
+    "diamond": diamond(),
+    "straight": straight(),
+    "twice": twice(),
+    "output inside": output_inside(),
+    "flat and not": flat_and_not(),
+    "dropped": dropped(),
+    "frozen": frozen(),
+    "wide": wide(),
+    "long terms": long_terms(),
+    "deep": deep(),
+}
