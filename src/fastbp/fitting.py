@@ -23,16 +23,10 @@ def run(
     logger = _logger()
     rows, size, epochs = job.data.n, job.batch_size, job.epochs
     logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
-    record = Record()
+    record = Record(curves={name: [] for name in job.names})
     try:
-        if hooks.begin():
-            record.curves = {name: [] for name in job.names}
-        elif isinstance(optimizer, LBFGS):
-            from fastbp import lbfgs
-
-            lbfgs.Training(engine, optimizer, job, record).run()
-        else:
-            engine.fit(job, record)
+        if not hooks.begin():
+            _run(engine, optimizer, job, record)
     finally:
         logger.info("fit: ended after %d epochs", record.epochs)
         if record.diverged:
@@ -60,6 +54,16 @@ def shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:
         f"stop_at_loss={job.stop_at_loss:g}",
         ConvergenceWarning,
     )
+
+
+def _run(engine: EngineProtocol, optimizer: Optimizer, job: Fit, record: Record) -> None:
+    """Train, in the engine or, for a rule that asks for the loss on its way, around it."""
+    if isinstance(optimizer, LBFGS):
+        from fastbp import lbfgs
+
+        lbfgs.Training(engine, optimizer, job, record).run()
+    else:
+        engine.fit(job, record)
 
 
 @functools.cache
