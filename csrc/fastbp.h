@@ -26,7 +26,8 @@
 /* Names by which Python and C speak of the same thing; the enums follow from them. */
 /* clang-format off */
 #define FBP_OP_KINDS(X) \
-    X(dense) X(activation) X(rescale) X(dropout) X(structured_dropout) X(add) X(concatenate)
+    X(dense) X(activation) X(rescale) X(dropout) X(structured_dropout) X(add) X(concatenate) \
+    X(custom)
 #define FBP_ACTIVATIONS(X) \
     X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) \
     X(elu) X(gelu) X(silu) X(softplus) X(softmax)
@@ -116,6 +117,7 @@ typedef struct fbp_op {
     size_t lanes; /* offset in the lanes, for a narrow layer */
     size_t run;   /* narrow layers of which this is one, each fed by the one before (fbp_run) */
     size_t run_values; /* elements of a row that runs before this one keep */
+    size_t n_own;      /* elements of a custom op's parameters, from `weights` on */
     bool trains_weights;
     bool trains_biases;
     bool propagates; /* training needs the delta of an input */
@@ -155,6 +157,7 @@ typedef struct fbp_output {
     bool sums;        /* reduction "sum" instead of "mean" */
     bool labels;      /* targets are int32 class numbers */
     bool fused;       /* the loss reads z and completes the activation of the op before */
+    bool calls;       /* the loss is a Python function */
     double threshold; /* an output above it counts as yes */
     fbp_accuracy accuracy;
 } fbp_output;
@@ -187,6 +190,7 @@ typedef struct fbp_plan {
     const fbp_output *outputs;
     size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
     bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
+    bool calls;       /* some op or a loss is a Python function, of whole batches; then wide too */
 } fbp_plan;
 
 /* Rows of data in the caller's memory, read-only; a row's elements are contiguous. */

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fastbp import activations, initializers, layers, losses, metrics
 from fastbp.activations import ACTIVATIONS
 from fastbp.constraints import CONSTRAINTS
 from fastbp.initializers import INITIALIZERS
@@ -64,6 +65,15 @@ TABLES: tuple[tuple[str, Mapping[str, type[Any]], str], ...] = (
         "Activations",
         ACTIVATIONS,
         "z is the net input, a = f(z).",
+    ),
+    (
+        "Parts of your own",
+        {
+            f"{module.__name__}.Custom": module.Custom
+            for module in (activations, losses, layers, metrics, initializers)
+        },
+        "Python functions of whole batches; `fastbp.custom.check` compares derivatives with "
+        "central differences.",
     ),
 )
 

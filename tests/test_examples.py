@@ -156,3 +156,11 @@ def test_tour_of_the_readme_runs(core, capsys):
     assert names["probabilities"].shape == (397, 10)
     assert names["net"].evaluate(names["x"], names["y"])["accuracy"] > 0.95
     assert "2,410 parameters" in capsys.readouterr().out
+
+
+def test_custom_parts_pass_their_check_and_learn_a_wave(capsys, core):
+    spec = importlib.util.spec_from_file_location("custom", ROOT / "examples" / "custom.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.main()["worst_error"] < 0.1
+    assert "worst error" in capsys.readouterr().out

@@ -19,7 +19,7 @@ SOURCE = ROOT / "src"
 FLOORS = (
     "_version exceptions validate description tensors "
     "activations constraints initializers layers losses metrics optimizers regularizers schedules",
-    "graph plan lowering engine random arena measures",
+    "graph plan lowering engine random arena measures calls custom",
     "_core reference.*",
     "data sources prefetch batches streams arguments parameters bound occupancy summary state "
     "history progress callbacks callbacks.* lbfgs fitting network",

@@ -195,6 +195,43 @@ class Softmax(ActivationFunction):
     nonnegative = True
 
 
+class Custom(ActivationFunction):
+    """A function of your own, element by element, and its derivative, each called once a batch.
+
+    One that mixes the units of a row is a `fastbp.layers.Custom`.
+
+    Parameters
+    ----------
+    function : callable
+        f: takes z, a read-only array of shape (rows, *shape of a row) in the network's dtype, and
+        returns f(z), an array of that shape.
+    derivative : callable
+        f': takes the same z and returns f'(z). `fastbp.custom.check` compares the two.
+
+    Raises
+    ------
+    TypeError
+        If one of them is missing.
+
+    Examples
+    --------
+    >>> sine = fastbp.activations.Custom(np.sin, np.cos)
+    >>> fastbp.custom.check(sine, np.linspace(-3, 3, 13))
+    >>> network = fastbp.Network([fastbp.Dense(32, sine), fastbp.Dense(1)])
+    """
+
+    name = "custom"
+    formula = "f(z) = function(z); f'(z) = derivative(z)"
+    function: Any = None
+    derivative: Any = None
+
+    def __post_init__(self) -> None:
+        validate.function("function", self.function, "a function that takes z and returns f(z)")
+        validate.function(
+            "derivative", self.derivative, "a function that takes z and returns f'(z)"
+        )
+
+
 ACTIVATIONS: dict[str, type[ActivationFunction]] = {
     kind.name: kind
     for kind in (Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Softmax)
@@ -208,5 +245,6 @@ def resolve(activation: Any) -> ActivationFunction:
         return Identity()
     if isinstance(activation, ActivationFunction):
         return activation
+    validate.no_function("activation", activation, "activations.Custom(function, derivative)")
     name = ALIASES.get(activation, activation) if isinstance(activation, str) else activation
     return ACTIVATIONS[validate.choice("activation", name, ACTIVATIONS)]()

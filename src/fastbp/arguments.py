@@ -36,7 +36,9 @@ def metric_list(value: Iterable[Any], n_outputs: int = 1) -> tuple[Any, ...]:
     """Return `value` as a tuple of metric descriptions, each once; one such for each output."""
     given = _iterable("metrics", value)
     if n_outputs == 1:
-        return tuple(dict.fromkeys(map(metrics.resolve, given)))
+        own = tuple(dict.fromkeys(map(metrics.resolve, given)))
+        _require_different([metric.key for metric in own])
+        return own
     of_outputs = data.entries("metrics", given or [()] * n_outputs, n_outputs, "output")
     return tuple(
         metric_list(own if isinstance(own, list | tuple) else () if own is None else (own,))
@@ -100,6 +102,13 @@ def require_projection(optimizer: Optimizer, plan: Plan) -> None:
             f"optimizer: expected one without a line search, since {first.name} has the constraint "
             f"{first.constraint!r}, got {optimizer!r}"
         )
+
+
+def _require_different(keys: list[str]) -> None:
+    """Refuse metrics that results call the same."""
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"metrics: expected keys that differ, got {key!r} twice")
 
 
 def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:

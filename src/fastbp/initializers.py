@@ -311,6 +311,38 @@ class Values(Initializer):
         object.__setattr__(self, "values", values)
 
 
+class Custom(Initializer):
+    """Values from a function of your own.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the shape of the parameter and a `numpy.random.Generator`, keyed by the network's seed
+        and the parameter's place in the network; returns an array of that shape. What it draws from
+        the generator is the same each time for a seed, as long as NumPy draws alike.
+
+    Raises
+    ------
+    TypeError
+        If the function is missing.
+
+    Examples
+    --------
+    >>> sparse = fastbp.initializers.Custom(
+    ...     lambda shape, rng: rng.normal(0, 1, shape) * (rng.uniform(size=shape) < 0.1)
+    ... )
+    """
+
+    name = "custom"
+    formula = "function(shape, rng)"
+    function: Any = None
+
+    def __post_init__(self) -> None:
+        validate.function(
+            "function", self.function, "a function that takes a shape and a generator"
+        )
+
+
 INITIALIZERS: dict[str, type[Initializer]] = {
     kind.name: kind
     for kind in (
@@ -337,4 +369,5 @@ def resolve(argument: str, initializer: Any) -> Initializer:
         return initializer
     if isinstance(initializer, np.ndarray | list | tuple):
         return Values(initializer)
+    validate.no_function(argument, initializer, "initializers.Custom(function)")
     return INITIALIZERS[validate.choice(argument, initializer, INITIALIZERS)]()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from fastbp import activations, constraints, initializers, regularizers, validate
 from fastbp.description import Description
+from fastbp.initializers import Initializer
 from fastbp.tensors import Shape, Tensor
+
+Parameters: TypeAlias = tuple[tuple[str, Shape, Initializer], ...]
 
 
 class Source(NamedTuple):
@@ -323,6 +326,108 @@ class Concatenate(Join):
     def row_axis(self, shape: Shape) -> int:
         """Return the place of the axis in the shape of a row."""
         return self.axis - 1 if self.axis > 0 else self.axis + len(shape)
+
+
+class Custom(Layer):
+    """A layer of your own: its way forward and its way back, each called once a batch.
+
+    Arrays that the functions are given are read-only, in the network's dtype; they may be kept, and
+    change no more.
+
+    Parameters
+    ----------
+    forward : callable
+        Takes x, shape (rows, *shape of an input row), and then each parameter; returns the outputs
+        y, shape (rows, *shape).
+    backward : callable
+        Takes x, y, dL/dy and then each parameter; returns dL/dx, or if there are parameters a tuple
+        of dL/dx and the gradient of each, summed over the rows. `fastbp.custom.check` compares
+        both functions.
+    parameters : mapping of str to (shape, initializer), or callable, default {}
+        What training changes, by name and in this order: a tuple of int, and what
+        `fastbp.initializers` knows. A function makes it from the shape of an input row.
+    shape : int, tuple of int or callable, optional
+        Shape of an output row, or a function that makes it from that of an input row; left out, the
+        two are the same.
+    trainable : bool, default True
+        Whether training changes the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a function is missing, or an argument is not as described.
+
+    Examples
+    --------
+    A factor for each input:
+
+    >>> scale = fastbp.layers.Custom(
+    ...     lambda x, factors: x * factors,
+    ...     lambda x, y, dy, factors: (dy * factors, (dy * x).sum(axis=0)),
+    ...     parameters=lambda shape: {"factors": (shape, fastbp.initializers.Constant(1.0))},
+    ... )
+    """
+
+    name = "custom"
+    formula = "y = forward(x, *parameters); dL/dx, *gradients = backward(x, y, dL/dy, *parameters)"
+    forward: Any = None
+    backward: Any = None
+    parameters: Any = ()
+    shape: Any = None
+    trainable: bool = True
+
+    def __post_init__(self) -> None:
+        takes = "a function that takes x"
+        validate.function("forward", self.forward, f"{takes} and the parameters and returns y")
+        validate.function(
+            "backward", self.backward, f"{takes}, y, dL/dy and the parameters and returns dL/dx"
+        )
+        validate.flag("trainable", self.trainable)
+        if not callable(self.parameters):
+            object.__setattr__(self, "parameters", _parameters(self.parameters))
+        if not callable(self.shape) and self.shape is not None:
+            object.__setattr__(self, "shape", _shape("shape", self.shape))
+
+    def parameters_for(self, shape: Shape) -> Parameters:
+        """Return name, shape and initializer of each parameter for input rows of a shape."""
+        if not callable(self.parameters):
+            given: Parameters = self.parameters
+            return given
+        return _parameters(self.parameters(shape))
+
+    def shape_for(self, shape: Shape) -> Shape:
+        """Return the shape of an output row for input rows of a shape."""
+        made = self.shape(shape) if callable(self.shape) else self.shape
+        return shape if made is None else _shape("shape", made)
+
+    def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
+        """Return the shape of a row of what the layer computes."""
+        return self.shape_for(sources[0].shape)
+
+
+def _parameters(given: Any) -> Parameters:
+    """Return a mapping of names to shapes and initializers as a tuple that can be hashed."""
+    if not isinstance(given, Mapping | tuple) or (given and isinstance(given, tuple)):
+        raise TypeError(
+            f"parameters: expected a mapping of names to (shape, initializer), got {given!r}"
+        )
+    return tuple(_parameter(name, value) for name, value in dict(given).items())
+
+
+def _parameter(name: Any, value: Any) -> tuple[str, Shape, Initializer]:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"parameters: expected names like 'weights', got {name!r}")
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"parameters[{name!r}]: expected (shape, initializer), got {value!r}")
+    shape = _shape(f"parameters[{name!r}]", value[0])
+    return name, shape, initializers.resolve(f"parameters[{name!r}]", value[1])
+
+
+def _shape(argument: str, value: Any) -> Shape:
+    sizes = value if isinstance(value, tuple | list) else (value,)
+    if not sizes:
+        raise ValueError(f"{argument}: expected at least one size, got {value!r}")
+    return tuple(validate.integer(argument, size, 1) for size in sizes)
 
 
 def resolve(index: int, layer: Any) -> Layer:

@@ -8,12 +8,14 @@ rows, weighted by the sample weights where there are any (sum of w L over sum of
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 from fastbp import validate
 from fastbp.description import Description
 
 REDUCTIONS = ("mean", "sum")
+TARGETS = ("values", "amounts", "signs", "probabilities", "distributions", "labels")
 
 
 class Loss(Description):
@@ -390,6 +392,54 @@ class SparseCategoricalCrossentropy(CrossEntropy):
             validate.integer("ignore_label", self.ignore_label, -(2**63), 2**63 - 1)
 
 
+class Custom(Loss):
+    """A loss of your own and its derivative, each called once a batch.
+
+    Parameters
+    ----------
+    function : callable
+        Takes outputs y and targets t, read-only, and returns the loss L of each row, an array of
+        shape (rows,). y has the shape (rows, outputs), the elements of a row in one line, and the
+        network's dtype; so has t, unless it is labels: int32, shape (rows,).
+    derivative : callable
+        Takes the same and returns dL/dy, shape (rows, outputs): of each row's own loss. Weights of
+        rows and the mean over them are not its business. `fastbp.custom.check` compares the two.
+    reduction : {"mean", "sum"}, default "mean"
+        How the rows of a batch are combined.
+    targets : str, default "values"
+        What targets are, as for `Loss`; others are refused.
+    threshold : float, default 0.5
+        The output above which metrics take a single output for yes; 0 for one that is a logit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a function is missing, or an argument is not as described.
+
+    Examples
+    --------
+    >>> quartic = fastbp.losses.Custom(
+    ...     lambda y, t: ((y - t) ** 4).sum(axis=1), lambda y, t: 4 * (y - t) ** 3
+    ... )
+    """
+
+    name = "custom"
+    formula = "L = function(y, t); dL/dy = derivative(y, t)"
+    function: Any = None
+    derivative: Any = None
+    reduction: Literal["mean", "sum"] = field(default="mean", kw_only=True)
+    targets: str = field(default="values", kw_only=True)  # type: ignore[misc]
+    threshold: float = field(default=0.5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        takes = "a function that takes y and t and returns"
+        validate.function("function", self.function, f"{takes} the loss of each row")
+        validate.function("derivative", self.derivative, f"{takes} dL/dy")
+        validate.choice("targets", self.targets, TARGETS)
+        validate.real("threshold", self.threshold)
+
+
 LOSSES: dict[str, type[Loss]] = {
     kind.name: kind
     for kind in (
@@ -414,5 +464,6 @@ def resolve(loss: Any) -> Loss | None:
     """Return the description that a name, a description or None (no loss) stands for."""
     if loss is None or isinstance(loss, Loss):
         return loss
+    validate.no_function("loss", loss, "losses.Custom(function, derivative)")
     name = ALIASES.get(loss, loss) if isinstance(loss, str) else loss
     return LOSSES[validate.choice("loss", name, LOSSES)]()

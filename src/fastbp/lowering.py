@@ -7,7 +7,9 @@ import sys
 from functools import singledispatchmethod
 from typing import Any, Literal
 
+from fastbp import activations
 from fastbp.activations import ACTIVATIONS, ActivationFunction, Identity
+from fastbp.calls import ActivationCalls, LayerCalls
 from fastbp.graph import Graph, Node, chain, layer_names
 from fastbp.initializers import Initializer, Values
 from fastbp.layers import (
@@ -20,6 +22,7 @@ from fastbp.layers import (
     Layer,
     Rescale,
 )
+from fastbp.layers import Custom as CustomLayer
 from fastbp.losses import Loss, Poisson, ProbabilityLoss
 from fastbp.plan import Edge, Op, Output, Parameter, Plan
 from fastbp.tensors import Shape
@@ -123,19 +126,41 @@ class _Lowering:
             layer.trainable and layer.bias_trainable,
             layer.bias_initializer,
         )._replace(regularizer=layer.bias_regularizer, constraint=layer.bias_constraint)
+        custom = isinstance(layer.activation, activations.Custom)
+        activation = Identity() if custom else layer.activation
         self._append(
             "dense",
             (layer.units,),
-            activation=layer.activation,
-            saves=layer.activation.saves_input,
+            activation=activation,
+            saves=activation.saves_input,
             weights=weights,
             biases=biases if layer.use_bias else None,
         )
+        if custom:
+            self._activate(layer.activation, shape[1:])
 
     @lower.register(Activation)
     def _activation(self, layer: Activation) -> None:
+        self._activate(layer.activation, self.shape)
+
+    def _activate(self, activation: ActivationFunction, shape: Shape) -> None:
         # Its net input is its input, which stays, so nothing is saved.
-        self._append("activation", self.shape, activation=layer.activation)
+        if isinstance(activation, activations.Custom):
+            calls = ActivationCalls(activation, shape)
+            self._append("custom", shape, activation=activation, calls=calls)
+        else:
+            self._append("activation", shape, activation=activation)
+
+    @lower.register(CustomLayer)
+    def _custom(self, layer: CustomLayer) -> None:
+        own = tuple(
+            self._parameter(name, shape, layer.trainable, initializer)
+            for name, shape, initializer in layer.parameters_for(self.shape)
+        )
+        shape = layer.shape_for(self.shape)
+        names = tuple(parameter.role for parameter in own)
+        calls = LayerCalls(layer, self.shape, shape, names)
+        self._append("custom", shape, calls=calls, own=own)
 
     @lower.register(Flatten)
     def _flatten(self, layer: Flatten) -> None:
@@ -161,7 +186,7 @@ class _Lowering:
 
     def _parameter(
         self,
-        role: Literal["weights", "biases"],
+        role: str,
         shape: Shape,
         trainable: bool,
         initializer: Initializer,
@@ -207,7 +232,8 @@ class _Lowering:
         made = next((op for op in self.ops if op.output == output.tensor), None)
         last = made.activation if made else Identity()
         where = "the network" if len(self.graph.outputs) == 1 else output.name
-        _require_rates(output.loss, last, where)
+        if not (made and made.calls):  # what a custom part gives, who wrote it knows
+            _require_rates(output.loss, last, where)
         if not _fuses(output.loss, last, where):
             return output
         at = next(i for i, op in enumerate(self.ops) if op.output == output.tensor)
@@ -231,26 +257,30 @@ class _Lowering:
         self.ops.insert(at + 1, made._replace(output=self._tensor(self.tensors[made.output])))
         return at + 1
 
+    def _require_once(self, op: Op, again: bool) -> None:
+        """Refuse a layer with parameters that is called a second time."""
+        if again:
+            raise ValueError(
+                f"outputs: expected each layer with parameters to be called once, got "
+                f"{self.layer_names[op.layer]} called on several tensors"
+            )
+
     def lay_out(self) -> tuple[tuple[Parameter, ...], tuple[Op, ...]]:
-        """Give every parameter its place: all weights in layer order, then all biases."""
+        """Give every parameter its place: all weights in layer order, all biases, custom ones."""
         placed: dict[str, Parameter] = {}
         start = 0
-        for role in ("weights", "biases"):
+        for role in ("weights", "biases", "own"):
             for op in self.ops:
-                parameter = getattr(op, role)
-                if parameter is not None:
-                    if parameter.name in placed:
-                        name = self.layer_names[op.layer]
-                        raise ValueError(
-                            f"outputs: expected each layer with parameters to be called once, got "
-                            f"{name} called on several tensors"
-                        )
-                    placed[parameter.name] = parameter._replace(start=start)
-                    start += parameter.size
+                for parameter in op.own if role == "own" else (getattr(op, role),):
+                    if parameter is not None:
+                        self._require_once(op, parameter.name in placed)
+                        placed[parameter.name] = parameter._replace(start=start)
+                        start += parameter.size
         ops = tuple(
             op._replace(
                 weights=op.weights and placed[op.weights.name],
                 biases=op.biases and placed[op.biases.name],
+                own=tuple(placed[p.name] for p in op.own),
             )
             for op in self.ops
         )

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.calls import metric_value
 from fastbp.engine import Array
 from fastbp.losses import Loss
-from fastbp.metrics import Metric
+from fastbp.metrics import Custom, Metric
 
 CHUNK, LANES = 4096, 8
 
@@ -77,6 +78,8 @@ def measure(metric: Metric, loss: Loss, y: Array, t: Array) -> Any:
         y, t = y[counts], t[counts]
     else:
         t = t.astype(np.float64)
+    if isinstance(metric, Custom):
+        return metric_value(metric, y.astype(np.float64), t)
     answers = Answers(y.astype(np.float64), t, loss.decision(y.shape[1]), loss.threshold)
     with np.errstate(all="ignore"):  # a division by 0 has its meaning, and so has divergence
         return MEASURES[metric.name](metric, answers)

@@ -11,6 +11,7 @@ largest target; with one output, or binary cross-entropy, an output counts as ye
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 from fastbp import validate
@@ -284,6 +285,49 @@ class R2(ValueMetric):
     formula = "1 - sum (y - t)^2 / sum (t - mean t)^2"
 
 
+class Custom(Metric):
+    """A metric of your own, called once an epoch, or for each `evaluate` or batch asked for.
+
+    Parameters
+    ----------
+    function : callable
+        Takes outputs y, shape (rows, outputs), the elements of a row in one line, and targets t of
+        that shape, or class numbers, shape (rows,), where the loss takes these: all rows that
+        count, in float64 but for class numbers, read-only. Returns one number.
+    key : str, optional
+        What results call it; left out, the function's name.
+    rises : bool, default True
+        Whether more of it is better.
+
+    Raises
+    ------
+    TypeError
+        If the function is missing, or an argument is not as described.
+
+    Examples
+    --------
+    >>> def worst_error(y, t):
+    ...     return np.abs(y - t).max()
+    >>> metric = fastbp.metrics.Custom(worst_error, rises=False)
+    """
+
+    name = "custom"
+    formula = "function(y, t)"
+    function: Any = None
+    key: str = ""
+    rises: bool = field(default=True, kw_only=True)  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        validate.function(
+            "function", self.function, "a function that takes y and t and returns a number"
+        )
+        validate.flag("rises", self.rises)
+        key = self.key or getattr(self.function, "__name__", "custom")
+        if not isinstance(key, str) or key == "loss" or key.startswith("val_"):
+            raise ValueError(f"key: expected a name but 'loss' and 'val_...', got {key!r}")
+        object.__setattr__(self, "key", key)
+
+
 METRICS: dict[str, type[Metric]] = {
     kind.name: kind
     for kind in (
@@ -306,5 +350,6 @@ def resolve(metric: Any) -> Metric:
     """Return the description that a name or a description stands for."""
     if isinstance(metric, Metric):
         return metric
+    validate.no_function("metrics", metric, "metrics.Custom(function)")
     name = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
     return METRICS[validate.choice("metrics", name, METRICS)]()

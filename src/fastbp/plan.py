@@ -16,6 +16,7 @@ import math
 from typing import Literal, NamedTuple
 
 from fastbp.activations import ActivationFunction, Identity
+from fastbp.calls import Calls
 from fastbp.constraints import Constraint
 from fastbp.initializers import Initializer
 from fastbp.losses import Loss
@@ -33,9 +34,9 @@ class Parameter(NamedTuple):
     layer : int
         Index of the layer it belongs to.
     role : str
-        "weights" or "biases".
+        "weights" or "biases", or what a custom layer calls it.
     shape : tuple of int
-        (inputs, outputs) for weights, (outputs,) for biases.
+        (inputs, outputs) for weights, (outputs,) for biases, any for a custom layer.
     start : int
         Offset of its first element in the flat vector.
     trainable : bool
@@ -50,7 +51,7 @@ class Parameter(NamedTuple):
 
     name: str
     layer: int
-    role: Literal["weights", "biases"]
+    role: str
     shape: Shape
     start: int
     trainable: bool
@@ -100,7 +101,8 @@ class Op(NamedTuple):
         "dropout": output = mask * input in training, with value the rate, else output = input;
         "structured_dropout": the same, with one mask for all rows of a batch;
         "add": output = sum of the inputs, from the first on;
-        "concatenate": rows of the output are `pieces` pieces, each a piece of every input in order.
+        "concatenate": rows of the output are `pieces` pieces, each a piece of every input in order;
+        "custom": output = calls.forward(input, own parameters), on whole batches.
     layer : int
         Index of the layer that asked for it.
     inputs : tuple of Edge
@@ -121,10 +123,21 @@ class Op(NamedTuple):
         The constant of its kind.
     pieces : int
         Pieces of a row that a concatenation is of: 1 along the first axis.
+    calls : Calls or None
+        The functions of a custom operation.
+    own : tuple of Parameter
+        The parameters of a custom operation, side by side.
     """
 
     kind: Literal[
-        "dense", "activation", "rescale", "dropout", "structured_dropout", "add", "concatenate"
+        "dense",
+        "activation",
+        "rescale",
+        "dropout",
+        "structured_dropout",
+        "add",
+        "concatenate",
+        "custom",
     ]
     layer: int
     inputs: tuple[Edge, ...]
@@ -136,6 +149,8 @@ class Op(NamedTuple):
     biases: Parameter | None = None
     value: float = 0.0
     pieces: int = 1
+    calls: Calls | None = None
+    own: tuple[Parameter, ...] = ()
 
     @property
     def propagates(self) -> bool:
@@ -145,7 +160,7 @@ class Op(NamedTuple):
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters, weights first."""
-        return tuple(p for p in (self.weights, self.biases) if p is not None)
+        return *(p for p in (self.weights, self.biases) if p is not None), *self.own
 
 
 class Output(NamedTuple):
@@ -186,7 +201,8 @@ class Plan(NamedTuple):
     outputs : tuple of Output
         What the network returns. All of them have a loss, or none.
     parameters : tuple of Parameter
-        All weights in layer order, then all biases: the flat vector without gaps.
+        All weights in layer order, then all biases, then those of custom layers: the flat vector
+        without gaps.
     dtype : str
         "float32" or "float64".
     """

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from fastbp.calls import drawn
 from fastbp.initializers import Initializer, VarianceScaling
 from fastbp.plan import Plan
 from fastbp.tensors import Shape
@@ -47,6 +48,9 @@ Array: TypeAlias = "npt.NDArray[Any]"
 ROW_ORDER_STREAM = 0x40000000
 BLOCK_ORDER_STREAM = 0x40000001
 DROPOUT_STREAM = 0x80000000
+
+# What gives a parameter its initializer, by its role; of a custom layer it is `parameters`.
+ARGUMENTS = {"weights": "weights_initializer", "biases": "bias_initializer"}
 
 # Numbers are made in pieces that stay in the cache; the size has no influence on them.
 CHUNK = 1 << 14
@@ -205,7 +209,7 @@ def initial_values(plan: Plan, parameter: int, seed: int) -> Array:
     described = plan.parameters[parameter]
     values = draw(described.initializer, described.shape, seed, parameter, plan.dtype)
     if not np.isfinite(values).all():
-        argument = "bias_initializer" if described.role == "biases" else "weights_initializer"
+        argument = ARGUMENTS.get(described.role, f"parameters[{described.role!r}]")
         raise ValueError(
             f"{argument}: expected values that are finite in {plan.dtype} for {described.name}, "
             f"got {described.initializer!r}"
@@ -294,6 +298,7 @@ _DRAWS: dict[str, Callable[[Any, _Source], Array]] = {
     "he_normal": lambda i, source: source.normal(0, math.sqrt(2 / source.fan_in)),
     "orthogonal": lambda i, source: i.gain * _orthonormal(source.normal(0, 1)),
     "values": lambda i, source: i.values,
+    "custom": lambda i, source: drawn(i, source.shape, source.seed, source.stream),
 }
 
 

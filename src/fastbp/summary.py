@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from fastbp.activations import Custom
+from fastbp.calls import function_name
 from fastbp.graph import Graph
+from fastbp.layers import Custom as CustomLayer
 from fastbp.layers import Layer
 from fastbp.plan import Parameter, Plan
 
@@ -40,8 +43,12 @@ def summary(plan: Plan, graph: Graph) -> str:
 def _detail(layer: Layer) -> str:
     """Return what tells layers of a kind apart: the activation, or the one constant."""
     activation = getattr(layer, "activation", None)
+    if isinstance(activation, Custom):
+        return function_name(activation.function)
     if activation is not None:
         return str(activation.name)
+    if isinstance(layer, CustomLayer):
+        return function_name(layer.forward)
     return ", ".join(f"{value:g}" for value in vars(layer).values())
 
 

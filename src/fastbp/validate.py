@@ -65,6 +65,21 @@ def flag(argument: str, value: Any) -> bool:
     return bool(value)
 
 
+def function(argument: str, value: Any, expected: str) -> None:
+    """Refuse what can't be called; `expected` says what the function has to be."""
+    if not callable(value):
+        raise TypeError(f"{argument}: expected {expected}, got {type(value).__name__} {value!r}")
+
+
+def no_function(argument: str, value: Any, advice: str) -> None:
+    """Refuse a bare function: `advice` says what it has to come with."""
+    if callable(value) and not isinstance(value, type):
+        raise TypeError(
+            f"{argument}: expected a name or a description, got {value!r}; for a function of your "
+            f"own pass {advice}"
+        )
+
+
 def choice(argument: str, value: Any, names: Iterable[str]) -> str:
     """Return `value`, which must be one of `names`; an error names the nearest right one."""
     names = sorted(names)

@@ -21,6 +21,8 @@ cdef struct Team:
     double *squares            # of the gradients, summed over each chunk
     double *penalties          # of each chunk of the parameters, or NULL: there are none
     volatile int fault
+    void *calls                # a `Calls`, for a plan with Python functions
+    bint calls_end             # one of them has raised: no more of them, and no more rows
     fbp_barrier barrier
 
 cdef struct Worker:
@@ -28,6 +30,7 @@ cdef struct Worker:
     Team *team
     int rank
     int size
+    uint64_t mode              # of floating point outside of the region
 
 cdef struct Score:
     # Sums over rows at one output: of loss times weight, of weights, of right answers; rows that

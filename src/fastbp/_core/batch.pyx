@@ -15,6 +15,7 @@ from fastbp._core.delta cimport RowRun, Target, add_rows, arena_target, slot_tar
 from fastbp._core.layout cimport (
     FBP_BLOCK,
     FBP_CHUNK,
+    FBP_OP_custom,
     FBP_OP_dense,
     fbp_frame,
     fbp_op,
@@ -32,10 +33,10 @@ from fastbp._core.rows cimport (
     Slot,
     row_weight,
     rows_measured,
-    run_block,
     run_rows,
 )
-from fastbp._core.share cimport Shared, share
+from fastbp._core.segments cimport run_in_step, run_segments
+from fastbp._core.share cimport share
 from fastbp._core.thinning cimport (
     gather_parameters,
     kept_before,
@@ -229,21 +230,6 @@ cdef void run_slots(const Worker *worker, Pass *run) noexcept nogil:
         run_rows(run, scratch, frame, &slot, slot.first, slot.stop)
 
 
-cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:
-    """The whole batch in the team's frame: the threads meet where they share out a product."""
-    cdef Team *team = worker.team
-    cdef const fbp_plan *plan = run.plan
-    cdef size_t grain = plan.kernels.tile_rows, block = plan.row_block * <size_t>worker.size
-    cdef size_t begin, stop
-    cdef Shared shared = Shared(&team.barrier, worker.rank, worker.size, 0, 0)
-    for begin from 0 <= begin < run.rows by block:
-        shared.rows = min(block, run.rows - begin)
-        shared.before = share(shared.rows, worker.rank, worker.size, grain)
-        stop = share(shared.rows, worker.rank + 1, worker.size, grain)
-        run_block(run, &team.scratches[worker.rank], &team.frame, NULL, &shared,
-                  begin + shared.before, stop - shared.before)
-
-
 cdef void measure_penalties(const Worker *worker, const Pass *run) noexcept nogil:
     """What this thread's share of the parameters costs, before an update changes them."""
     cdef size_t n = run.plan.n_parameters, at
@@ -262,7 +248,9 @@ cdef void run_share(const Worker *worker, Pass *run) noexcept nogil:
         thin_batch(worker, run)
     if run.penalties != NULL:
         measure_penalties(worker, run)
-    if run.wants_deltas and not team.plan.wide:
+    if team.plan.calls:
+        run_segments(worker, run)
+    elif run.wants_deltas and not team.plan.wide:
         run_slots(worker, run)
     elif run.keeps:
         run_in_step(worker, run)
@@ -478,6 +466,17 @@ cdef size_t thinned_bytes(const fbp_plan *plan) noexcept nogil:
     return max(most, chunk_bytes(plan))
 
 
+cdef void update_own(const Worker *worker, size_t i, const Rule *rule,
+                     const fbp_step *step) noexcept nogil:
+    """One thread's update of a custom operation's parameters, whose gradients have been given."""
+    cdef Team *team = worker.team
+    cdef const fbp_op *op = &team.plan.ops[i]
+    if rule != NULL and <int>(i % <size_t>worker.size) == worker.rank:
+        update_span(team.plan, rule, step, &team.memory,
+                    team.memory.gradients + op.weights * team.plan.itemsize, op.weights,
+                    op.weights + op.n_own)
+
+
 cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rule,
                           const fbp_step *step) noexcept nogil:
     """Wide plan: this thread's rows of each weight matrix, some at a time.
@@ -490,6 +489,9 @@ cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rul
     for i in range(plan.n_ops):
         op = &plan.ops[i]
         if not (op.trains_weights or op.trains_biases):
+            continue
+        if op.kind == FBP_OP_custom:
+            update_own(worker, i, rule, step)
             continue
         if <int>(i % <size_t>worker.size) == worker.rank:
             form_part(worker, run, op, rule, step, 0, op.n_in if op.narrow else 0, True)

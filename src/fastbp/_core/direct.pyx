@@ -37,7 +37,9 @@ cdef class DirectCalls(EngineState):
         """
         cdef Block rows, outputs
         cdef size_t width = self.native.sizes[self.native.outputs.tensor]
-        if not HAS_GIL or not self.flat or not find_block(x, self.native.sizes[0], False, &rows):
+        if not HAS_GIL or not self.flat or self.native.calls:
+            return None
+        if not find_block(x, self.native.sizes[0], False, &rows):
             return None
         if (rows.rows == 0 or rows.rows > self.native.row_block
                 or self.program.flops_forward * <double>rows.rows > MOST_FLOPS):

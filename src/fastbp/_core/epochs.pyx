@@ -27,7 +27,7 @@ from fastbp._core.batch cimport (
 from fastbp._core.layout cimport fbp_clock, fbp_plan
 from fastbp._core.order cimport row_order
 from fastbp._core.repeat cimport repeat_epochs
-from fastbp._core.rows cimport Data, Pass
+from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
 from fastbp._core.schedule cimport Schedule, rate_at
 from fastbp._core.update cimport Rule
 
@@ -84,6 +84,7 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     run.plan = t.team.plan
     run.parameters = t.team.memory.parameters
     run.data = data
+    run.stages, run.stop_op = FORWARD | TARGETS | BACKWARD, run.plan.n_ops
     run.seed = t.seed
     run.wants_loss = True
     run.wants_accuracy = t.wants_accuracy
@@ -339,10 +340,10 @@ cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
     sync(worker)  # all have seen the outcome of the last batch before it may change
     if validates and not validate(t, worker):
         return
-    if worker.rank == 0:
+    if worker.rank == 0 and t.team.fault:
+        t.outcome = FAULTED
+    elif worker.rank == 0:
         close_epoch(t)
-        if t.team.fault:
-            t.outcome = FAULTED
     sync(worker)
 
 

@@ -11,6 +11,7 @@ cdef extern from "fastbp.h" nogil:
         FBP_OP_structured_dropout
         FBP_OP_add
         FBP_OP_concatenate
+        FBP_OP_custom
     ctypedef enum fbp_activation:
         FBP_ACTIVATION_identity
         FBP_ACTIVATION_relu
@@ -79,6 +80,7 @@ cdef extern from "fastbp.h" nogil:
         size_t lanes
         size_t run
         size_t run_values
+        size_t n_own
         bint trains_weights
         bint trains_biases
         bint propagates
@@ -112,6 +114,7 @@ cdef extern from "fastbp.h" nogil:
         bint sums
         bint labels
         bint fused
+        bint calls
         double threshold
         fbp_accuracy accuracy
 
@@ -143,6 +146,7 @@ cdef extern from "fastbp.h" nogil:
         const fbp_output *outputs
         size_t row_block
         bint wide
+        bint calls
 
     ctypedef struct fbp_rows:
         const char *data

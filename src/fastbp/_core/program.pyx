@@ -8,6 +8,7 @@ from fastbp._core.layout cimport (
     FBP_ACTIVATION_softmax,
     FBP_BLOCK,
     FBP_NONE,
+    FBP_OP_custom,
     FBP_OP_dense,
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
@@ -30,6 +31,8 @@ from fastbp._core.layout cimport (
     fbp_source,
 )
 from fastbp._core.thinning cimport find_groups
+
+from fastbp.losses import Custom as CustomLoss
 
 # Values and deltas of a block of rows should stay in the first two levels of cache.
 cdef size_t BLOCK_BYTES = 64 * 1024
@@ -67,9 +70,10 @@ cdef bint trains(object parameter) except -1:
 cdef int fill_op(fbp_plan *plan, fbp_op *op, fbp_edge *edges, object source,
                  size_t position) except -1:
     op.kind = <fbp_op_kind>found(fbp_find_op_kind(source.kind.encode()), source.kind)
-    name = source.activation.name
-    op.activation = <fbp_activation>found(fbp_find_activation(name.encode()), name)
-    op.parameter = source.activation.parameter
+    if source.calls is None:
+        name = source.activation.name
+        op.activation = <fbp_activation>found(fbp_find_activation(name.encode()), name)
+        op.parameter = source.activation.parameter
     op.value = source.value
     op.input = source.inputs[0].tensor
     op.n_inputs, op.inputs = len(source.inputs), edges
@@ -84,6 +88,9 @@ cdef int fill_op(fbp_plan *plan, fbp_op *op, fbp_edge *edges, object source,
     op.biases = start_of(source.biases)
     op.trains_weights = trains(source.weights)
     op.trains_biases = trains(source.biases)
+    if source.own:
+        op.weights, op.trains_weights = source.own[0].start, source.own[0].trainable
+        op.n_own = sum([parameter.size for parameter in source.own])
     op.propagates, op.fused = source.propagates, source.fused
     op.narrow = (op.kind == FBP_OP_dense and op.n_in < plan.kernels.row_lanes
                  and op.n_out < plan.kernels.row_lanes)
@@ -166,7 +173,9 @@ cdef int fill_output(fbp_plan *plan, fbp_output *output, object source) except -
         output.fused |= op.fused and op.output == output.tensor
     if loss is None:
         return 0
-    output.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
+    output.calls = isinstance(loss, CustomLoss)
+    if not output.calls:
+        output.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
     output.parameter = loss.parameter
     output.sums = loss.reduction == "sum"
     output.labels = loss.labels
@@ -189,6 +198,7 @@ cdef int fill_ops(fbp_plan *plan, fbp_edge *edges, object source) except -1:
     for i in range(plan.n_ops):
         fill_op(plan, &plan.ops[i], edges, source.ops[i], i)
         edges += plan.ops[i].n_inputs
+        plan.calls |= plan.ops[i].kind == FBP_OP_custom
         if plan.ops[i].kind == FBP_OP_dense:
             plan.wide |= plan.ops[i].n_in * plan.ops[i].n_out > FBP_SLOT_WEIGHTS
     return 0
@@ -256,11 +266,14 @@ cdef Program build(object source, const fbp_kernels *kernels):
     fill_ops(plan, edges, source)
     for i, output in enumerate(source.outputs):
         fill_output(plan, &outputs[i], output)
+        plan.calls |= outputs[i].calls
+    plan.wide |= plan.calls
     place_slots(plan)
     count_readers(plan, readers)
     find_runs(plan, readers)
     find_groups(plan, readers)
     fill_restraints(plan, source)
     plan.row_block = block_rows(plan)
-    program.flops_forward = 2.0 * sum(p.size for p in source.parameters)
+    program.flops_forward = 2.0 * sum([p.size for op in source.ops if op.calls is None
+                                       for p in op.parameters])
     return program

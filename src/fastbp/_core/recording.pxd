@@ -17,6 +17,7 @@ cdef class Recorder:
     cdef list widths               # elements of a row of each output
     cdef dict parts                # outputs and targets of the chunks of an epoch
     cdef size_t epochs             # seen by `look`
+    cdef bint fails                # a metric has raised
     cdef int start(self, Training *t) except -1
     cdef int point(self, Training *t) except -1
     cdef int expect(self, Training *t, str prefix, object rows) except -1

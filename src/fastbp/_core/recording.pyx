@@ -119,10 +119,14 @@ cdef class Recorder:
             sets["val_"] = self.parts_of(
                 "val_", self.job.validation, self.validation_outputs, 0)
         # All of them before the first is kept: an interrupt may come in between.
-        values = {
-            prefix + name: measure(metric, self.plan.outputs[k].loss, *answers(parts, k))
-            for prefix, parts in sets.items() for name, k, metric in self.measured
-        }
+        try:
+            values = {
+                prefix + name: measure(metric, self.plan.outputs[k].loss, *answers(parts, k))
+                for prefix, parts in sets.items() for name, k, metric in self.measured
+            }
+        except Exception:  # of a custom metric: the epoch is not on record
+            self.fails = True
+            raise
         for name, value in values.items():
             self.measures[name].append(value)
         for parts in self.parts.values():
@@ -151,13 +155,15 @@ cdef class Recorder:
 
     cdef int finish(self, Training *t) except -1:
         """Let the record show the epochs that are completed."""
-        self.measure_epoch(t)
-        self.record.epochs = t.epoch
+        if not self.fails:
+            self.measure_epoch(t)
+        epochs = self.epochs if self.fails else t.epoch
+        self.record.epochs = epochs
         for name in self.record.curves:
-            self.record.curves[name] = self.curve(name)[:t.epoch // self.job.every(name)]
+            self.record.curves[name] = self.curve(name)[:epochs // self.job.every(name)]
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
-            self.record.outputs = alone(tuple([y[:t.epoch] for y in self.outputs]))
+            self.record.outputs = alone(tuple([y[:epochs] for y in self.outputs]))
         return 0
 
     cdef int visit(self, Training *t, bint tells) except -1:

@@ -26,7 +26,7 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
     cdef size_t i
     cdef const fbp_op *op
     cdef const fbp_output *goal = plan.outputs
-    if plan.n_inputs != 1 or plan.n_outputs != 1 or goal.weight != 1.0:
+    if plan.calls or plan.n_inputs != 1 or plan.n_outputs != 1 or goal.weight != 1.0:
         return False
     if plan.n_ops < 1 or plan.n_ops > 2 or plan.sizes[goal.tensor] != 1:
         return False

@@ -3,6 +3,16 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from fastbp._core.layout cimport fbp_frame, fbp_plan, fbp_rows
 from fastbp._core.share cimport Shared
 
+cdef enum:
+    # A fault beside those of rows: a Python function has raised, see Calls.error.
+    FAULT_CALL = 1 << 30
+
+cdef enum Stage:
+    # What a block of rows goes through.
+    FORWARD = 1
+    TARGETS = 2                # and the outputs are handed out
+    BACKWARD = 4
+
 cdef struct Answers:
     # What one output is to be for rows in the caller's memory.
     fbp_rows y                 # targets, unless the loss takes labels
@@ -29,9 +39,11 @@ cdef struct Pass:
     uint64_t seed
     uint64_t batch             # key of the dropout masks
     const double *scales       # of each output: what a row of weight 1 counts in the gradient
+    int stages                 # those to go through
+    size_t first_op            # of the operations, those from this one on
+    size_t stop_op
     bint training              # dropout is on
     bint keeps                 # values and deltas of the whole batch stay in the team's frame
-    bint skips_forward         # that frame holds a forward pass already
     bint wants_loss
     bint wants_accuracy
     bint wants_deltas
@@ -66,6 +78,10 @@ cdef struct Slot:
 
 cdef bint gather(const Pass *run, const fbp_rows *source, size_t n, size_t first, size_t rows,
                  char *to) noexcept nogil
+cdef void gather_targets(Pass *run, size_t output, char *targets, size_t first,
+                         size_t rows) noexcept nogil
+cdef void fill_scales(const Pass *run, size_t output, char *scales, size_t first,
+                      size_t rows) noexcept nogil
 cdef size_t rows_measured(const Pass *run, size_t output) noexcept nogil
 cdef double row_weight(const Pass *run, size_t output, size_t row) noexcept nogil
 cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,

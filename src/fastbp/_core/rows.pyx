@@ -146,9 +146,9 @@ cdef void forward_rows(const Pass *run, const Scratch *scratch, const fbp_frame 
                        const Shared *shared, size_t first, size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
-    cdef size_t i = 0
+    cdef size_t i = run.first_op
     cdef bint completed_by_loss
-    while i < plan.n_ops:
+    while i < run.stop_op:
         op = &plan.ops[i]
         i += op.run if in_lanes(op, scratch, frame) else 1
         completed_by_loss = run.wants_loss and plan.ops[i - 1].fused
@@ -224,12 +224,12 @@ cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *fram
                         size_t rows) noexcept nogil:
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
-    cdef size_t i = plan.n_ops
+    cdef size_t i = run.stop_op
     cdef bint trains, activated
     cdef RowRun block = RowRun(first, rows, 0, False)
     if slot != NULL:
         block.place, block.last = first - slot.first, first + rows == slot.stop
-    while i > 0:
+    while i > run.first_op:
         op = &plan.ops[i - 1]
         i -= op.run if in_lanes(op, scratch, frame) else 1
         trains = op.trains_weights or op.trains_biases
@@ -253,15 +253,19 @@ cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const S
     team runs in step, these rows being the thread's own, or NULL.
     """
     cdef size_t output
-    if not run.skips_forward:
-        gather_inputs(run, frame, first, rows)
+    cdef bint meets = run.stages & TARGETS
+    if run.stages & FORWARD:
+        if run.first_op == 0:
+            gather_inputs(run, frame, first, rows)
         forward_rows(run, scratch, frame, shared, first, rows)
-        look_at_inputs(run, frame, first, rows)
-    for output in range(run.plan.n_outputs if run.wants_loss else 0):
-        meet_targets(run, scratch, frame, output, first, rows)
-    for output in range(run.plan.n_outputs if run.outputs != NULL else 0):
+        if run.first_op == 0:
+            look_at_inputs(run, frame, first, rows)
+    for output in range(run.plan.n_outputs if run.wants_loss and meets else 0):
+        if not run.plan.outputs[output].calls:
+            meet_targets(run, scratch, frame, output, first, rows)
+    for output in range(run.plan.n_outputs if run.outputs != NULL and meets else 0):
         hand_out(run, frame, output, first, rows)
-    if run.wants_deltas:
+    if run.stages & BACKWARD and run.wants_deltas:
         backward_rows(run, scratch, frame, slot, shared, first, rows)
 
 

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.batch cimport Team
+from fastbp._core.calls cimport Calls
 from fastbp._core.epochs cimport Counters, Training
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
@@ -34,6 +35,8 @@ cdef class EngineState:
     cdef int start(self, Program program, object seed) except -1
     cdef Workspace take_workspace(self)
     cdef Pass new_pass(self, const Data *data) except *
+    cdef size_t rows_called(self, size_t n) noexcept
+    cdef Calls new_calls(self, Team *team)
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1
     cdef void fill_team(self, Team *team) noexcept
     cdef int place_team(self, Team *team, Workspace workspace, size_t threads, size_t rows,

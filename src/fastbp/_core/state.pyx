@@ -8,11 +8,12 @@ import sys
 import numpy as np
 
 from fastbp._core.batch cimport Team
+from fastbp._core.calls cimport Calls
 from fastbp._core.epochs cimport Counters, Training, rate_now
-from fastbp._core.layout cimport fbp_aligned
+from fastbp._core.layout cimport FBP_CHUNK, fbp_aligned
 from fastbp._core.native cimport address, native_rule
 from fastbp._core.program cimport Program
-from fastbp._core.rows cimport Data, Pass
+from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
 from fastbp._core.schedule cimport native_schedule, schedule_numbers
 from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport (
@@ -105,8 +106,22 @@ cdef class EngineState:
         run.plan = self.native
         run.parameters = self.memory.parameters
         run.data, run.rows = data, data.n
+        run.stages, run.stop_op = FORWARD | TARGETS | BACKWARD, self.native.n_ops
         run.seed, run.batch = self.seed, self.counters.batches
         return run
+
+    cdef size_t rows_called(self, size_t n) noexcept:
+        """How many of n rows Python functions are called with, if the plan has some."""
+        return min(n, FBP_CHUNK) if self.native.calls else 0
+
+    cdef Calls new_calls(self, Team *team):
+        """What the plan's functions are called with, to be kept until the team has ended."""
+        cdef Calls calls
+        if not self.native.calls:
+            return None
+        calls = Calls(self.plan, self.parameters, self.gradients)
+        team.calls = <void *>calls
+        return calls
 
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1:
         run.wants_loss = True

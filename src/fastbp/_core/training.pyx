@@ -27,6 +27,7 @@ from fastbp._core.batch cimport (
     take_scores,
     update_share,
 )
+from fastbp._core.calls cimport Calls
 from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
@@ -70,7 +71,7 @@ from fastbp._core.native cimport Ports, address, native_data, native_inputs, nat
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
-from fastbp._core.rows cimport Data, Pass
+from fastbp._core.rows cimport BACKWARD, FAULT_CALL, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
 from fastbp._core.workspace cimport Workspace
 
@@ -141,11 +142,12 @@ def build_info():
 
 cdef void run_member(Team *team, Pass run, int rank, int size) noexcept nogil:
     cdef uint64_t mode = fbp_flush_begin()
-    cdef Worker worker = Worker(team, rank, size)
+    cdef Worker worker = Worker(team, rank, size, mode)
     run_share(&worker, &run)
     if run.wants_deltas:
         sync(&worker)
-        form_gradients(&worker, &run, NULL, 0)
+        if not team.calls_end:
+            form_gradients(&worker, &run, NULL, 0)
     fbp_flush_end(mode)
 
 
@@ -159,7 +161,7 @@ cdef struct Evaluation:
 cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int size) noexcept nogil:
     """Evaluate until a pause is due or all rows are done."""
     cdef uint64_t mode = fbp_flush_begin()
-    cdef Worker worker = Worker(team, rank, size)
+    cdef Worker worker = Worker(team, rank, size, mode)
     cdef size_t start = e.start
     while start < run.data.n:
         start = evaluate_chunk(&worker, &run, start)
@@ -173,7 +175,7 @@ cdef void evaluate_member(Team *team, Pass run, Evaluation *e, int rank, int siz
 
 cdef void train_member(Training *t, int rank, int size) noexcept nogil:
     cdef uint64_t mode = fbp_flush_begin()
-    cdef Worker worker = Worker(&t.team, rank, size)
+    cdef Worker worker = Worker(&t.team, rank, size, mode)
     train(t, &worker)
     fbp_flush_end(mode)
 
@@ -210,8 +212,11 @@ cdef void train_team(Training *t, int n_threads) noexcept nogil:
             train_member(t, fbp_team_rank(), fbp_team_size())
 
 
-cdef int check_fault(int fault, object plan) except -1:
-    """Raise an error for rows of an input or targets of an output that are not finite."""
+cdef int check_fault(int fault, object plan, Calls calls) except -1:
+    """Raise what a function has raised, or an error for rows of an input or targets of an output
+    that are not finite."""
+    if fault == FAULT_CALL:
+        raise calls.error
     if fault:
         argument, count = ("x", len(plan.inputs)) if fault > 0 else ("y", len(plan.outputs))
         raise ValueError(
@@ -256,7 +261,8 @@ cdef class Engine(DirectCalls):
         cdef double began
         ports.point(each(out, self.native.n_outputs))
         data.unchecked, run.outputs = True, ports.outputs
-        self.place_team(&team, workspace, threads, 0, False, 0)
+        self.place_team(&team, workspace, threads, 0, False, self.rows_called(data.n))
+        calls = self.new_calls(&team)
         while run.start < data.n and not team.fault:
             run.rows, began = min(rows, data.n - run.start), fbp_clock()
             with nogil:
@@ -265,9 +271,11 @@ cdef class Engine(DirectCalls):
             run.start += run.rows
             for k in range(self.native.n_outputs):
                 ports.outputs[k] += run.rows * self.output_bytes(k)
-            if fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
+            if not self.native.calls and fbp_clock() - began < SECONDS_BETWEEN_VISITS / 2:
                 rows *= 2
         self.workspaces.append(workspace)
+        if team.fault == FAULT_CALL:
+            raise calls.error
         return not team.fault
 
     def evaluate(self, data, metrics, n_threads):
@@ -279,7 +287,8 @@ cdef class Engine(DirectCalls):
         is_whole = isinstance(data, Rows)
         cdef size_t n = data.n if is_whole else FBP_CHUNK
         cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
-        self.place_team(&team, workspace, threads, FBP_CHUNK, False, 0)
+        self.place_team(&team, workspace, threads, FBP_CHUNK, False, self.rows_called(n))
+        calls = self.new_calls(&team)
         clear_scores(&team)
         memset(&e, 0, sizeof(Evaluation))
         parts = []
@@ -291,7 +300,7 @@ cdef class Engine(DirectCalls):
                 run.penalties = NULL  # the first chunk has counted them
             outputs = self.keep_outputs(&run, ports, metrics)
             self.evaluate_rows(&team, &run, &e, threads)
-            check_fault(team.fault, self.plan)
+            check_fault(team.fault, self.plan, calls)
             if outputs is not None:
                 parts.append((outputs, self.targets_of(rows, is_whole)))
         values = self.results(metrics, &team, parts)
@@ -325,8 +334,10 @@ cdef class Engine(DirectCalls):
         run.outputs = ports.outputs
         run.training, run.keeps = training, True
         self.place_team(&team, workspace, threads, n, True, n)
+        calls = self.new_calls(&team)
         with nogil:
             run_team(&team, &run, threads)
+        check_fault(team.fault, self.plan, calls)
         if self.kept is not None:
             self.workspaces.append(self.kept)
         self.kept, self.kept_team, self.kept_pass = workspace, team, run
@@ -342,9 +353,11 @@ cdef class Engine(DirectCalls):
         if self.kept is None:
             raise RuntimeError("backward: expected a forward pass before it, got none")
         memset(&nothing, 0, sizeof(Data))
-        run.data, run.outputs = &nothing, NULL
-        run.skips_forward = run.wants_deltas = run.wants_input_delta = True
-        old = self.gradients.copy() if accumulate else None
+        run.data, run.outputs, run.stages = &nothing, NULL, BACKWARD
+        run.wants_deltas = run.wants_input_delta = True
+        team.calls_end = False
+        calls = self.new_calls(team)
+        old = self.gradients.copy() if accumulate or self.native.calls else None
         deltas = each(grad_output, self.native.n_outputs)
         n = deltas[0].shape[0]
         found = tuple([
@@ -355,6 +368,10 @@ cdef class Engine(DirectCalls):
                    address(delta), delta.nbytes)
         with nogil:
             run_team(team, &run, threads)
+        if team.calls_end:
+            team.fault = 0  # the forward pass is there for another try
+            self.gradients[...] = old
+            raise calls.error
         for t, gradient in enumerate(found):
             memcpy(address(gradient), tensor(self.native, &team.frame, team.frame.deltas, t, 0),
                    gradient.nbytes)
@@ -369,20 +386,23 @@ cdef class Engine(DirectCalls):
         cdef Pass run = self.new_pass(&ports.data)
         cdef size_t n = ports.data.n
         cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
-        old = self.gradients.copy() if accumulate else None
+        old = self.gradients.copy() if accumulate or self.native.calls else None
         run.training = run.wants_deltas = True
         run.keeps = self.native.wide
         self.place_team(&team, workspace, threads, n, True, n if run.keeps else 0)
+        calls = self.new_calls(&team)
         self.ask_for_loss(&run, &team, metrics)
         outputs = self.keep_outputs(&run, ports, metrics)
         fill_gradient_scales(&run, team.scratches[0].gradient_scales)
         with nogil:
             run_team(&team, &run, threads)
+        if team.calls_end:
+            self.gradients[...] = old
+        check_fault(team.fault, self.plan, calls)
         take_scores(&team, &run)
         parts = [(outputs, self.targets_of(data, True))]
         values = self.results(metrics, &team, parts)
         self.workspaces.append(workspace)
-        check_fault(team.fault, self.plan)
         if accumulate:
             self.gradients += old
         return values
@@ -390,7 +410,7 @@ cdef class Engine(DirectCalls):
     def step(self):
         cdef Workspace workspace = self.take_workspace()
         cdef Team team
-        cdef Worker worker = Worker(&team, 0, 1)
+        cdef Worker worker = Worker(&team, 0, 1, 0)
         cdef uint64_t mode
         self.place_team(&team, workspace, 1, 0, False, 0)
         self.rule.constants[0] = rate_now(&self.rule, &self.counters, 1.0)
@@ -416,6 +436,7 @@ cdef class Engine(DirectCalls):
         threads = self.team_of_fit(&t, job)
         recorder.start(&t)
         self.place_training(&t, workspace, threads)
+        calls = self.new_calls(&t.team)
         t.repeats = threads == 1 and repeats(&t)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
         take_snapshot(&t)
@@ -437,7 +458,7 @@ cdef class Engine(DirectCalls):
             self.counters = t.counters
             recorder.finish(&t)
             self.workspaces.append(workspace)
-        check_fault(t.team.fault, self.plan)
+        check_fault(t.team.fault, self.plan, calls)
 
     cdef int visit(self, Recorder recorder, Training *t) except -1:
         """Let Python look at a training where it stands, which may change the optimizer."""
@@ -506,8 +527,11 @@ cdef class Engine(DirectCalls):
         return values
 
     cdef size_t rows_of_first_visit(self, size_t threads) noexcept:
-        """Rows of a prediction that are done in some milliseconds, at least a block a thread."""
+        """Rows of a prediction that are done in some milliseconds, at least a block a thread; or
+        those that functions are called with."""
         cdef double work = self.program.flops_forward + 10.0 * <double>self.native.row_elements
+        if self.native.calls:
+            return FBP_CHUNK
         return max(threads * self.native.row_block, <size_t>(FLOPS_OF_FIRST_VISIT / work))
 
     cdef int team_size(self, object n_threads, size_t rows, double passes,

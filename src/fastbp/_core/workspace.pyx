@@ -108,8 +108,9 @@ cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bin
 
 cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept nogil:
     cdef size_t rows = t.batch_size, n = t.data.n if t.shuffles else 0
-    claim_team(walk, &t.team, n_threads, max(rows, FBP_CHUNK if t.validates else 0), True,
-               rows if t.team.plan.wide else 0)
+    cdef size_t most = max(rows, FBP_CHUNK if t.validates else 0)
+    claim_team(walk, &t.team, n_threads, most, True,
+               most if t.team.plan.calls else rows if t.team.plan.wide else 0)
     if t.update_rows > t.batch_size:
         t.team.accumulated = claim(walk, t.team.plan.n_parameters * t.team.plan.itemsize)
     t.sums = <Sums *>claim(walk, t.team.plan.n_outputs * sizeof(Sums))

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp import calls
 from fastbp.engine import Array
-from fastbp.losses import Loss
+from fastbp.losses import Custom, Loss
 from fastbp.reference.activations import sigmoid, softmax, softplus
 
 LEAST_RATE = 1e-7  # added to a rate before its logarithm is taken
@@ -29,13 +30,18 @@ class RowLoss(NamedTuple):
 
 def row_losses(loss: Loss, y: Array, t: Array) -> Array:
     """Return the loss of each row, shape (rows,), float64."""
+    if isinstance(loss, Custom):
+        return calls.row_losses(loss, y, t)
     targets = t if loss.labels else t.astype(np.float64)
     return LOSSES[loss.name].rows(y.astype(np.float64), targets, loss.parameter)
 
 
 def loss_gradient(loss: Loss, y: Array, t: Array, weights: Array) -> Array:
     """Return dL/dy of a batch whose rows count `weights`, in the dtype of y."""
-    gradient = LOSSES[loss.name].gradient(y, t, loss.parameter)
+    if isinstance(loss, Custom):
+        gradient = calls.loss_gradient(loss, y, t)
+    else:
+        gradient = LOSSES[loss.name].gradient(y, t, loss.parameter)
     return gradient * weights.astype(y.dtype)[:, None]
 
 

@@ -65,6 +65,11 @@ def forward(
     values = dict(enumerate(x))
     for position, op in enumerate(ops):
         inputs = tuple(values[edge.tensor] for edge in op.inputs)
+        if op.calls is not None:
+            a = op.calls.forward(inputs[0], own_parameters(op, parameters)).copy()
+            traces.append(Trace(op, 1.0, inputs, a, a))
+            values[op.output] = a
+            continue
         factor: Array | float = 1.0
         if op.kind == "rescale":
             factor = op.value
@@ -93,6 +98,11 @@ def backward(
         op = trace.op
         if op.output not in deltas:  # nothing that is trained lies before it
             continue
+        if op.calls is not None:
+            if any(p.trainable for p in op.own) or op.propagates or to_input:
+                dx = backward_custom(op, trace, deltas[op.output], parameters, gradients)
+                leave(op, [dx], deltas, to_input)
+            continue
         f = ACTIVATIONS[op.activation.name]
         dz = f.backward(deltas[op.output], trace.z, trace.a, op.activation.parameter)
         if op.weights is not None and op.weights.trainable:
@@ -101,9 +111,29 @@ def backward(
             view(gradients, op.biases)[:] = biases_gradient(dz)
         if not (op.propagates or to_input):
             continue
-        for edge, dx in zip(op.inputs, input_deltas(trace, dz, parameters), strict=True):
-            if edge.propagates or to_input:
-                deltas[edge.tensor] = deltas[edge.tensor] + dx if edge.adds else dx
+        leave(op, input_deltas(trace, dz, parameters), deltas, to_input)
+
+
+def leave(op: Op, found: list[Array], deltas: dict[int, Array], to_input: bool) -> None:
+    """Write dL/dx of what an operation reads, or add it to what others have left there."""
+    for edge, dx in zip(op.inputs, found, strict=True):
+        if edge.propagates or to_input:
+            deltas[edge.tensor] = deltas[edge.tensor] + dx if edge.adds else dx
+
+
+def own_parameters(op: Op, parameters: Array) -> list[Array]:
+    """Return the parameters of a custom operation."""
+    return [view(parameters, parameter) for parameter in op.own]
+
+
+def backward_custom(op: Op, trace: Trace, dy: Array, parameters: Array, gradients: Array) -> Array:
+    """Return dL/dx as the function of the operation gives it, and write its gradients."""
+    assert op.calls is not None
+    dx, given = op.calls.backward(trace.x, trace.a, dy, own_parameters(op, parameters))
+    for parameter, gradient in zip(op.own, given, strict=True):
+        if parameter.trainable:
+            view(gradients, parameter)[:] = gradient
+    return dx.copy()
 
 
 def net_input(op: Op, inputs: tuple[Array, ...], parameters: Array, factor: Array | float) -> Array:
