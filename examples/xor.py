@@ -1,6 +1,6 @@
 """Exclusive or: the smallest task that needs a hidden layer, and not every start solves it.
 
-    python examples/xor.py
+    python examples/xor.py [picture.png]
 
 Two hidden units and one output, sigmoids, half squared errors, gradients summed over the four rows.
 Gradient descent finds a minimum nearby, which need not be the lowest: so it begins 100 times.
@@ -12,10 +12,12 @@ import numpy as np
 
 import fastbp
 from fastbp.initializers import Uniform
+from fastbp.insight import restarts
 
 INPUTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 TARGETS = np.array([0, 1, 1, 0])
 EPOCHS = 10_000
+WRONG = 1 / 8  # what one output on the wrong side of one half costs at least
 
 
 def layer(units):
@@ -45,22 +47,21 @@ def train(network):
     )
 
 
-def is_solved(outputs):
-    """Whether each of four outputs is on the right side of one half."""
-    return ((outputs > 0.5) == TARGETS).all()
-
-
 def main(arguments=None):
     """Print what the best start comes to and how many solve it; return their number."""
     parser = argparse.ArgumentParser(description="Train a network on exclusive or, many times.")
+    parser.add_argument("picture", nargs="?", help="a file to draw the losses of all starts to")
     parser.add_argument("--starts", type=int, default=100)
     options = parser.parse_args(arguments)
-    lasts = [train(build(seed)).outputs[-1, :, 0] for seed in range(options.starts)]
-    best = min(lasts, key=lambda outputs: ((outputs - TARGETS) ** 2).sum())
-    for (a, b), target, output in zip(INPUTS, TARGETS, best, strict=True):
-        print(f"{a} xor {b} = {target}: {output:.4f}")
-    solved = sum(map(is_solved, lasts))
+    found = restarts(
+        build(), INPUTS, TARGETS, n=options.starts, epochs=EPOCHS, shuffle=False, verbose=0
+    )
+    for (a, b), target, output in zip(INPUTS, TARGETS, found.best.predict(INPUTS), strict=True):
+        print(f"{a} xor {b} = {target}: {output.item():.4f}")
+    solved = int((found.losses < WRONG).sum())
     print(f"{solved} of {options.starts} starts solve it")
+    if options.picture:
+        found.plot().figure.savefig(options.picture)
     return solved
 
 

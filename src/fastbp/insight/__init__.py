@@ -1,24 +1,34 @@
 """Back-propagation laid open: every number of a step, and checks of gradients.
 
 `Network.explain` returns a `Trace`; `check_gradients` holds a network's gradients against central
-differences.
+differences; `find_learning_rate` makes a range test; `gradient_descent` walks down a curve;
+`restarts` trains from several starts.
 """
 
 from fastbp.insight.chain import BatchChain, Chain
+from fastbp.insight.descent import Descent, gradient_descent
 from fastbp.insight.factor import Factor
 from fastbp.insight.gradient_check import Entry, GradientReport, check_gradients
 from fastbp.insight.interpretation import Interpretation
 from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.range_test import RangeTest, find_learning_rate
+from fastbp.insight.starts import Restarts, restarts
 from fastbp.insight.trace import Trace
 
 __all__ = [
     "BatchChain",
     "Chain",
+    "Descent",
     "Entry",
     "Factor",
     "GradientReport",
     "Interpretation",
     "LayerTrace",
+    "RangeTest",
+    "Restarts",
     "Trace",
     "check_gradients",
+    "find_learning_rate",
+    "gradient_descent",
+    "restarts",
 ]
