@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 import fastbp
 import fastbp.reference
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
+from fastbp.datasets import digits
 from fastbp.files import to_c
 
 # That of the header, strictly, for a library that Python can load.
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2", "-ffp-contract=off"]
 FMA = ["-mavx2", "-mfma"] if "fma" in Path("/proc/cpuinfo").read_text().split() else []
 COMPILERS = ["gcc", "clang"]
+README = Path(__file__).parents[2] / "README.md"
 ELEMENTS = 4096
 ROWS = 5
 
@@ -146,27 +149,34 @@ def test_bits_do_not_depend_on_flags(tmp_path, core, dtype, cc, flags):
     assert_bits_of_predict(tmp_path, dtype, [compiler(cc), *flags])
 
 
-def test_ten_lines_of_c_call_a_network(tmp_path, core):
-    net = network(fastbp.Dense(16, activation="relu"), fastbp.Dense(2), inputs=4)
-    to_c(net, tmp_path / "a net.c", name="net")
-    (tmp_path / "main.c").write_text(
-        """#include <stdio.h>
-        #include "a net.h"
-
-        int main(void)
-        {
-            const float x[NET_INPUTS] = {0.5f, -1, 2, 0.25f};
-            float y[NET_OUTPUTS];
-            net_predict(x, y);
-            for (int i = 0; i < NET_OUTPUTS; i++) printf("%a ", y[i]);
-            return 0;
-        }"""
-    )
-    command = [compiler("gcc"), *STRICT, "-o", "main", "main.c", "a net.c", "-lm"]
+def test_the_c_of_the_readme_prints_what_predict_returns(tmp_path, core):
+    if not README.exists():
+        pytest.skip("needs the checkout's README")
+    (main,) = re.findall(r"```c\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "main.c").write_text(main)
+    tour = [fastbp.Rescale(1 / 16), fastbp.Dense(32, "relu"), fastbp.Dense(10, "softmax")]
+    net = network(*tour, inputs=64)
+    to_c(net, tmp_path / "digits.c")
+    command = [compiler("gcc"), *STRICT, "-o", "main", "main.c", "digits.c", "-lm"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    printed = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True)
-    expected = net.predict([[0.5, -1, 2, 0.25]])[0].tolist()
-    assert list(map(float.fromhex, printed.stdout.split())) == expected
+    row = digits()[0][0]
+    printed = subprocess.run(
+        [tmp_path / "main"], input=" ".join(map(str, row)), capture_output=True, text=True
+    ).stdout
+    assert_same_bits(np.float32(printed.split()), net.predict(row[None])[0])
+
+
+@pytest.mark.parametrize("cc", COMPILERS)
+def test_header_serves_other_names_and_c_plus_plus(tmp_path, core, cc):
+    to_c(network(fastbp.Dense(2)), tmp_path / "a net.c", name="Net1")
+    program = '#include "a net.h"\nfloat y[NET1_OUTPUTS];\nvoid f() { Net1_predict(y, y); }\n'
+    for name in ("main.c", "main.cc") if shutil.which("g++") else ("main.c",):
+        (tmp_path / name).write_text(program)
+        subprocess.run([compiler(cc), "-Wall", "-Werror", "-c", name], cwd=tmp_path, check=True)
+        listed = subprocess.run(
+            ["nm", "main.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert "U Net1_predict\n" in listed.stdout
 
 
 def test_source_calls_fma_alone_and_has_no_state(tmp_path, core, dtype):

@@ -120,10 +120,10 @@ def to_c(network: Network, path: str | os.PathLike[str], name: str | None = None
 
     Notes
     -----
-    Each of the two files is replaced as a whole, the header last. A program can't set the modes in
-    which subnormal numbers count as zero, so sums of products that come to less than the smallest
-    normal number (1.2e-38 in float32) may differ; weights, activations and rescaled inputs count
-    as zero there, like the engine's. So does everything where the caller has set those modes.
+    Each of the two files is replaced as a whole, the header last. C99 can't set the modes in which
+    subnormal numbers count as zero. The source flushes parameters, products and quotients by hand;
+    inputs, growing sums and elu that come below the smallest normal number (1.2e-38 in float32)
+    without being 0 may give other bits, unless the caller has set those modes.
     """
     source, called = _names(path, name)
     program = _Program(called, *_contents(network))
