@@ -5,6 +5,7 @@
 floors. ``benchmarks.compare`` is `fastbp bench` with the targets of the project and what else is
 claimed, ``benchmarks.threads`` the grid of threads, ``benchmarks.scaling`` time against batch,
 width and depth, ``benchmarks.structured_dropout`` a step that leaves out what it drops beside one
-that masks it, ``benchmarks.limits`` what the machine can do at most; and ``benchmarks.results``
-writes their files into RESULTS.md and the README.
+that masks it, ``benchmarks.c_export`` networks as C beside ``net(x)``, ``benchmarks.limits`` what
+the machine can do at most; and ``benchmarks.results`` writes their files into RESULTS.md and the
+README.
 """

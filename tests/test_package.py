@@ -24,7 +24,7 @@ FLOORS = (
     "data sources prefetch batches streams arguments parameters bound occupancy summary state "
     "history progress callbacks callbacks.* lbfgs fitting network",
     "__init__",
-    "reference datasets datasets.* plotting",
+    "reference datasets datasets.* files files.* plotting",
     "insight insight.* demo mlp bench bench.* cli __main__",
 )
 # Forwards from a method to a room above, imported when called.

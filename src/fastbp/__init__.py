@@ -62,6 +62,7 @@ __all__ = [
     "build_info",
     "callbacks",
     "constraints",
+    "files",
     "initializers",
     "insight",
     "layers",
@@ -74,9 +75,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name != "insight":  # which is imported when it is asked for
+    if name not in ("files", "insight"):  # which are imported when they are asked for
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("fastbp.insight")
+    return importlib.import_module(f"fastbp.{name}")
 
 
 def build_info() -> dict[str, Any]:

@@ -1,0 +1,1 @@
+../../../../csrc/simd/real.h
