@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.engine import Array, EngineProtocol, Fit, Progress, Record
+from fastbp.engine import Array, EngineProtocol, EpochPart, Fit, Progress, Record
 from fastbp.optimizers import LBFGS
 
 CHUNK = 4096
@@ -246,7 +246,9 @@ class Training:
         history, at = self.optimizer.history, self.engine.position
         row = at.steps % history
         changes = after.parameters - here.parameters, after.gradient - here.gradient
-        position = at._replace(steps=at.steps + 1, batches=at.batches + 1, epochs=at.epochs + 1)
+        position = at._replace(
+            steps=at.steps + 1, batches=at.batches + 1, epochs=at.epochs + 1, part=EpochPart()
+        )
 
         def write() -> None:
             self.engine.state[row], self.engine.state[history + row] = changes

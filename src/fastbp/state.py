@@ -138,6 +138,14 @@ class NetworkState:
         self.optimizer = replace(self._optimizer, learning_rate=learning_rate)
 
     @property
+    def position(self) -> Position:
+        """Where training stands: steps, batches and epochs begun since it started.
+
+        Within an epoch, `part.rows` of its `part.of_rows` rows have been taken.
+        """
+        return self._built.position
+
+    @property
     def n_parameters(self) -> int:
         """How many parameters there are, frozen ones included."""
         return self.plan.n_parameters

@@ -13,6 +13,14 @@ cdef enum Outcome:
     DIVERGED
     FAULTED
 
+cdef struct Part:
+    # What has been done of an epoch that is not over: fastbp.engine.EpochPart.
+    uint64_t rows
+    uint64_t of_rows
+    uint64_t measured
+    double loss_sum
+    double right_sum
+
 cdef struct Counters:
     # Where training stands: fastbp.engine.Position.
     uint64_t steps
@@ -20,6 +28,7 @@ cdef struct Counters:
     uint64_t epochs
     uint64_t schedule_steps
     uint64_t schedule_epochs
+    Part part
 
 cdef struct Snapshot:
     # The last state that was known to be finite.
@@ -60,10 +69,6 @@ cdef struct Training:
     uint64_t *sorted_words
     size_t *counts
     size_t epoch               # completed in this fit
-    size_t place               # rows taken of the running one
-    double loss_sum            # of the running epoch, weighted with rows
-    double right_sum
-    size_t measured            # rows of it that metrics count
     size_t validated           # rows of the validation data, after the running epoch's batches
     Score validation_score
     Curves curves
@@ -82,5 +87,6 @@ cdef double rate_now(const Rule *rule, const Counters *counters,
 cdef void take_snapshot(Training *t) noexcept nogil
 cdef void restore_snapshot(Training *t) noexcept nogil
 cdef void stop(Training *t) noexcept nogil
+cdef void resume_epoch(Training *t) noexcept nogil
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil
 cdef void train(Training *t, const Worker *worker) noexcept nogil

@@ -72,8 +72,29 @@ cdef bint parameters_finite(const Training *t) noexcept nogil:
 
 
 cdef void stop(Training *t) noexcept nogil:
-    """End the training between two batches."""
+    """End the training between two batches, and the running epoch with it."""
     t.outcome = DONE if parameters_finite(t) else DIVERGED
+    memset(&t.counters.part, 0, sizeof(Part))
+
+
+cdef void resume_epoch(Training *t) noexcept nogil:
+    """Before training: go on with an epoch that is not over, if it is one of these data."""
+    cdef Counters last = t.counters
+    cdef size_t rows = last.part.rows
+    if rows == 0 or rows > t.data.n or last.part.of_rows != t.data.n:
+        memset(&t.counters.part, 0, sizeof(Part))
+        return
+    order_rows(t, last.epochs - 1)
+    if t.rule.schedule.rate != NULL and last.steps > last.schedule_steps:
+        # That of the last update, if it was the last of the epoch too.
+        last.steps -= 1
+        rows = (rows - 1) // t.update_rows * t.update_rows
+        t.rule.constants[0] = rate_now(&t.rule, &last, <double>rows / <double>t.data.n)
+
+
+cdef void order_rows(Training *t, uint64_t epoch) noexcept nogil:
+    if t.shuffles:
+        row_order(t.seed, epoch, t.data.n, t.words, t.sorted_words, t.counts, t.order)
 
 
 cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
@@ -93,8 +114,8 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
 cdef Pass batch_pass(const Training *t) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
     run.order = t.order if t.shuffles else NULL
-    run.start = t.place
-    run.rows = min(t.update_rows, t.data.n - t.place)
+    run.start = t.counters.part.rows
+    run.rows = min(t.update_rows, t.data.n - t.counters.part.rows)
     run.batch = t.counters.batches
     run.training, run.wants_deltas = True, True
     run.keeps = t.team.plan.wide
@@ -107,12 +128,10 @@ cdef Pass batch_pass(const Training *t) noexcept nogil:
 
 cdef void begin_epoch(Training *t, const Worker *worker) noexcept nogil:
     if worker.rank == 0:
-        if t.shuffles:
-            row_order(t.seed, t.counters.epochs, t.data.n, t.words, t.sorted_words, t.counts,
-                      t.order)
+        order_rows(t, t.counters.epochs)
         t.counters.epochs += 1
-        t.loss_sum = t.right_sum = 0.0
-        t.measured = 0
+        memset(&t.counters.part, 0, sizeof(Part))
+        t.counters.part.of_rows = t.data.n
         t.validated = 0
         memset(&t.validation_score, 0, sizeof(Score))
     sync(worker)
@@ -140,13 +159,14 @@ cdef void look_at_clock(Training *t, uint64_t batches) noexcept nogil:
 
 cdef void keep_books(Training *t, size_t rows, Score score) noexcept nogil:
     """After an update from so many rows."""
-    t.loss_sum += mean_loss(t.team.plan, score) * <double>score.measured
-    t.right_sum += score.right
-    t.measured += score.measured
+    cdef Part *part = &t.counters.part
+    part.loss_sum += mean_loss(t.team.plan, score) * <double>score.measured
+    part.right_sum += score.right
+    part.measured += score.measured
+    part.rows += rows
     t.counters.steps += 1
     t.counters.batches += 1
-    t.place += rows
-    if not isfinite(t.loss_sum):
+    if not isfinite(part.loss_sum):
         t.outcome = DIVERGED
         return
     look_at_clock(t, 1)
@@ -233,10 +253,11 @@ cdef bint validates_now(const Training *t) noexcept nogil:
 
 cdef void close_epoch(Training *t) noexcept nogil:
     """Record the epoch."""
-    cdef double loss = per_row(t.loss_sum, t.measured)
+    cdef const Part *part = &t.counters.part
+    cdef double loss = per_row(part.loss_sum, part.measured)
     cdef size_t at = t.epoch
     t.curves.loss[at] = loss
-    t.curves.right[at] = per_row(t.right_sum, t.measured)
+    t.curves.right[at] = per_row(part.right_sum, part.measured)
     t.curves.learning_rate[at] = t.rule.constants[0]
     if validates_now(t):
         at //= t.validation_freq
@@ -244,7 +265,7 @@ cdef void close_epoch(Training *t) noexcept nogil:
         t.curves.validation_right[at] = per_row(t.validation_score.right,
                                                 t.validation_score.measured)
     t.epoch += 1
-    t.place = 0
+    memset(&t.counters.part, 0, sizeof(Part))
     decide(t, loss)
 
 
@@ -301,22 +322,24 @@ cdef void train_repeating(Training *t) noexcept nogil:
 
 cdef void set_rate(Training *t, const Worker *worker) noexcept nogil:
     """Before a batch; the other threads read it behind the first barrier of that."""
-    if worker.rank == 0 and t.rule.schedule.rate != NULL and t.place < t.data.n:
-        t.rule.constants[0] = rate_now(&t.rule, &t.counters, <double>t.place / <double>t.data.n)
+    cdef double rows = <double>t.counters.part.rows, n = <double>t.data.n
+    if worker.rank == 0 and t.rule.schedule.rate != NULL and rows < n:
+        t.rule.constants[0] = rate_now(&t.rule, &t.counters, rows / n)
 
 
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
-    while t.outcome == RUNNING and t.repeats:
+    cdef const uint64_t *rows = &t.counters.part.rows
+    while t.outcome == RUNNING and t.repeats and rows[0] == 0:
         train_repeating(t)
     while t.outcome == RUNNING:
-        if t.place == 0:
+        if rows[0] == 0:
             begin_epoch(t, worker)
         set_rate(t, worker)
-        if t.place < t.data.n and not (train_parts(t, worker) if t.update_rows > t.batch_size
+        if rows[0] < t.data.n and not (train_parts(t, worker) if t.update_rows > t.batch_size
                                        else train_batch(t, worker)):
             break
-        if t.place == t.data.n and t.outcome in (RUNNING, PAUSED):
+        if rows[0] == t.data.n and t.outcome in (RUNNING, PAUSED):
             end_epoch(t, worker)
     if worker.rank == 0 and t.team.fault:
         t.outcome = FAULTED

@@ -3,7 +3,15 @@ whom it calls on the way."""
 import numpy as np
 
 from fastbp._core.batch cimport per_row
-from fastbp._core.epochs cimport BATCH_ENDED, DIVERGED, DONE, RUNNING, Training, stop
+from fastbp._core.epochs cimport (
+    BATCH_ENDED,
+    DIVERGED,
+    DONE,
+    Part,
+    RUNNING,
+    Training,
+    stop,
+)
 from fastbp._core.native cimport address
 
 from fastbp.engine import Progress
@@ -110,17 +118,19 @@ cdef class Recorder:
         `tells` is whether it is time to tell about the progress too.
         """
         cdef bint stops = False, ended = t.epoch > self.epochs
+        cdef bint begins = t.outcome == RUNNING or t.counters.part.rows == 0
+        cdef size_t batch = (t.counters.part.rows - 1) // t.update_rows
         job = self.job
         self.look(t)
         if t.outcome == BATCH_ENDED:
-            stops = job.on_batch_end((t.place - 1) // t.update_rows, self.running(t))
+            stops = job.on_batch_end(batch, self.running(t))
         elif ended and job.on_epoch_end is not None:
             stops = job.on_epoch_end(t.epoch - 1, self.latest(t))
         if tells and job.on_progress is not None:
             stops = job.on_progress(self.progress(t)) or stops
         if t.outcome == DONE:
             return 0
-        if t.place == 0 and not stops and job.on_epoch_begin is not None:
+        if begins and not stops and job.on_epoch_begin is not None:
             stops = job.on_epoch_begin(t.epoch)
         t.outcome = RUNNING
         if stops:
@@ -129,8 +139,9 @@ cdef class Recorder:
 
     cdef dict running(self, const Training *t):
         """Means over the rows that the running epoch has taken."""
-        cdef double share = per_row(t.right_sum, t.measured)
-        loss = per_row(t.loss_sum, t.measured)
+        cdef const Part *part = &t.counters.part
+        cdef double share = per_row(part.right_sum, part.measured)
+        loss = per_row(part.loss_sum, part.measured)
         return {"loss": loss, **dict.fromkeys(self.counted, share)}
 
     cdef dict latest(self, const Training *t):
@@ -142,11 +153,12 @@ cdef class Recorder:
 
     cdef object progress(self, const Training *t):
         """Where the training stands."""
-        values = self.running(t) if t.place else self.latest(t)
+        cdef size_t rows = t.counters.part.rows
+        values = self.running(t) if rows else self.latest(t)
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,
-            batch=(t.place + t.update_rows - 1) // t.update_rows,
+            batch=(rows + t.update_rows - 1) // t.update_rows,
             batches=(t.data.n + t.update_rows - 1) // t.update_rows,
             loss=values["loss"],
             metrics={name: values[name] for name in self.counted},

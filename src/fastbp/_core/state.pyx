@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from fastbp._core.batch cimport Team
-from fastbp._core.epochs cimport Counters, Training, rate_now
+from fastbp._core.epochs cimport Counters, Part, Training, rate_now
 from fastbp._core.layout cimport fbp_aligned
 from fastbp._core.native cimport address, native_data, native_rule
 from fastbp._core.program cimport Program
@@ -23,7 +23,7 @@ from fastbp._core.workspace cimport (
 )
 
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Position
+from fastbp.engine import EpochPart, Position
 
 # Sizes in bytes must fit a signed pointer difference.
 cdef double MOST_BYTES = sys.maxsize
@@ -54,13 +54,18 @@ cdef class EngineState:
 
     @property
     def position(self):
+        cdef const Part *part = &self.counters.part
         return Position(self.counters.steps, self.counters.batches, self.counters.epochs,
-                        self.counters.schedule_steps, self.counters.schedule_epochs)
+                        self.counters.schedule_steps, self.counters.schedule_epochs,
+                        EpochPart(part.rows, part.of_rows, part.measured, part.loss_sum,
+                                  part.right_sum) if part.rows else EpochPart())
 
     @position.setter
     def position(self, position):
+        rows, of_rows, measured, loss_sum, right_sum = position.part
         self.counters = Counters(position.steps, position.batches, position.epochs,
-                                 position.schedule_steps, position.schedule_epochs)
+                                 position.schedule_steps, position.schedule_epochs,
+                                 Part(rows, of_rows, measured, loss_sum, right_sum))
 
     @property
     def optimizer(self):

@@ -36,6 +36,7 @@ from fastbp._core.epochs cimport (
     Training,
     rate_now,
     restore_snapshot,
+    resume_epoch,
     take_snapshot,
     train,
 )
@@ -371,6 +372,9 @@ cdef class Engine(DirectCalls):
         recorder.start(&t, self.plan)
         self.place_training(&t, workspace, threads)
         t.repeats = threads == 1 and repeats(&t)
+        resume_epoch(&t)
+        if t.counters.part.rows and t.recorded != NULL:
+            self.predict(job.data.x, recorder.outputs[0], job.n_threads)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
         take_snapshot(&t)
         t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS

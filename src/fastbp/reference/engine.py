@@ -10,7 +10,7 @@ import numpy as np
 from fastbp import random
 from fastbp.activations import Identity
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Array, EngineProtocol, Fit, Position, Record, Rows
+from fastbp.engine import Array, EngineProtocol, EpochPart, Fit, Position, Record, Rows
 from fastbp.losses import Loss
 from fastbp.measures import measure
 from fastbp.metrics import Metric
@@ -190,8 +190,12 @@ class Engine(EngineProtocol):
         self.update(self.gradients)
 
     @quietly
-    def update(self, gradients: Array, epoch_share: float = 1) -> Optimizer:
+    def update(
+        self, gradients: Array, epoch_share: float = 1, part: EpochPart | None = None
+    ) -> Optimizer:
         """Take one optimizer step, so far into the newest epoch; count a step and a batch.
+
+        `part` is where the epoch stands after it, None to leave that as it is.
 
         Return the optimizer with the learning rate of that step.
         """
@@ -204,7 +208,10 @@ class Engine(EngineProtocol):
             parameters[span], state[:, span] = rules.update(
                 optimizer, parameters[span], gradients[span], state[:, span], t, scale
             )
-        position = self.position._replace(steps=t, batches=self.position.batches + 1)
+        position = self.position
+        position = position._replace(
+            steps=t, batches=position.batches + 1, part=part or position.part
+        )
         self.commit(parameters, state, position)
         return optimizer
 

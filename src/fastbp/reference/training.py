@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import random
-from fastbp.engine import Array, Fit, Position, Progress, Record
+from fastbp.engine import Array, EpochPart, Fit, Position, Progress, Record
 from fastbp.reference.batches import gather
+from fastbp.reference.schedules import scheduled
 
 if TYPE_CHECKING:
     from fastbp.reference.engine import Engine
@@ -80,6 +81,7 @@ class Training:
         except DivergedError:
             self.return_to_snapshot()
         except StoppedError:
+            self.engine.position = self.engine.position._replace(part=EpochPart())
             if not np.isfinite(self.engine.parameters).all():
                 self.return_to_snapshot()
         finally:
@@ -93,47 +95,77 @@ class Training:
         return reached or self.record.epochs == self.job.epochs
 
     def run_epoch(self) -> None:
-        """Train on every row once."""
-        order = self.next_order()
-        n, size = len(order), self.update_rows
-        sums = dict.fromkeys(self.names, 0.0)
-        total_measured = 0
-        if self.job.record_outputs or self.measures:
-            if not self.job.record_outputs:
-                self.outputs.clear()
-            self.outputs.append(np.empty((n, self.n_outputs), self.engine.plan.dtype))
-        for batch, start in enumerate(range(0, n, size), start=1):
-            rows = order[start : start + size]
-            values, measured = self.run_batch(rows, epoch_share=start / n)
-            for name in self.names:
-                sums[name] += measured * values[name]
-            total_measured += measured
-            self.means = {name: total / max(total_measured, 1) for name, total in sums.items()}
+        """Train on every row once, or on those that the epoch has not taken yet."""
+        part = self.begin_epoch()
+        order = self.order()
+        while part.rows < part.of_rows:
+            rows = order[part.rows : part.rows + self.update_rows]
+            part = self.run_batch(rows, part)
+            self.means = self.means_of(part)
+            batch = -(-part.rows // self.update_rows)
             self.call(self.job.on_batch_end, batch - 1, dict(self.means))
             if batch < self.n_batches:
                 self.report(batch)
 
-    def next_order(self) -> Array:
-        """Begin an epoch and return the order of its rows."""
-        engine, n = self.engine, len(self.job.data.x)
-        epoch = engine.position.epochs
-        engine.position = engine.position._replace(epochs=epoch + 1)
-        return random.row_order(engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
+    def begin_epoch(self) -> EpochPart:
+        """Begin an epoch, or go on with one that is not over, and return where it stands."""
+        engine, x = self.engine, self.job.data.x
+        begun = engine.position.part
+        resumes = 0 < begun.rows <= begun.of_rows == len(x)
+        part = begun if resumes else EpochPart(of_rows=len(x))
+        if self.job.record_outputs or self.measures:
+            if not self.job.record_outputs:
+                self.outputs.clear()
+            self.outputs.append(np.empty((len(x), self.n_outputs), engine.plan.dtype))
+            if resumes:
+                engine.predict(x, self.outputs[-1], self.job.n_threads)
+        if resumes:
+            self.means = self.means_of(part)
+            self.learning_rate = self.last_rate(part)
+        else:
+            engine.position = engine.position._replace(
+                epochs=engine.position.epochs + 1, part=EpochPart()
+            )
+        return part
 
-    def run_batch(self, rows: Array, epoch_share: float) -> tuple[dict[str, float], int]:
-        """Train on a few rows.
+    def last_rate(self, part: EpochPart) -> float:
+        """Return the learning rate of the last update, if it was one of this epoch."""
+        position = self.engine.position
+        last = position._replace(steps=max(position.steps - 1, position.schedule_steps))
+        share = (part.rows - 1) // self.update_rows * self.update_rows / part.of_rows
+        return float(scheduled(self.engine.optimizer, last, share).learning_rate)
 
-        Returns loss and metrics from before the update, and how many rows metrics count.
-        """
+    def order(self) -> Array:
+        """Return the order of the rows in the newest epoch."""
+        n, epoch = len(self.job.data.x), self.engine.position.epochs - 1
+        return random.row_order(self.engine.seed, epoch, n) if self.job.shuffle else np.arange(n)
+
+    def run_batch(self, rows: Array, part: EpochPart) -> EpochPart:
+        """Train on the rows that follow in an epoch, and return where it stands then."""
         engine = self.engine
         batch = gather(self.job.data, rows, engine.plan.dtype)
         values, outputs, gradients = engine.differentiate(batch, self.job.metrics)
         if not math.isfinite(values["loss"]):
             raise DivergedError
-        self.learning_rate = engine.update(gradients, epoch_share).learning_rate
+        measured = int(batch.measured.sum())
+        right = values[self.names[1]] if len(self.names) > 1 else 0.0
+        after = part._replace(
+            rows=part.rows + len(rows),
+            measured=part.measured + measured,
+            loss_sum=part.loss_sum + measured * values["loss"],
+            right_sum=part.right_sum + measured * right,
+        )
+        share = part.rows / part.of_rows
+        self.learning_rate = engine.update(gradients, share, after).learning_rate
         if self.outputs:
             self.outputs[-1][rows] = outputs
-        return values, int(batch.measured.sum())
+        return after
+
+    def means_of(self, part: EpochPart) -> dict[str, float]:
+        """Return the means over the rows that an epoch has taken."""
+        measured = max(part.measured, 1)
+        counted = dict.fromkeys(self.names[1:], part.right_sum / measured)
+        return {"loss": part.loss_sum / measured} | counted
 
     def close_epoch(self) -> dict[str, Any]:
         """Put the epoch on record and return its values; at times keep the parameters."""
@@ -146,6 +178,7 @@ class Training:
             values["learning_rate"] = self.learning_rate
         for name, value in values.items():
             record.curves[name].append(value)
+        engine.position = engine.position._replace(part=EpochPart())
         record.epochs += 1
         batches = engine.position.batches - self.snapshot.position.batches
         if batches >= SNAPSHOT_BATCHES or self.is_over():
