@@ -17,7 +17,7 @@ from fastbp import (
 )
 from fastbp._version import __version__
 from fastbp.callbacks import Callback, StopTraining
-from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
+from fastbp.exceptions import ConvergenceWarning, DivergenceWarning, FileFormatError
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout, Flatten, Rescale
 from fastbp.network import Network, compiled_core
@@ -39,6 +39,7 @@ __all__ = [
     "Dense",
     "DivergenceWarning",
     "Dropout",
+    "FileFormatError",
     "Flatten",
     "History",
     "NAdam",
@@ -54,11 +55,15 @@ __all__ = [
     "callbacks",
     "initializers",
     "layers",
+    "load",
     "losses",
     "metrics",
     "optimizers",
     "schedules",
 ]
+
+
+load = Network.load
 
 
 def build_info() -> dict[str, Any]:
