@@ -72,9 +72,8 @@ cdef bint parameters_finite(const Training *t) noexcept nogil:
 
 
 cdef void stop(Training *t) noexcept nogil:
-    """End the training between two batches, and the running epoch with it."""
+    """End the training between two batches."""
     t.outcome = DONE if parameters_finite(t) else DIVERGED
-    memset(&t.counters.part, 0, sizeof(Part))
 
 
 cdef void resume_epoch(Training *t) noexcept nogil:

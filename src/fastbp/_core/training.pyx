@@ -30,9 +30,11 @@ from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
     DIVERGED,
+    DONE,
     FAULTED,
     PAUSED,
     RUNNING,
+    Part,
     Training,
     rate_now,
     restore_snapshot,
@@ -387,6 +389,8 @@ cdef class Engine(DirectCalls):
                     self.visit(recorder, &t)
             if t.outcome == DIVERGED:
                 restore_snapshot(&t)
+            elif t.outcome == DONE:  # of an epoch that was stopped the rest is left out
+                memset(&t.counters.part, 0, sizeof(Part))
         finally:
             self.counters = t.counters
             recorder.finish(&t)
