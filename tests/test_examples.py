@@ -63,7 +63,8 @@ def test_mnist_reads_real_digits_with_92_percent_or_better(mnist, mnist_folder, 
     assert mnist.main([str(mnist_folder)])["accuracy"] >= 0.92
 
 
-def test_tour_of_the_readme_runs(core, capsys):
+def test_tour_of_the_readme_runs(core, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
     exec(program, names)
