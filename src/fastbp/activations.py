@@ -45,7 +45,12 @@ class Identity(ActivationFunction):
 
 
 class Sigmoid(ActivationFunction):
-    """The logistic function, with values in (0, 1)."""
+    """The logistic function, with values in (0, 1).
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams 1986, eq. 2.
+    """
 
     name = "sigmoid"
     formula = "f(z) = 1 / (1 + exp(-z)); f'(z) = a (1 - a)"
@@ -53,14 +58,24 @@ class Sigmoid(ActivationFunction):
 
 
 class Tanh(ActivationFunction):
-    """The hyperbolic tangent, with values in (-1, 1)."""
+    """The hyperbolic tangent, with values in (-1, 1).
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Mueller 1998 ("Efficient BackProp"), section 4.4.
+    """
 
     name = "tanh"
     formula = "f(z) = tanh(z); f'(z) = 1 - a^2"
 
 
 class ReLU(ActivationFunction):
-    """The rectifier; its derivative at 0 is taken as 0."""
+    """The rectifier; its derivative at 0 is taken as 0.
+
+    References
+    ----------
+    Nair and Hinton 2010; Glorot, Bordes and Bengio 2011, section 3.
+    """
 
     name = "relu"
     formula = "f(z) = max(z, 0); f'(z) = 1 if z > 0 else 0"
@@ -79,6 +94,10 @@ class LeakyReLU(ActivationFunction):
     ------
     ValueError
         If `negative_slope` is negative or not finite.
+
+    References
+    ----------
+    Maas, Hannun and Ng 2013, section 2.
     """
 
     name = "leaky_relu"
@@ -150,7 +169,12 @@ class SiLU(ActivationFunction):
 
 
 class Softplus(ActivationFunction):
-    """The smooth rectifier."""
+    """The smooth rectifier.
+
+    References
+    ----------
+    Dugas, Bengio, Belisle, Nadeau and Garcia 2001.
+    """
 
     name = "softplus"
     formula = "f(z) = log(1 + exp(z)); f'(z) = sigmoid(z)"
@@ -159,7 +183,12 @@ class Softplus(ActivationFunction):
 
 
 class Softmax(ActivationFunction):
-    """Probabilities over a row: the one function here that mixes a row's units."""
+    """Probabilities over a row: the one function here that mixes a row's units.
+
+    References
+    ----------
+    Bridle 1990, section 3.
+    """
 
     name = "softmax"
     formula = "f(z)_i = exp(z_i) / sum_j exp(z_j); df_i/dz_j = a_i ((i == j) - a_j)"

@@ -22,7 +22,12 @@ class Initializer(Description):
 
 
 class Zeros(Initializer):
-    """All zeros."""
+    """All zeros.
+
+    References
+    ----------
+    Keras's Zeros.
+    """
 
     name = "zeros"
     formula = "0"
@@ -35,6 +40,10 @@ class Constant(Initializer):
     ----------
     value : float
         The value.
+
+    References
+    ----------
+    Keras's Constant.
     """
 
     name = "constant"
@@ -57,6 +66,11 @@ class Uniform(Initializer):
     ------
     ValueError
         If `low` exceeds `high`.
+
+    References
+    ----------
+    Keras's RandomUniform. Rumelhart, Hinton and Williams 1986 begin with small random weights,
+    which breaks the symmetry between units.
     """
 
     name = "uniform"
@@ -84,6 +98,10 @@ class Normal(Initializer):
     ------
     ValueError
         If `stddev` is negative.
+
+    References
+    ----------
+    Keras's RandomNormal. Drawn by the inverse of the distribution function, Wichura 1988, AS 241.
     """
 
     name = "normal"

@@ -82,28 +82,49 @@ class Loss(Description):
 
 
 class HalfSquaredError(Loss):
-    """Half the squared error, summed over the outputs."""
+    """Half the squared error, summed over the outputs.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams 1986 ("Learning representations by back-propagating errors"), eq.
+    3.
+    """
 
     name = "half_squared_error"
     formula = "L = 1/2 sum (y - t)^2"
 
 
 class SquaredError(Loss):
-    """The squared error, summed over the outputs."""
+    """The squared error, summed over the outputs.
+
+    References
+    ----------
+    Legendre 1805, appendix on the method of least squares.
+    """
 
     name = "squared_error"
     formula = "L = sum (y - t)^2"
 
 
 class MeanSquaredError(Loss):
-    """The squared error, averaged over the outputs."""
+    """The squared error, averaged over the outputs.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman 2009, section 2.4.
+    """
 
     name = "mean_squared_error"
     formula = "L = 1/n sum (y - t)^2"
 
 
 class MeanAbsoluteError(Loss):
-    """The absolute error, averaged over the outputs; its derivative at 0 is taken as 0."""
+    """The absolute error, averaged over the outputs; its derivative at 0 is taken as 0.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman 2009, section 2.4.
+    """
 
     name = "mean_absolute_error"
     formula = "L = 1/n sum |y - t|"
@@ -306,7 +327,12 @@ class CrossEntropy(ProbabilityLoss):
 
 
 class BinaryCrossentropy(CrossEntropy):
-    """Cross-entropy of independent yes-or-no outputs, averaged over them; targets in [0, 1]."""
+    """Cross-entropy of independent yes-or-no outputs, averaged over them; targets in [0, 1].
+
+    References
+    ----------
+    Bishop 2006, eqs. 4.90 and 5.21.
+    """
 
     name = "binary_crossentropy"
     formula = "L = -1/n sum (t log y + (1 - t) log(1 - y)), y = sigmoid(z)"
@@ -318,7 +344,12 @@ class BinaryCrossentropy(CrossEntropy):
 
 
 class CategoricalCrossentropy(CrossEntropy):
-    """Cross-entropy of one distribution over the outputs; targets in [0, 1], one-hot as a rule."""
+    """Cross-entropy of one distribution over the outputs; targets in [0, 1], one-hot as a rule.
+
+    References
+    ----------
+    Bishop 2006, eqs. 4.108 and 5.24.
+    """
 
     name = "categorical_crossentropy"
     formula = "L = -sum t log y, y = softmax(z)"
@@ -341,6 +372,10 @@ class SparseCategoricalCrossentropy(CrossEntropy):
         Rows with this label count neither in the loss and its gradient nor in what a mean is
         divided by nor in metrics. It may be a class number or any other. The loss of a batch of
         such rows alone is 0.
+
+    References
+    ----------
+    Bishop 2006, eqs. 4.108 and 5.24, with targets of which one is 1 and the others 0.
     """
 
     name = "sparse_categorical_crossentropy"

@@ -61,7 +61,12 @@ class Metric(Description):
 
 
 class Accuracy(Metric):
-    """Share of rows, or of yes-or-no outputs, that are right."""
+    """Share of rows, or of yes-or-no outputs, that are right.
+
+    References
+    ----------
+    Manning, Raghavan and Schuetze 2008, section 8.3.
+    """
 
     name = "accuracy"
     formula = "1/rows sum [argmax y = label]"
@@ -88,6 +93,10 @@ class TopKAccuracy(OneClassMetric):
     ----------
     k : int, default 5
         How many outputs count; from 1 to as many as there are.
+
+    References
+    ----------
+    Krizhevsky, Sutskever and Hinton 2012, section 2: 1 less their top-5 error.
     """
 
     name = "top_k_accuracy"
@@ -155,21 +164,36 @@ class AveragedMetric(Metric):
 
 
 class Precision(AveragedMetric):
-    """How many of the rows that are answered by a class belong to it."""
+    """How many of the rows that are answered by a class belong to it.
+
+    References
+    ----------
+    Manning, Raghavan and Schuetze 2008, section 8.3.
+    """
 
     name = "precision"
     formula = "TP / (TP + FP)"
 
 
 class Recall(AveragedMetric):
-    """How many of the rows that belong to a class are answered by it."""
+    """How many of the rows that belong to a class are answered by it.
+
+    References
+    ----------
+    Manning, Raghavan and Schuetze 2008, section 8.3.
+    """
 
     name = "recall"
     formula = "TP / (TP + FN)"
 
 
 class F1(AveragedMetric):
-    """The harmonic mean of precision and recall."""
+    """The harmonic mean of precision and recall.
+
+    References
+    ----------
+    van Rijsbergen 1979, chapter 7; Manning, Raghavan and Schuetze 2008, section 8.3.
+    """
 
     name = "f1"
     formula = "2 TP / (2 TP + FP + FN)"
@@ -195,6 +219,10 @@ class ConfusionMatrix(OneClassMetric):
     """How many rows of each class (down) were answered by each class (across): an array of int.
 
     With one output the classes are no and yes.
+
+    References
+    ----------
+    Kohavi and Provost 1998, glossary.
     """
 
     name = "confusion_matrix"
@@ -217,7 +245,12 @@ class ValueMetric(Metric):
 
 
 class MeanSquaredError(ValueMetric):
-    """The squared error, averaged over rows and outputs."""
+    """The squared error, averaged over rows and outputs.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman 2009, section 2.4.
+    """
 
     name = "mean_squared_error"
     formula = "1/(rows n) sum (y - t)^2"
@@ -225,7 +258,12 @@ class MeanSquaredError(ValueMetric):
 
 
 class MeanAbsoluteError(ValueMetric):
-    """The absolute error, averaged over rows and outputs."""
+    """The absolute error, averaged over rows and outputs.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman 2009, section 2.4.
+    """
 
     name = "mean_absolute_error"
     formula = "1/(rows n) sum |y - t|"
@@ -236,6 +274,10 @@ class R2(ValueMetric):
     """Coefficient of determination, averaged over the outputs.
 
     Of a target that is the same in all rows it is 1 if every output equals it, else 0.
+
+    References
+    ----------
+    Wright 1921 ("Correlation and causation"): the coefficient of determination.
     """
 
     name = "r2"

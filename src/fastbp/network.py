@@ -226,16 +226,10 @@ class Network(NetworkState):
         rows, size, epochs = len(job.data.x), job.batch_size, job.epochs
         logger.info("fit: %d rows in batches of %d, %d epochs", rows, size, epochs)
         self._forwarded = 0
-        record = Record()
+        record = Record(curves={name: [] for name in job.names})
         try:
-            if hooks.begin():
-                record.curves = {name: [] for name in job.names}
-            elif isinstance(self._optimizer, LBFGS):
-                from fastbp import lbfgs
-
-                lbfgs.Training(engine, self._optimizer, job, record).run()
-            else:
-                engine.fit(job, record)
+            if not hooks.begin():
+                self._run(engine, job, record)
         finally:
             logger.info("fit: ended after %d epochs", record.epochs)
             if record.diverged:
@@ -243,6 +237,15 @@ class Network(NetworkState):
             history = History(record, engine.plan.output_shape, job.validation_freq)
             hooks.end(history)
         return record, history
+
+    def _run(self, engine: EngineProtocol, job: Fit, record: Record) -> None:
+        """Train, in the engine or, for a rule that asks for the loss on its way, around it."""
+        if isinstance(self._optimizer, LBFGS):
+            from fastbp import lbfgs
+
+            lbfgs.Training(engine, self._optimizer, job, record).run()
+        else:
+            engine.fit(job, record)
 
     def train_on_batch(
         self,

@@ -417,6 +417,15 @@ def test_the_epoch_that_reaches_stop_at_loss_is_the_last_to_be_told(make):
 # -- errors
 
 
+def test_a_callback_that_fails_at_the_beginning_leaves_the_others_a_history_without_epochs(make):
+    seen = []
+    first = LambdaCallback(on_train_end=lambda history: seen.append(dict(history)))
+    failing = LambdaCallback(on_train_begin=lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(make(metrics=["accuracy"]), [first, failing])
+    assert seen == [{"loss": [], "accuracy": []}]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_error_ends_the_fit_there_and_is_passed_on(make, n_threads, moment, error):

@@ -245,6 +245,11 @@ def test_without_a_number_as_learning_rate_reduce_on_plateau_is_refused(make):
         net.fit(X, Y, callbacks=[ReduceOnPlateau("loss")])
 
 
+def test_with_rprop_reduce_on_plateau_is_refused(make):
+    with pytest.raises(ValueError, match=r"^callbacks: expected ReduceOnPlateau with an optimizer"):
+        make(optimizer="rprop").fit(X, Y, callbacks=[ReduceOnPlateau("loss")])
+
+
 BAD = {
     "patience": (-1, 0.5, True),
     "min_delta": (-1e-9, math.nan, "small"),

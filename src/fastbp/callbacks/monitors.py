@@ -10,6 +10,7 @@ import numpy as np
 from fastbp import validate
 from fastbp.callbacks.base import Callback, StopTraining
 from fastbp.engine import Array
+from fastbp.optimizers import Rprop
 
 if TYPE_CHECKING:
     from fastbp.history import History
@@ -204,7 +205,7 @@ class ReduceOnPlateau(Monitor):
     ------
     TypeError, ValueError
         If an argument is out of its range; and from `fit`, if it has no value of that name, or if a
-        schedule sets the learning rate.
+        schedule sets the learning rate, or the optimizer is Rprop, which reads it once.
 
     Notes
     -----
@@ -234,6 +235,12 @@ class ReduceOnPlateau(Monitor):
 
     def prepare(self, network: Network, epochs: int, names: tuple[str, ...]) -> None:
         super().prepare(network, epochs, names)
+        if isinstance(network.optimizer, Rprop):
+            raise ValueError(
+                "callbacks: expected ReduceOnPlateau with an optimizer that goes on to read its "
+                "learning_rate, got Rprop, whose steps begin with it and then adapt; leave "
+                "ReduceOnPlateau out"
+            )
         rate: Any = network.optimizer.learning_rate
         if not isinstance(rate, float):
             raise ValueError(
