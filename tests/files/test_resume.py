@@ -118,7 +118,7 @@ def test_every_kind_of_fit_goes_on_within_an_epoch(Network, standing, tmp_path, 
 @pytest.mark.thorough
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("rate", [*RATES, *ROWS])
+@pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_of_them_together(
     Network, standing, tmp_path, kind, rate, dropout, shuffle, dtype, n_threads
