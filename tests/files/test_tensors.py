@@ -161,6 +161,14 @@ def test_what_is_not_right_is_refused_in_little_memory(tmp_path, name):
     assert len(str(caught.value)) < 2000
 
 
+@pytest.mark.parametrize(
+    "name", ["a gap at the begin", "a gap", "an overlap", "the same bytes twice"]
+)
+def test_gaps_and_overlaps_are_found_before_data_are_read(tmp_path, name):
+    with pytest.raises(FileFormatError, match="without gap or overlap"):
+        read_tensors(written(tmp_path, HOSTILE[name]))
+
+
 def test_a_header_longer_than_8_mib_is_refused_unread(tmp_path):
     path = written(tmp_path, packed("{}" + " " * (8 << 20)))
     with pytest.raises(FileFormatError):
