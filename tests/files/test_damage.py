@@ -157,7 +157,7 @@ def forged(rng, raw):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("count", [400, pytest.param(50_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("count", [150, pytest.param(50_000, marks=pytest.mark.thorough)])
 def test_what_a_forger_makes_is_refused_or_a_network_in_little_memory(small, path, count):
     rng = random.Random(1)
     outcomes = Counter()
