@@ -81,7 +81,8 @@ def test_the_residual_network_reads_digits_and_tells_odd_ones(core, capsys):
     assert "activation, " not in capsys.readouterr().out
 
 
-def test_tour_of_the_readme_runs(core, capsys):
+def test_tour_of_the_readme_runs(core, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
     exec(program, names)

@@ -24,13 +24,23 @@ FLOORS = (
     "data sources prefetch batches streams arguments parameters bound occupancy summary state "
     "history progress callbacks callbacks.* lbfgs fitting network",
     "__init__",
-    "reference datasets datasets.* plotting",
+    "reference datasets datasets.* files files.* plotting",
     "demo bench bench.* cli __main__",
 )
 # Forwards from a method to a room above, imported when called.
-LAZY = {("history", "plotting")}
+LAZY = {("history", "plotting"), ("state", "files")}
 # What the top floor may use: public modules.
-PUBLIC = {"__init__", "reference", "datasets", "plotting", "progress", "random", "callbacks"}
+PUBLIC = {
+    "__init__",
+    "reference",
+    "datasets",
+    "plotting",
+    "progress",
+    "random",
+    "callbacks",
+    "engine",
+    "state",
+}
 PUBLIC |= {*FLOORS[0].split()}
 
 

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
 from fastbp._core.batch cimport Team
-from fastbp._core.epochs cimport Counters, Training
+from fastbp._core.epochs cimport Counters, Sums, Training
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
@@ -15,6 +15,7 @@ cdef class EngineState:
     cdef Memory memory
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
+    cdef tuple widths          # elements of a row of each output
     cdef list loss_names       # of each output
     cdef tuple known_metrics   # and the same with their names
     cdef list workspaces       # free ones; a call takes one, or makes one
@@ -30,8 +31,12 @@ cdef class EngineState:
     cdef readonly object state
     cdef public uint64_t seed
     cdef Counters counters     # in C, so that no interrupt comes between them and the parameters
+    cdef Sums *sums            # of the newest epoch at each output
+    cdef object sums_memory
 
     cdef int start(self, Program program, object seed) except -1
+    cdef object epoch_part(self)
+    cdef int take_sums(self, object part) except -1
     cdef Workspace take_workspace(self)
     cdef Pass new_pass(self, const Data *data) except *
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1
