@@ -66,7 +66,10 @@ def standing() -> Callable[[fastbp.Network], dict[str, Any]]:
         state = network.__getstate__()
         trained = dict(state.pop("trained") or {})
         for name, value in trained.items():
-            trained[name] = value.tobytes() if isinstance(value, np.ndarray) else value
+            if isinstance(value, dict):
+                trained[name] = {key: part.tobytes() for key, part in value.items()}
+            elif isinstance(value, np.ndarray):
+                trained[name] = value.tobytes()
         return {name: state[name] for name in ("_seed", "_optimizer", "input_shape")} | trained
 
     return standing

@@ -149,7 +149,8 @@ def test_every_example_is_tested_here():
     assert names == tested
 
 
-def test_tour_of_the_readme_runs(core, capsys):
+def test_tour_of_the_readme_runs(core, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
     exec(program, names)

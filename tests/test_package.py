@@ -28,9 +28,19 @@ FLOORS = (
     "insight insight.* demo mlp bench bench.* cli __main__",
 )
 # Forwards from a method to a room above, imported when called.
-LAZY = {("history", "plotting"), ("network", "insight")}
+LAZY = {("history", "plotting"), ("network", "insight"), ("state", "files")}
 # What the top floor may use: public modules.
-PUBLIC = {"__init__", "reference", "datasets", "plotting", "progress", "random", "callbacks"}
+PUBLIC = {
+    "__init__",
+    "reference",
+    "datasets",
+    "plotting",
+    "progress",
+    "random",
+    "callbacks",
+    "engine",
+    "state",
+}
 PUBLIC |= {*FLOORS[0].split()}
 
 

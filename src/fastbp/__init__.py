@@ -21,7 +21,7 @@ from fastbp import (
 from fastbp._version import __version__
 from fastbp.batches import Batches
 from fastbp.callbacks import Callback, StopTraining
-from fastbp.exceptions import ConvergenceWarning, DivergenceWarning
+from fastbp.exceptions import ConvergenceWarning, DivergenceWarning, FileFormatError
 from fastbp.history import History
 from fastbp.layers import Activation, Add, Concatenate, Dense, Dropout, Flatten, Rescale
 from fastbp.network import Network, compiled_core
@@ -47,6 +47,7 @@ __all__ = [
     "Dense",
     "DivergenceWarning",
     "Dropout",
+    "FileFormatError",
     "Flatten",
     "History",
     "Input",
@@ -66,12 +67,16 @@ __all__ = [
     "initializers",
     "insight",
     "layers",
+    "load",
     "losses",
     "metrics",
     "optimizers",
     "regularizers",
     "schedules",
 ]
+
+
+load = Network.load
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -135,6 +135,25 @@ def seed(value: Any) -> int:
 def n_threads(value: Any) -> int | None:
     """Return a number of threads, or None."""
     return None if value is None else validate.integer("n_threads", value, 1)
+
+
+def class_names(value: Iterable[Any] | None) -> tuple[str | int, ...] | None:
+    """Return names of classes, texts or integers, as a tuple; or None."""
+    if value is None:
+        return None
+    names = _iterable("class_names", value)
+    names = tuple(name.item() if isinstance(name, np.generic) else name for name in names)
+    for name in names:
+        if not isinstance(name, str | int):
+            raise TypeError(f"class_names: expected texts or integers, got {name!r}")
+    return names
+
+
+def preprocessing(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a mapping as a dict, or None."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"preprocessing: expected a mapping, got {type(value).__name__} {value!r}")
+    return None if value is None else dict(value)
 
 
 def stop_at_loss(value: Any) -> float | None:

@@ -104,6 +104,27 @@ def chunks(data: Rows | Feed) -> Iterator[Rows]:
         yield chunk
 
 
+class EpochPart(NamedTuple):
+    """What has been done of an epoch that is not over.
+
+    Attributes
+    ----------
+    rows, of_rows : int
+        Rows taken of all that it has; 0 between two epochs, and in one of a feed, with which nobody
+        goes on.
+    measured : int, or tuple of int
+        Those of them that metrics count, at each of several outputs.
+    loss_sum, right_sum : float, or tuple of float
+        Sums over these of the batches' losses, and of the accuracy.
+    """
+
+    rows: int = 0
+    of_rows: int = 0
+    measured: Any = 0
+    loss_sum: Any = 0.0
+    right_sum: Any = 0.0
+
+
 class Position(NamedTuple):
     """Where training stands, counted from the last reset.
 
@@ -117,6 +138,8 @@ class Position(NamedTuple):
         Epochs begun: keys the order of the rows.
     schedule_steps, schedule_epochs : int
         What `steps` and `epochs` were when the schedule of the learning rate was set: its time 0.
+    part : EpochPart
+        Where the newest epoch stands, if it is not over.
     """
 
     steps: int = 0
@@ -124,6 +147,7 @@ class Position(NamedTuple):
     epochs: int = 0
     schedule_steps: int = 0
     schedule_epochs: int = 0
+    part: EpochPart = EpochPart()
 
 
 class Progress(NamedTuple):
@@ -398,6 +422,10 @@ class EngineProtocol(Protocol):
 
     def fit(self, job: Fit, record: Record) -> None:
         """Train, and fill `record` epoch by epoch.
+
+        The first epoch is the rest of the one that ``position.part`` stands in, if that is one of
+        as many rows, and not of a feed. Outputs of the rows that it had taken are then taken as
+        they are now, for a record or metrics of all of them.
 
         Per batch: forward, loss, gradients, step. What is raised in between (KeyboardInterrupt, an
         error of what the job has called, ValueError for unchecked data) leaves the network at a

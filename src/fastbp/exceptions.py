@@ -9,3 +9,7 @@ class DivergenceWarning(UserWarning):
 
 class ConvergenceWarning(UserWarning):
     """Training ended before it reached what was asked for."""
+
+
+class FileFormatError(ValueError):
+    """A file is not what it should be: of another format or version, damaged, or put together."""

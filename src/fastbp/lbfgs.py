@@ -18,6 +18,7 @@ import numpy as np
 from fastbp.engine import (
     Array,
     EngineProtocol,
+    EpochPart,
     Fit,
     Progress,
     Record,
@@ -260,7 +261,9 @@ class Training:
         history, at = self.optimizer.history, self.engine.position
         row = at.steps % history
         changes = after.parameters - here.parameters, after.gradient - here.gradient
-        position = at._replace(steps=at.steps + 1, batches=at.batches + 1, epochs=at.epochs + 1)
+        position = at._replace(
+            steps=at.steps + 1, batches=at.batches + 1, epochs=at.epochs + 1, part=EpochPart()
+        )
 
         def write() -> None:
             self.engine.state[row], self.engine.state[history + row] = changes

@@ -131,6 +131,11 @@ class Network(NetworkState):
     ) -> History:
         """Train, going on from where the network stands: twice 5 epochs equal once 10.
 
+        Where it stands within an epoch of as many rows, after an interrupt or as a callback saved
+        or copied it behind a batch, the first epoch is the rest of that one: the same data then
+        lead to the same bits as if nothing had come in between. `position` tells. A stream always
+        begins an epoch, and what is left of an epoch of a stream is left out.
+
         Parameters
         ----------
         x : array_like, shape (n, *input_shape), `Batches`, iterable or callable

@@ -514,7 +514,11 @@ class LBFGS(Optimizer):
     @property
     def initial_state(self) -> tuple[float, ...]:
         """Changes of the parameter, then of its gradient; those of step t at t % history."""
-        return (0.0,) * (2 * self.history)
+        return (0.0,) * self.n_states
+
+    @property
+    def n_states(self) -> int:
+        return 2 * self.history
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

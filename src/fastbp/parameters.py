@@ -7,6 +7,7 @@ from typing import Any
 
 from fastbp import data, random, validate
 from fastbp.engine import Array
+from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
 
 
@@ -47,3 +48,22 @@ def checked(plan: Plan, values: Any) -> dict[str, Array]:
         )
         for name, value in values.items()
     }
+
+
+def require(
+    plan: Plan, parameters: Mapping[str, Array], state: Array, optimizer: Optimizer
+) -> None:
+    """Raise ValueError if trained arrays are not those of a plan and an optimizer."""
+    expected = {parameter.name: parameter.shape for parameter in plan.parameters}
+    _require_shapes("parameters", expected, {n: each.shape for n, each in parameters.items()})
+    shape = optimizer.n_states, plan.n_parameters
+    _require_shapes("state", {"state": shape}, {"state": state.shape})
+    for each in (*parameters.values(), state):
+        if each.dtype != plan.dtype:
+            raise ValueError(f"parameters: expected arrays of {plan.dtype}, got {each.dtype}")
+
+
+def _require_shapes(argument: str, expected: dict[str, Any], got: dict[str, Any]) -> None:
+    if expected != got:
+        apart = sorted(set(expected.items()) ^ set(got.items()))[:4]
+        raise ValueError(f"{argument}: expected other arrays; names and shapes differ in {apart}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -57,6 +58,8 @@ class NetworkState:
         self._dtype = arguments.dtype(dtype)
         self._seed = arguments.seed(seed)
         self._n_threads = arguments.n_threads(n_threads)
+        self._class_names: tuple[str | int, ...] | None = None
+        self._preprocessing: dict[str, Any] | None = None
         self._occupancy = Occupancy()
         self._engine: EngineProtocol | None = None
         self._forwarded = 0  # rows of the forward pass that backward() goes back through
@@ -154,6 +157,14 @@ class NetworkState:
         self.optimizer = replace(self._optimizer, learning_rate=learning_rate)
 
     @property
+    def position(self) -> Position:
+        """Where training stands: steps, batches and epochs begun since it started.
+
+        Within an epoch, `part.rows` of its `part.of_rows` rows have been taken.
+        """
+        return Position() if self._engine is None else self._engine.position
+
+    @property
     def n_parameters(self) -> int:
         """How many parameters there are, frozen ones included."""
         return self.plan.n_parameters
@@ -220,6 +231,86 @@ class NetworkState:
                 self._start(self._engine, new)
             self._seed = new
 
+    @property
+    def class_names(self) -> tuple[str | int, ...] | None:
+        """What the classes are called, in the order of the labels; goes along into files."""
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Iterable[Any] | None) -> None:
+        self._class_names = arguments.class_names(names)
+
+    @property
+    def preprocessing(self) -> dict[str, Any] | None:
+        """What was done to the data before they came here; goes along into files.
+
+        For the program to read: the network does nothing with it. Keys are texts; values numbers,
+        texts, arrays, lists or mappings.
+        """
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, steps: Mapping[str, Any] | None) -> None:
+        self._preprocessing = arguments.preprocessing(steps)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file, from which `load` makes one that goes on.
+
+        The file holds what the network is made of, its parameters, what its optimizer remembers,
+        and where training stands, within an epoch if a callback saves behind a batch. The file
+        under that name is the old one or the new one, whole, whatever happens on the way.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is something in the network that a file can't hold, such as a lambda.
+        OSError
+            If the file can't be written.
+        RuntimeError
+            If the network is being changed by another operation.
+        """
+        from fastbp import files
+
+        files.save(self, path)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Return the network that `save` has written to a file.
+
+        Continuing its training gives the same bits as if it had never stopped, for any number of
+        threads. Loading runs no code from the file and opens no other. The network has the dtype
+        of the file; `set_parameters` brings its `named_parameters` into one of another dtype.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        custom_objects : mapping of str to function or class, optional
+            The functions and classes of your own that the network was made with, by their names.
+
+        Returns
+        -------
+        Network
+            A new network.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is no network that fastbp saved, was damaged, or is of a newer format.
+        OSError
+            If it can't be read.
+        """
+        from fastbp import files
+
+        return files.load(path, cls, custom_objects)
+
     def summary(self) -> str:
         """Return a table of the layers with output shapes and parameter counts."""
         return summary(self.plan, self._connections(self.plan.inputs[0]))
@@ -255,7 +346,7 @@ class NetworkState:
             made_of = {name: value for name, value in vars(self).items() if name not in left_out}
             engine = self._engine
             trained = engine and {
-                "parameters": engine.parameters.copy(),
+                "parameters": named_parts.named(engine.plan, engine.parameters.copy()),
                 "state": engine.state.copy(),
                 "position": engine.position,
             }
@@ -266,8 +357,8 @@ class NetworkState:
         vars(self).update(state, _occupancy=Occupancy(), _engine=None, _forwarded=0)
         if trained:
             plan = self._lowered(input_shape)
+            named_parts.require(plan, trained["parameters"], trained["state"], self._optimizer)
             engine = self._engine_class()(plan, self._optimizer, self._seed)
-            trained["parameters"] = named_parts.named(plan, trained["parameters"])
             self._restore(engine, **trained)
             self._engine = engine
 

@@ -172,7 +172,7 @@ def test_data_that_is_not_finite_leaves_a_group_of_batches_undone(n_threads: int
         engine.fit(job, Record())
     np.testing.assert_array_equal(engine.parameters, before[0])
     np.testing.assert_array_equal(engine.state, before[1])
-    assert engine.position == before[2]
+    assert engine.position[:5] == before[2][:5]
 
 
 def test_records_agree(n_threads: int) -> None:
@@ -241,7 +241,8 @@ def test_rows_that_are_not_finite_leave_both_at_the_batch_before(
     for engine in pair.engines:
         with pytest.raises(ValueError, match=rf"^{argument}: expected finite numbers"):
             engine.fit(job, Record())
-        assert engine.position == Position(2, 2, 1)
+        assert engine.position[:3] == (2, 2, 1)
+        assert engine.position.part[:3] == (12, len(pair.data.x), 12)
     pair.agree_by_tensor("parameter", lambda e: e.parameters)
 
 

@@ -246,8 +246,11 @@ def test_an_interrupt_between_instructions_leaves_the_network_whole(
                     train(stands[-1])
                 expected = standing(stands[engine.position.batches])
                 begun = engine.position.epochs - expected["position"].epochs
-                assert begun in (0, 1)  # an epoch may have begun without a batch
-                engine.position = engine.position._replace(epochs=expected["position"].epochs)
+                assert begun in (0, 1)
+                # An epoch may have begun without a batch, or not be over behind its only one.
+                engine.position = engine.position._replace(
+                    epochs=expected["position"].epochs, part=expected["position"].part
+                )
                 assert standing(net) == expected
                 net.predict(x)
     # Nor is a lock of the standard library left behind, which logging has.

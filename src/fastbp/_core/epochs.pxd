@@ -14,6 +14,11 @@ cdef enum Outcome:
     DIVERGED
     FAULTED
 
+cdef struct Part:
+    # What has been done of an epoch that is not over: with its sums fastbp.engine.EpochPart.
+    uint64_t rows
+    uint64_t of_rows           # 0: of a stream, where nobody goes on
+
 cdef struct Counters:
     # Where training stands: fastbp.engine.Position.
     uint64_t steps
@@ -21,6 +26,7 @@ cdef struct Counters:
     uint64_t epochs
     uint64_t schedule_steps
     uint64_t schedule_epochs
+    Part part
 
 cdef struct Snapshot:
     # The last state that was known to be finite.
@@ -72,10 +78,9 @@ cdef struct Training:
     uint64_t *sorted_words
     size_t *counts
     size_t epoch               # completed in this fit
-    size_t place               # rows taken of the running one
-    size_t start               # and before the first row of `data`
+    size_t start               # rows of the running one before the first row of `data`
     size_t batches             # batches taken of it
-    Sums *sums                 # of each output
+    Sums *sums                 # of each output, the engine's
     size_t validated           # rows of the validation data, after the running epoch's batches
     size_t validation_start    # and before the first row of `validation`
     Curves curves
@@ -96,5 +101,6 @@ cdef void take_snapshot(Training *t) noexcept nogil
 cdef void restore_snapshot(Training *t) noexcept nogil
 cdef void stop(Training *t) noexcept nogil
 cdef double loss_so_far(const Training *t) noexcept nogil
+cdef void resume_epoch(Training *t) noexcept nogil
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil
 cdef void train(Training *t, const Worker *worker) noexcept nogil

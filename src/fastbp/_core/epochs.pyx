@@ -36,23 +36,30 @@ cdef double CHECK_SECONDS = 1e-3
 
 
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil:
-    return t.team.plan.n_parameters * t.team.plan.itemsize * (1 + t.rule.n_states)
+    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize
+    return t.team.plan.n_outputs * sizeof(Sums) + n * (1 + t.rule.n_states)
 
 
 cdef void take_snapshot(Training *t) noexcept nogil:
-    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize, s
-    memcpy(t.snapshot.memory, t.team.memory.parameters, n)
+    cdef size_t sums = t.team.plan.n_outputs * sizeof(Sums), s
+    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize
+    cdef char *to = t.snapshot.memory + sums
+    memcpy(t.snapshot.memory, t.sums, sums)
+    memcpy(to, t.team.memory.parameters, n)
     for s in range(t.rule.n_states):
-        memcpy(t.snapshot.memory + (s + 1) * n, t.team.memory.states[s], n)
+        memcpy(to + (s + 1) * n, t.team.memory.states[s], n)
     t.snapshot.counters = t.counters
     t.snapshot.epoch = t.epoch
 
 
 cdef void restore_snapshot(Training *t) noexcept nogil:
-    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize, s
-    memcpy(t.team.memory.parameters, t.snapshot.memory, n)
+    cdef size_t sums = t.team.plan.n_outputs * sizeof(Sums), s
+    cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize
+    cdef const char *source = t.snapshot.memory + sums
+    memcpy(t.sums, t.snapshot.memory, sums)
+    memcpy(t.team.memory.parameters, source, n)
     for s in range(t.rule.n_states):
-        memcpy(t.team.memory.states[s], t.snapshot.memory + (s + 1) * n, n)
+        memcpy(t.team.memory.states[s], source + (s + 1) * n, n)
     t.counters = t.snapshot.counters
     t.epoch = t.snapshot.epoch
 
@@ -78,6 +85,29 @@ cdef void stop(Training *t) noexcept nogil:
     t.outcome = DONE if parameters_finite(t) else DIVERGED
 
 
+cdef void resume_epoch(Training *t) noexcept nogil:
+    """Before training: go on with an epoch that is not over, if it is one of these data."""
+    cdef Counters last = t.counters
+    cdef size_t rows = last.part.rows
+    if rows == 0 or rows > t.data.n or last.part.of_rows != t.data.n:
+        t.counters.part = Part(0, 0)
+        return
+    order_rows(t)
+    t.batches = (rows + t.update_rows - 1) // t.update_rows
+    if t.rule.schedule.rate != NULL and last.steps > last.schedule_steps:
+        # That of the last update, if it was the last of the epoch too.
+        last.steps -= 1
+        rows = (rows - 1) // t.update_rows * t.update_rows
+        t.rule.constants[0] = rate_now(&t.rule, &last, <double>rows / t.epoch_rows)
+
+
+cdef void order_rows(Training *t) noexcept nogil:
+    """Shuffle the rows that are here, of the newest epoch."""
+    if t.shuffles:
+        row_order(t.seed, t.counters.epochs - 1, t.start, t.data.n, t.words, t.sorted_words,
+                  t.counts, t.order)
+
+
 cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     cdef Pass run
     memset(&run, 0, sizeof(Pass))
@@ -97,7 +127,7 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
 cdef Pass batch_pass(const Training *t, const Worker *worker) noexcept nogil:
     cdef Pass run = new_pass(t, &t.data)
     run.order = t.order if t.shuffles else NULL
-    run.start = t.place - t.start
+    run.start = t.counters.part.rows - t.start
     run.rows = min(t.update_rows, t.data.n - run.start)
     run.batch = t.counters.batches
     run.training, run.wants_deltas = True, True
@@ -109,6 +139,7 @@ cdef Pass batch_pass(const Training *t, const Worker *worker) noexcept nogil:
 
 cdef void begin_epoch(Training *t) noexcept nogil:
     t.counters.epochs += 1
+    t.counters.part = Part(0, 0 if t.feeds else t.data.n)
     t.validated = t.validation_start = 0
     memset(t.sums, 0, t.team.plan.n_outputs * sizeof(Sums))
 
@@ -116,17 +147,15 @@ cdef void begin_epoch(Training *t) noexcept nogil:
 cdef void begin_rows(Training *t, const Worker *worker) noexcept nogil:
     """Before the first batch of an epoch, or of a chunk of its rows."""
     if worker.rank == 0:
-        if t.place == 0:
+        if t.counters.part.rows == 0:
             begin_epoch(t)
-        if t.shuffles:
-            row_order(t.seed, t.counters.epochs - 1, t.start, t.data.n, t.words, t.sorted_words,
-                      t.counts, t.order)
+        order_rows(t)
     sync(worker)
 
 
 cdef bint is_drained(const Training *t) noexcept nogil:
     """Whether all rows that are here have been taken."""
-    return t.place == t.start + t.data.n
+    return t.counters.part.rows == t.start + t.data.n
 
 
 cdef void ask_for_rows(Training *t, const Worker *worker) noexcept nogil:
@@ -186,7 +215,7 @@ cdef void keep_books(Training *t, size_t rows) noexcept nogil:
     t.counters.steps += 1
     t.counters.batches += 1
     t.batches += 1
-    t.place += rows
+    t.counters.part.rows += rows
     if not finite:
         t.outcome = DIVERGED
         return
@@ -300,7 +329,8 @@ cdef void close_epoch(Training *t) noexcept nogil:
         record(t, t.curves.validation, at // t.validation_freq, k,
                mean_loss(&plan.outputs[k], score), per_row(score.right, score.measured))
     t.epoch += 1
-    t.place = t.start = t.batches = 0
+    t.start = t.batches = 0
+    t.counters.part = Part(0, 0)
     t.follows, t.validation_follows = t.feeds, t.feeds_validation
     if t.feeds:
         t.data.n = 0
@@ -372,7 +402,7 @@ cdef void train_repeating(Training *t) noexcept nogil:
 cdef double epoch_share(const Training *t) noexcept nogil:
     """How far the running epoch is; one of unknown length is at its begin until it ends."""
     if t.epoch_rows > 0:
-        return <double>t.place / t.epoch_rows
+        return <double>t.counters.part.rows / t.epoch_rows
     return <double>t.batches / t.epoch_batches if t.epoch_batches > 0 else 0.0
 
 
@@ -384,13 +414,13 @@ cdef void set_rate(Training *t, const Worker *worker) noexcept nogil:
 
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
-    while t.outcome == RUNNING and t.repeats:
+    while t.outcome == RUNNING and t.repeats and t.counters.part.rows == 0:
         train_repeating(t)
     while t.outcome == RUNNING:
         if is_drained(t) and t.follows:
             ask_for_rows(t, worker)
             break
-        if t.place == t.start:
+        if t.counters.part.rows == t.start:
             begin_rows(t, worker)
         set_rate(t, worker)
         if not is_drained(t) and not (train_parts(t, worker) if t.update_rows > t.batch_size

@@ -1,5 +1,5 @@
 """Data on their way to a training: whole arrays at its start, or chunks of a feed as it goes."""
-from fastbp._core.epochs cimport Training, is_drained
+from fastbp._core.epochs cimport Part, Training, is_drained
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.native cimport native_data
 from fastbp._core.recording cimport Recorder
@@ -26,6 +26,7 @@ cdef class Feeding:
             t.validation = self.validation_ports.data
         if t.feeds:
             t.epoch_rows, t.epoch_batches = job.data.rows or 0, job.data.batches or 0
+            t.counters.part = Part(0, 0)  # a stream begins an epoch
             self.give_data(t)
         else:
             self.ports = native_data(job.data, plan)
@@ -49,7 +50,7 @@ cdef class Feeding:
             t.follows = False
             return 0
         self.data, self.ports = rows, native_data(rows, self.plan)
-        t.data, t.start = self.ports.data, t.place
+        t.data, t.start = self.ports.data, t.counters.part.rows
         self.recorder.expect(t, "", rows)
         return self.fit_batch(t)
 

@@ -172,6 +172,7 @@ cdef class Recorder:
         `tells` is whether it is time to tell about the progress too.
         """
         cdef bint stops = False, ended = t.epoch > self.epochs
+        cdef bint begins = t.outcome == RUNNING or t.counters.part.rows == 0
         job = self.job
         self.look(t)
         if t.outcome == BATCH_ENDED:
@@ -182,8 +183,7 @@ cdef class Recorder:
             stops = job.on_progress(self.progress(t)) or stops
         if t.outcome == DONE:
             return 0
-        if (t.place == 0 and t.outcome != DRAINED and not stops
-                and job.on_epoch_begin is not None):
+        if begins and t.outcome != DRAINED and not stops and job.on_epoch_begin is not None:
             stops = job.on_epoch_begin(t.epoch)
         t.outcome = RUNNING
         if stops:
@@ -207,7 +207,7 @@ cdef class Recorder:
 
     cdef object progress(self, const Training *t):
         """Where the training stands."""
-        values = self.running(t) if t.place else self.latest(t)
+        values = self.running(t) if t.counters.part.rows else self.latest(t)
         return Progress(
             epoch=t.epoch,
             epochs=t.epochs,

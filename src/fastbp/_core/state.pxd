@@ -2,7 +2,7 @@ from libc.stdint cimport uint64_t
 
 from fastbp._core.batch cimport Team
 from fastbp._core.calls cimport Calls
-from fastbp._core.epochs cimport Counters, Training
+from fastbp._core.epochs cimport Counters, Sums, Training
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
@@ -16,6 +16,7 @@ cdef class EngineState:
     cdef Memory memory
     cdef bint flat             # rows of input and output are vectors
     cdef object dtype
+    cdef tuple widths          # elements of a row of each output
     cdef list loss_names       # of each output
     cdef tuple known_metrics   # and the same with their names
     cdef list workspaces       # free ones; a call takes one, or makes one
@@ -31,8 +32,12 @@ cdef class EngineState:
     cdef readonly object state
     cdef public uint64_t seed
     cdef Counters counters     # in C, so that no interrupt comes between them and the parameters
+    cdef Sums *sums            # of the newest epoch at each output
+    cdef object sums_memory
 
     cdef int start(self, Program program, object seed) except -1
+    cdef object epoch_part(self)
+    cdef int take_sums(self, object part) except -1
     cdef Workspace take_workspace(self)
     cdef Pass new_pass(self, const Data *data) except *
     cdef size_t rows_called(self, size_t n) noexcept

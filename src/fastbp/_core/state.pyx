@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp._core.batch cimport Team
 from fastbp._core.calls cimport Calls
-from fastbp._core.epochs cimport Counters, Training, rate_now
+from fastbp._core.epochs cimport Counters, Part, Sums, Training, rate_now
 from fastbp._core.layout cimport FBP_CHUNK, fbp_aligned
 from fastbp._core.native cimport address, native_rule
 from fastbp._core.program cimport Program
@@ -24,10 +24,11 @@ from fastbp._core.workspace cimport (
 )
 
 from fastbp.arena import aligned_zeros
-from fastbp.engine import Position, measured
+from fastbp.engine import EpochPart, Position, alone, each, measured
 
 # Sizes in bytes must fit a signed pointer difference.
 cdef double MOST_BYTES = sys.maxsize
+cdef object NO_PART = EpochPart()
 
 
 cdef object spans(size_t count, size_t n, object dtype):
@@ -50,7 +51,10 @@ cdef class EngineState:
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
         self.memory.parameters = address(self.parameters)
         self.memory.gradients = address(self.gradients)
+        self.sums_memory = np.zeros(self.native.n_outputs * sizeof(Sums), np.uint8)
+        self.sums = <Sums *>address(self.sums_memory)
         self.workspaces = []
+        self.widths = tuple([plan.tensors[output.tensor] for output in plan.outputs])
         self.loss_names = [prefix + "loss" for prefix in plan.prefixes]
         self.known_metrics = (), ()
         self.seed = seed
@@ -59,12 +63,37 @@ cdef class EngineState:
     @property
     def position(self):
         return Position(self.counters.steps, self.counters.batches, self.counters.epochs,
-                        self.counters.schedule_steps, self.counters.schedule_epochs)
+                        self.counters.schedule_steps, self.counters.schedule_epochs,
+                        self.epoch_part())
 
     @position.setter
     def position(self, position):
-        self.counters = Counters(position.steps, position.batches, position.epochs,
-                                 position.schedule_steps, position.schedule_epochs)
+        part = position.part
+        cdef Counters counters = Counters(
+            position.steps, position.batches, position.epochs, position.schedule_steps,
+            position.schedule_epochs, Part(part.rows, part.of_rows))
+        if part.rows:
+            self.take_sums(part)
+        self.counters = counters
+
+    cdef object epoch_part(self):
+        """What has been done of an epoch that is not over."""
+        cdef const Part *part = &self.counters.part
+        cdef size_t k, n = self.native.n_outputs
+        if part.rows == 0 or part.of_rows == 0:
+            return NO_PART
+        return EpochPart(
+            part.rows, part.of_rows,
+            alone(tuple([self.sums[k].measured for k in range(n)])),
+            alone(tuple([self.sums[k].loss for k in range(n)])),
+            alone(tuple([self.sums[k].right for k in range(n)])))
+
+    cdef int take_sums(self, object part) except -1:
+        cdef size_t k, n = self.native.n_outputs
+        of_outputs = zip(each(part.loss_sum, n), each(part.right_sum, n), each(part.measured, n))
+        for k, (loss, right, measured) in enumerate(list(of_outputs)):
+            self.sums[k] = Sums(loss, right, measured)
+        return 0
 
     @property
     def optimizer(self):
@@ -179,6 +208,6 @@ cdef class EngineState:
         t.shuffles, t.wants_accuracy = job.shuffle, any(of_rows)
         t.epochs = min(job.epochs, sys.maxsize)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
-        t.counters = self.counters
+        t.counters, t.sums = self.counters, self.sums
         t.check_every = t.until_check = 1
         return 0

@@ -32,14 +32,16 @@ from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
     DIVERGED,
+    DONE,
     DRAINED,
     FAULTED,
     PAUSED,
     RUNNING,
-    Sums,
+    Part,
     Training,
     rate_now,
     restore_snapshot,
+    resume_epoch,
     snapshot_bytes,
     take_snapshot,
     train,
@@ -360,9 +362,7 @@ cdef class Engine(DirectCalls):
         old = self.gradients.copy() if accumulate or self.native.calls else None
         deltas = each(grad_output, self.native.n_outputs)
         n = deltas[0].shape[0]
-        found = tuple([
-            np.empty((n, size), self.dtype) for size in self.plan.tensors[:self.native.n_inputs]
-        ])
+        found = self.new_arrays(n, self.plan.tensors[:self.native.n_inputs])
         for output, delta in zip(self.plan.outputs, deltas):
             memcpy(tensor(self.native, &team.frame, team.frame.deltas, output.tensor, 0),
                    address(delta), delta.nbytes)
@@ -438,6 +438,9 @@ cdef class Engine(DirectCalls):
         self.place_training(&t, workspace, threads)
         calls = self.new_calls(&t.team)
         t.repeats = threads == 1 and repeats(&t)
+        resume_epoch(&t)
+        if t.counters.part.rows and t.outputs != NULL:
+            self.predict(job.data.x, alone(tuple([y[0] for y in recorder.outputs])), job.n_threads)
         t.one_row_kernels = fbp_kernels_for_one_row(self.native.kernels)
         take_snapshot(&t)
         t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS
@@ -454,6 +457,8 @@ cdef class Engine(DirectCalls):
                     workspace = self.larger_workspace(&t, threads)
             if t.outcome == DIVERGED:
                 restore_snapshot(&t)
+            elif t.outcome == DONE:  # of an epoch that was stopped the rest is left out
+                t.counters.part = Part(0, 0)
         finally:
             self.counters = t.counters
             recorder.finish(&t)
@@ -478,13 +483,11 @@ cdef class Engine(DirectCalls):
             job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
 
     cdef Workspace larger_workspace(self, Training *t, size_t threads):
-        """Memory for larger batches or chunks, with the snapshot and sums of before."""
+        """Memory for larger batches or chunks, with the snapshot of before."""
         cdef Workspace workspace = Workspace()
         cdef const char *snapshot = t.snapshot.memory
-        cdef const Sums *sums = t.sums
         self.place_training(t, workspace, threads)
         memcpy(t.snapshot.memory, snapshot, snapshot_bytes(t))
-        memcpy(t.sums, sums, self.native.n_outputs * sizeof(Sums))
         return workspace
 
     # What the methods above share.
@@ -495,10 +498,14 @@ cdef class Engine(DirectCalls):
 
     cdef tuple new_outputs_of(self, size_t n):
         """Arrays for the outputs of n rows."""
-        return tuple([
-            np.empty((n, self.plan.tensors[output.tensor]), self.dtype)
-            for output in self.plan.outputs
-        ])
+        return self.new_arrays(n, self.widths)
+
+    cdef tuple new_arrays(self, size_t n, tuple widths):
+        """Arrays of n rows. Not a comprehension: Cython's crash where memory lacks for a list."""
+        cdef tuple found = ()
+        for width in widths:
+            found += (np.empty((n, width), self.dtype),)
+        return found
 
     cdef tuple keep_outputs(self, Pass *run, Ports ports, tuple metrics):
         """Return where the outputs of all rows will stand, if a metric is computed from them."""

@@ -7,7 +7,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastbp._core.batch cimport Score, Team, chunk_bytes, thinned_bytes
-from fastbp._core.epochs cimport Sums, Training, snapshot_bytes
+from fastbp._core.epochs cimport Training, snapshot_bytes
 from fastbp._core.layout cimport (
     FBP_ALIGNMENT,
     FBP_CHUNK,
@@ -113,7 +113,6 @@ cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept no
                most if t.team.plan.calls else rows if t.team.plan.wide else 0)
     if t.update_rows > t.batch_size:
         t.team.accumulated = claim(walk, t.team.plan.n_parameters * t.team.plan.itemsize)
-    t.sums = <Sums *>claim(walk, t.team.plan.n_outputs * sizeof(Sums))
     t.order = <int64_t *>claim(walk, n * sizeof(int64_t))
     t.words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
     t.sorted_words = <uint64_t *>claim(walk, n * sizeof(uint64_t))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastbp.callbacks.base import Callback, LambdaCallback, StopTraining
 
 if TYPE_CHECKING:
+    from fastbp.callbacks.checkpoint import ModelCheckpoint
     from fastbp.callbacks.display import ProgressDisplay
     from fastbp.callbacks.log import CSVLogger
     from fastbp.callbacks.monitors import EarlyStopping, ReduceOnPlateau
@@ -21,6 +22,7 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "LambdaCallback",
+    "ModelCheckpoint",
     "ProgressDisplay",
     "ReduceOnPlateau",
     "StopTraining",
@@ -30,6 +32,7 @@ __all__ = [
 _PLACES = {
     "CSVLogger": "log",
     "EarlyStopping": "monitors",
+    "ModelCheckpoint": "checkpoint",
     "ProgressDisplay": "display",
     "ReduceOnPlateau": "monitors",
 }

@@ -32,7 +32,9 @@ class Callback:
     same kind, with which training goes on. All else that changes it raises RuntimeError.
 
     An exception other than `StopTraining` ends the fit there, leaves the network usable and is
-    passed on. `on_train_end` is called however a fit ends, if `on_train_begin` returned.
+    passed on. A copy made or a file saved there stands at this place, within the epoch after a
+    batch, and goes on from it. `on_train_end` is called however a fit ends, if `on_train_begin`
+    returned.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ from fastbp.engine import (
     Array,
     Arrays,
     EngineProtocol,
+    EpochPart,
     Feed,
     Fit,
     Measured,
@@ -244,8 +245,12 @@ class Engine(EngineProtocol):
         self.update(self.gradients)
 
     @quietly
-    def update(self, gradients: Array, epoch_share: float = 1) -> Optimizer:
+    def update(
+        self, gradients: Array, epoch_share: float = 1, part: EpochPart | None = None
+    ) -> Optimizer:
         """Take one optimizer step, so far into the newest epoch; count a step and a batch.
+
+        `part` is where the epoch stands after it, None to leave that as it is.
 
         Return the optimizer with the learning rate of that step.
         """
@@ -259,7 +264,10 @@ class Engine(EngineProtocol):
                 optimizer, parameters[span], gradients[span], state[:, span], t, scale
             )
         project(self.plan, parameters)
-        position = self.position._replace(steps=t, batches=self.position.batches + 1)
+        position = self.position
+        position = position._replace(
+            steps=t, batches=position.batches + 1, part=part or position.part
+        )
         self.commit(parameters, state, position)
         return optimizer
 

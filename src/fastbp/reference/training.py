@@ -12,11 +12,13 @@ import numpy as np
 from fastbp import random
 from fastbp.engine import (
     Array,
+    EpochPart,
     Fit,
     Position,
     Progress,
     Record,
     Rows,
+    alone,
     chunks,
     each,
     loss_names,
@@ -25,6 +27,7 @@ from fastbp.engine import (
     recorded,
 )
 from fastbp.reference.batches import gather
+from fastbp.reference.schedules import scheduled
 
 if TYPE_CHECKING:
     from fastbp.reference.engine import Engine
@@ -52,11 +55,26 @@ class Snapshot(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What an epoch adds up over its rows."""
+    """What an epoch adds up over its rows at each output."""
 
-    losses: list[float]  # of each output
-    measured: list[int]  # rows that metrics of each output count
-    metrics: dict[str, float]  # that are means over rows
+    losses: list[float]
+    right: list[float]  # of the metric that is a mean over rows
+    measured: list[int]  # rows that metrics count
+
+    @classmethod
+    def of(cls, part: EpochPart, n_outputs: int) -> Sums:
+        """Return the sums of an epoch that is not over."""
+        sums = part.loss_sum, part.right_sum, part.measured
+        return cls(*(list(each(total, n_outputs)) for total in sums))
+
+    def part(self, rows: int, of_rows: int) -> EpochPart:
+        """Return where an epoch with these sums stands."""
+        loss_sum, right_sum, measured = (alone(tuple(total)) for total in self)
+        return EpochPart(rows, of_rows, measured, loss_sum, right_sum)
+
+    def copy(self) -> Sums:
+        """Return sums of their own."""
+        return Sums(self.losses[:], self.right[:], self.measured[:])
 
 
 class Training:
@@ -84,7 +102,7 @@ class Training:
         self.measures = len(self.counted) < len(measured(job.prefixes, job.metrics))
         names = *loss_names(job.prefixes), *(name for name, _, _ in self.counted)
         self.means = dict.fromkeys(names, 0.0)  # of the running epoch, or of the last one
-        self.outputs: list[list[Array]] = []  # of each epoch
+        self.outputs: list[tuple[Array, ...]] = []  # of each epoch
         self.answers: list[tuple[Any, Any]] = []  # of the last one: outputs and targets
         self.last_progress = time.monotonic()
         record.curves = {name: [] for name in job.names}
@@ -103,6 +121,7 @@ class Training:
         except DivergedError:
             self.return_to_snapshot()
         except StoppedError:
+            self.engine.position = self.engine.position._replace(part=EpochPart())
             if not np.isfinite(self.engine.parameters).all():
                 self.return_to_snapshot()
         finally:
@@ -124,34 +143,58 @@ class Training:
         return rows or 0, batches or 0
 
     def run_epoch(self) -> None:
-        """Train on every row once."""
-        epoch = self.engine.position.epochs
-        self.engine.position = self.engine.position._replace(epochs=epoch + 1)
-        n_outputs = len(self.engine.plan.outputs)
-        self.sums = Sums([0.0] * n_outputs, [0] * n_outputs, dict.fromkeys(self.means, 0.0))
-        self.place = self.batch = 0  # rows and batches that the epoch has taken
+        """Train on every row once, or on those that the epoch has not taken yet."""
+        self.begin_epoch()
         self.answers.clear()
         for data in chunks(self.job.data):
-            self.run_rows(data, self.order_of(data, epoch))
+            self.run_rows(data, 0 if self.job.data is data else self.part.rows)
 
-    def order_of(self, data: Rows, epoch: int) -> Array:
-        """Return the order in which the epoch takes these rows, the next that it comes to."""
+    def begin_epoch(self) -> None:
+        """Begin an epoch, or go on with one that is not over."""
+        engine, data, n_outputs = self.engine, self.job.data, len(self.engine.plan.outputs)
+        n = data.n if isinstance(data, Rows) else 0
+        begun = engine.position.part
+        if 0 < begun.rows <= begun.of_rows == n:
+            self.part, self.sums = begun, Sums.of(begun, n_outputs)
+            self.means = self.means_of(self.sums)
+            self.learning_rate = self.last_rate(begun)
+        else:
+            self.part = EpochPart(of_rows=n)
+            self.sums = Sums([0.0] * n_outputs, [0.0] * n_outputs, [0] * n_outputs)
+            engine.position = engine.position._replace(
+                epochs=engine.position.epochs + 1, part=EpochPart()
+            )
+        self.batch = -(-self.part.rows // self.update_rows) if self.update_rows else 0
+
+    def last_rate(self, part: EpochPart) -> float:
+        """Return the learning rate of the last update, if it was one of this epoch."""
+        assert self.update_rows is not None
+        position = self.engine.position
+        last = position._replace(steps=max(position.steps - 1, position.schedule_steps))
+        share = (part.rows - 1) // self.update_rows * self.update_rows / part.of_rows
+        return float(scheduled(self.engine.optimizer, last, share).learning_rate)
+
+    def order_of(self, data: Rows, start: int) -> Array:
+        """Return the order in which the epoch takes these rows, from its row `start` on."""
         if not self.job.shuffle:
             return np.arange(data.n)
-        return random.row_order(self.engine.seed, epoch, data.n, self.place)
+        epoch = self.engine.position.epochs - 1
+        return random.row_order(self.engine.seed, epoch, data.n, start)
 
-    def run_rows(self, data: Rows, order: Array) -> None:
-        """Train on rows of the running epoch, in this order."""
-        n, plan = len(order), self.engine.plan
+    def run_rows(self, data: Rows, start: int) -> None:
+        """Train on rows of the running epoch, of which they are those from `start` on."""
+        order, plan = self.order_of(data, start), self.engine.plan
         widths = [plan.tensors[output.tensor] for output in plan.outputs]
-        outputs = [np.empty((n, width), plan.dtype) for width in widths]
+        outputs = tuple([np.empty((data.n, width), plan.dtype) for width in widths])
         if self.job.record_outputs:
             self.outputs.append(outputs)
         if self.measures:
             self.answers.append((outputs, [np.array(t) for t in each(data.y, len(outputs))]))
-        size = self.update_rows or n
-        for start in range(0, n, size):
-            rows = order[start : start + size]
+        if self.part.rows > start and (self.job.record_outputs or self.measures):
+            self.engine.predict(data.x, alone(outputs), self.job.n_threads)
+        size = self.update_rows or data.n
+        for at in range(self.part.rows - start, data.n, size):
+            rows = order[at : at + size]
             for kept, y in zip(outputs, self.run_batch(data, rows), strict=True):
                 kept[rows] = y
             self.means = self.means_of(self.sums)
@@ -162,7 +205,7 @@ class Training:
     def epoch_share(self) -> float:
         """Return how far the epoch is; one of unknown length is at its begin until it ends."""
         if self.n_rows:
-            return self.place / self.n_rows
+            return self.part.rows / self.n_rows
         return self.batch / self.n_batches if self.n_batches else 0.0
 
     def means_of(self, sums: Sums) -> dict[str, float]:
@@ -170,7 +213,7 @@ class Training:
         counts = [max(count, 1) for count in sums.measured]
         losses = [total / count for total, count in zip(sums.losses, counts, strict=True)]
         means = loss_values(self.engine.plan, losses)
-        return means | {name: sums.metrics[name] / counts[k] for name, k, _ in self.counted}
+        return means | {name: sums.right[k] / counts[k] for name, k, _ in self.counted}
 
     def run_batch(self, data: Rows, rows: Array) -> list[Array]:
         """Train on a few rows, keep the books, and return the outputs from before the update."""
@@ -179,14 +222,16 @@ class Training:
         losses, means, outputs, gradients = engine.differentiate(batch, self.job.metrics)
         if not all(math.isfinite(loss) for loss in losses):
             raise DivergedError
-        self.learning_rate = engine.update(gradients, self.epoch_share()).learning_rate
-        self.place, self.batch = self.place + len(rows), self.batch + 1
-        counts = [int(answers.measured.sum()) for answers in batch.answers]
-        for k, (loss, count) in enumerate(zip(losses, counts, strict=True)):
-            self.sums.losses[k] += count * loss
-            self.sums.measured[k] += count
-        for name, k, _ in self.counted:
-            self.sums.metrics[name] += counts[k] * means[name]
+        sums = self.sums.copy()
+        for k, (loss, answers) in enumerate(zip(losses, batch.answers, strict=True)):
+            count = int(answers.measured.sum())
+            sums.losses[k] += count * loss
+            sums.measured[k] += count
+            sums.right[k] += sum(count * means[name] for name, at, _ in self.counted if at == k)
+        part = sums.part(self.part.rows + len(rows), self.part.of_rows)
+        stands = part if part.of_rows else EpochPart()
+        self.learning_rate = engine.update(gradients, self.epoch_share(), stands).learning_rate
+        self.part, self.sums, self.batch = part, sums, self.batch + 1
         return outputs
 
     def close_epoch(self) -> dict[str, Any]:
@@ -200,6 +245,7 @@ class Training:
             values["learning_rate"] = self.learning_rate
         for name, value in values.items():
             record.curves[name].append(value)
+        engine.position = engine.position._replace(part=EpochPart())
         record.epochs += 1
         batches = engine.position.batches - self.snapshot.position.batches
         if batches >= SNAPSHOT_BATCHES or self.is_over():
