@@ -132,6 +132,16 @@ def test_an_epoch_has_every_row_once(core: None) -> None:
     assert not np.array_equal(seen[0][1], seen[4][1])
 
 
+def test_rows_that_count_nothing_are_left_out(core: None) -> None:
+    x, y = quadratic([3.0, 0.7])
+    weights = np.arange(ROWS) % 3 == 0
+    found = find_learning_rate(build(2), x, y, sample_weight=weights, batch_size=2)
+    counted = find_learning_rate(build(2), x[weights], y[weights], batch_size=2)
+    np.testing.assert_allclose(found.losses[:50], counted.losses[:50], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"sample_weight.*: expected weights with a finite sum"):
+        find_learning_rate(build(2), x, y, sample_weight=0 * weights)
+
+
 def test_divergence_ends_the_test_without_a_warning(Network: Any, dtype: str) -> None:
     x, y = quadratic([3.0])
     with warnings.catch_warnings():
