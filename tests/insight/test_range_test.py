@@ -132,6 +132,16 @@ def test_an_epoch_has_every_row_once(core: None) -> None:
     assert not np.array_equal(seen[0][1], seen[4][1])
 
 
+def test_rows_that_count_nothing_are_left_out(core: None) -> None:
+    x, y = quadratic([3.0, 0.7])
+    weights = np.arange(ROWS) % 3 == 0
+    found = find_learning_rate(build(2), x, y, sample_weight=weights, batch_size=2)
+    counted = find_learning_rate(build(2), x[weights], y[weights], batch_size=2)
+    np.testing.assert_allclose(found.losses[:50], counted.losses[:50], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"sample_weight.*: expected weights with a finite sum"):
+        find_learning_rate(build(2), x, y, sample_weight=0 * weights)
+
+
 def test_divergence_ends_the_test_without_a_warning(Network: Any, dtype: str) -> None:
     x, y = quadratic([3.0])
     with warnings.catch_warnings():
@@ -157,6 +167,47 @@ def test_a_loss_that_does_not_fall_gives_no_suggestion(Network: Any) -> None:
         assert (found.edge, found.suggestion) == (None, None)
         assert "no suggestion" in str(found)
         assert "no suggestion" in repr(found)
+
+
+class Told(reference.Network):
+    """Reports losses that are given to it."""
+
+    told: Any = ()
+
+    def fit(self, *given: Any, callbacks: Any, **more: Any) -> Any:
+        low, high = 1e-3, 1.0
+        for step, loss in enumerate(self.told):
+            rate = low * (high / low) ** (step / (len(self.told) - 1))
+            callbacks[0].on_epoch_end(step, {"loss": float(loss), "learning_rate": rate})
+
+
+@pytest.mark.parametrize(
+    ("losses", "edge"),
+    [
+        ([*range(20, -1, -1), 0.1, 0.2, 0.4, 0.8, 1.6, 3, 6, 12, 20], 20),  # a valley: its bottom
+        ([*range(20, -1, -1), 4, 8, 9, 9, 8, 7, 6, 5, 6, 8, 11, 15, 19, 20, 20, 20, 20], 20),
+        ([*range(20, -1, -1), *[0] * 9, *range(1, 11)], 29),  # flat: its end
+        ([*range(20, 0, -1), *[0] * 20], 20),  # it never rises: where the bottom begins
+    ],
+)
+def test_the_edge_is_where_the_last_rise_begins(losses: Any, edge: int) -> None:
+    net = build(1, Told)
+    net.told = losses
+    found = find_learning_rate(net, [[1.0]], [1.0], low=1e-3, high=1.0, steps=len(losses))
+    # The median turns a corner up to two steps before or behind it.
+    assert abs(int(np.searchsorted(found.rates, found.edge)) - edge) <= 2
+    assert found.rose == (losses[-1] > 0)
+
+
+def test_a_minimum_that_is_hit_exactly_is_not_taken_for_a_high_limit(Network: Any) -> None:
+    """One weight, curvature 1: a step at a rate of 1 ends at the minimum, and all others there."""
+    net = build(1, Network)
+    net.set_parameters([0.0])
+    rates = {"low": 1 / 32, "high": 4.0, "steps": 128, "shape": "linear"}
+    found = find_learning_rate(net, [[1.0]], [1.0], **rates)
+    assert found.losses[32:].max() == 0
+    assert not found.rose
+    assert found.edge == pytest.approx(33 / 32)
 
 
 def test_a_loss_that_only_falls_says_that_higher_rates_may_do(Network: Any) -> None:

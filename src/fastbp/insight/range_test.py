@@ -112,7 +112,7 @@ class RangeTest(Shown):
     def _course(self) -> str:
         """Return what the loss did."""
         lowest = int(self.smoothed.argmin())
-        course = f"The loss began at {self.smoothed[0]:.4g}"
+        course = f"The loss began at {self.losses[0]:.4g}"
         if self.edge is not None:
             course += f" and was lowest, {self.smoothed[lowest]:.4g}, at {self.rates[lowest]:.3g}"
         ended = ", and left the finite numbers behind the last" if self.diverged else ""
@@ -266,12 +266,13 @@ def _batches(
 
     def endless() -> Iterator[tuple[Array, ...]]:
         rng = np.random.default_rng(seed)
-        rows = len(arrays[0])
-        while size >= rows:
+        # A batch of rows that count nothing has no loss.
+        counted = np.flatnonzero(arrays[2]) if len(arrays) > 2 else np.arange(len(arrays[0]))
+        while size >= len(counted):
             yield tuple(arrays)
         while True:
-            order = rng.permutation(rows)
-            for start in range(0, rows, size):
+            order = rng.permutation(counted)
+            for start in range(0, len(order), size):
                 yield tuple(array[order[start : start + size]] for array in arrays)
 
     return endless
