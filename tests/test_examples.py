@@ -143,6 +143,13 @@ def test_the_residual_network_reads_digits_and_tells_odd_ones(core, capsys):
     assert "activation, " not in capsys.readouterr().out
 
 
+def test_parts_of_your_own_learn_a_wave(core, capsys):
+    values = example("custom").main()
+    assert values["loss"] < 1e-3
+    assert values["worst_error"] < 0.1
+    assert "worst error" in capsys.readouterr().out
+
+
 def test_every_example_is_tested_here():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     tested = set(re.findall(r'example\("(\w+)"\)', Path(__file__).read_text()))
