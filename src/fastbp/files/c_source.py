@@ -166,6 +166,8 @@ def _contents(network: Network) -> tuple[Plan, dict[str, Array]]:
     for op in plan.ops:
         _require_source(op, tensor)
         tensor = op.output
+    if tensor != plan.output:
+        raise ValueError("network: expected layers that follow one another, got a graph of them")
     parameters = {name: values.copy() for name, values in network.named_parameters().items()}
     for name, values in parameters.items():
         if not np.isfinite(values).all():
