@@ -558,3 +558,51 @@ def test_class_weights_count_in_streams(Network):
     net.fit(Batches(X, Y, buffer_rows=64), **options)
     other.fit(X, Y, **options)
     assert bits(net) == bits(other)
+
+
+def test_a_generator_begins_anew_wherever_another_pass_was_left(Network):
+    x, y = task()
+    net, calls = make(Network), []
+    stream = Batches(lambda: pieces(x, y, 32), batch_size=32, buffer_rows=32, shuffle=False)
+    given = net.fit(x, y, epochs=3, validation_data=stream)["val_loss"][-1]
+    assert given == net.evaluate(stream)["loss"] == net.evaluate(x, y)["loss"]
+
+    def stop(batch, logs):
+        if batch == 2:
+            raise StopTraining
+
+    net.fit(stream, callbacks=[LambdaCallback(on_batch_end=stop)])
+    net.fit(
+        stream, callbacks=[LambdaCallback(on_batch_end=lambda batch, logs: calls.append(batch))]
+    )
+    assert calls == list(range(7))
+    assert len(net.predict(stream)) == ROWS
+
+
+def test_integers_that_would_wrap_are_refused(Network):
+    x, y = np.full((4, INPUTS), 200, np.uint8), np.zeros(4, int)
+    with pytest.raises(ValueError, match=r"^x: expected uint8 as before, got uint16"):
+        make(Network).fit(Batches(lambda: iter([(x, y), (x.astype(np.uint16) + 100, y)])))
+
+
+def test_a_mapped_file_is_read_even_if_another_has_its_name(Network, tmp_path):
+    x, y = task()
+    path = tmp_path / "x.npy"
+    np.save(path, x)
+    mapped = np.load(path, mmap_mode="r")
+    np.save(tmp_path / "other.npy", 2 * x)
+    os.replace(tmp_path / "other.npy", path)
+    net = make(Network)
+    assert net.evaluate(Batches(mapped, y)) == net.evaluate(x, y)
+    path.unlink()
+    assert net.evaluate(Batches(mapped, y)) == net.evaluate(x, y)
+
+
+def test_a_team_goes_on_behind_a_validation_that_comes_in_chunks(core):
+    x, y = task(4000)
+    stream = Batches(x, y, batch_size=32, buffer_rows=64)
+    nets = [make(fastbp.Network, n_threads=n) for n in (1, 3)]
+    losses = [
+        net.fit(x, y, epochs=20, batch_size=512, validation_data=stream)["val_loss"] for net in nets
+    ]
+    assert losses[0] == losses[1]

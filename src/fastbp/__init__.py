@@ -63,6 +63,7 @@ __all__ = [
     "build_info",
     "callbacks",
     "constraints",
+    "custom",
     "files",
     "initializers",
     "insight",
@@ -80,7 +81,7 @@ load = Network.load
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("files", "insight"):  # which are imported when they are asked for
+    if name not in ("custom", "files", "insight"):  # which are imported when they are asked for
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"fastbp.{name}")
 

@@ -203,9 +203,10 @@ class Batches:
     def _pieces(self) -> Iterator[list[Array]]:
         """Go through all pieces once."""
         assert isinstance(self._source, Items)
+        items = self._source.anew()
         while True:
             try:
-                item = self._source.next()
+                item = items.next()
             except StopIteration:
                 return
             yield arrays_of(item)
@@ -284,7 +285,9 @@ class ChunkFeed:
 
     def _gathered(self, room: Room[Buffer]) -> Iterator[Chunk | None]:
         """Fill chunk by chunk with pieces."""
-        pieces = Pieces(self._batches._source, self._wanted.steps)
+        source = self._batches._source
+        assert isinstance(source, Items)
+        pieces = Pieces(source.anew() if self._wanted.steps is None else source, self._wanted.steps)
         for _ in self._wanted.numbers():
             taken, most = 0, self.rows if self.rows is not None else math.inf
             while taken < most:

@@ -136,6 +136,8 @@ def _compare(what: str, given: Array, differences: Array, noise: float) -> None:
 def _rows(value: Any) -> Array:
     """Return a copy as rows, a vector as one element each."""
     array = np.array(value, np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError("samples: expected finite numbers, got NaN or infinity among them")
     return array.reshape(-1, 1) if array.ndim < 2 else array
 
 

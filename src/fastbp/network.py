@@ -501,6 +501,9 @@ class Network(NetworkState):
             engine = self._built
             look = self._look(engine)
             rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
+            if rows.unchecked and isinstance(rows.y, np.ndarray):  # of a chain
+                self._require_finite(engine, rows.x)
+                data.require_finite("y", rows.y, engine.plan.dtype, look=look)
             return Trace(self, rows, engine)
 
     def predict(self, x: Any, *, out: Any = None) -> Any:

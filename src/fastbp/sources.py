@@ -157,10 +157,22 @@ def _rows_of_file(array: np.memmap[Any, Any]) -> FileRows | None:
         root = root.base
     if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":
         return None
-    if not (array.flags.c_contiguous and array.dtype.isnative):
+    if not (len(array) and array.flags.c_contiguous and array.dtype.isnative):
         return None
     begin, here = (a.__array_interface__["data"][0] for a in (root, array))
-    return FileRows(str(root.filename), root.offset + here - begin, tuple(array.shape), array.dtype)
+    rows = FileRows(str(root.filename), root.offset + here - begin, array.shape, array.dtype)
+    return rows if _has_rows_of(rows, array) else None
+
+
+def _has_rows_of(rows: FileRows, array: Array) -> bool:
+    """Whether the file of that name is the one that was mapped, as its ends tell."""
+    ends = np.empty((2, *rows.shape[1:]), rows.dtype)
+    try:
+        rows.read(0, ends[:1])
+        rows.read(len(rows) - 1, ends[1:])
+    except (OSError, ValueError):  # it has been removed, or another one has its name
+        return False
+    return ends.tobytes() == array[[0, -1]].tobytes()
 
 
 def is_sliced(value: Any) -> bool:
@@ -216,7 +228,8 @@ def copy_rows(parts: Sequence[Array], into: Sequence[Array], where: str) -> None
                 f"{name}: expected rows of shape {to.shape[1:]} as before, "
                 f"got {part.shape[1:]} in {where}"
             )
-        if not np.can_cast(part.dtype, to.dtype, "same_kind"):
+        # A float that is too large for its type is found with the others; an integer would wrap.
+        if not np.can_cast(part.dtype, to.dtype, "same_kind" if to.dtype.kind == "f" else "safe"):
             raise ValueError(f"{name}: expected {to.dtype} as before, got {part.dtype} in {where}")
         with np.errstate(over="ignore"):  # the look at each batch finds it
             to[...] = part
@@ -236,6 +249,10 @@ class Items:
         self.is_repeatable = callable(source) or iter(source) is not source
         self._items: Iterator[Any] | None = None
         self._ahead: list[Any] = []
+
+    def anew(self) -> Items:
+        """Return the same items from the first on, if they can be gone through again."""
+        return Items(self._source) if self.is_repeatable else self
 
     def first(self) -> Any:
         """Return the first item, which `next` returns again."""

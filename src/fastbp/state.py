@@ -336,6 +336,9 @@ class NetworkState:
         state = self.__getstate__()
         if dtype is not None:
             state["_dtype"] = arguments.dtype(dtype)
+            if trained := state["trained"]:
+                parameters = {n: each.astype(dtype) for n, each in trained["parameters"].items()}
+                trained |= {"parameters": parameters, "state": trained["state"].astype(dtype)}
         new = object.__new__(type(self))
         new.__setstate__(state)
         return new

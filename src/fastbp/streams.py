@@ -121,13 +121,15 @@ class Yielded:
             return SequenceFeed(self._source, wanted)
         self._items.require_epochs(wanted.epochs, wanted.steps)
         length = len(self._source) if hasattr(self._source, "__len__") else None
-        return YieldedFeed(self._items, wanted, wanted.steps or length)
+        items = self._items.anew() if wanted.steps is None else self._items
+        return YieldedFeed(items, wanted, wanted.steps or length)
 
     def inputs(self) -> Iterator[Array]:
         """Go through the inputs alone."""
+        items = self._items.anew()
         while True:
             try:
-                item = self._items.next()
+                item = items.next()
             except StopIteration:
                 return
             yield arrays_of(item)[0]

@@ -185,3 +185,21 @@ def test_a_file_that_changes_while_it_is_read_is_refused(small, path, monkeypatc
     monkeypatch.setattr(fastbp.files.tensors, "_read", grow)
     with pytest.raises(FileFormatError, match="stays as it is"):
         Network.load(path)
+
+
+def test_a_graph_of_huge_layers_is_refused_before_one_is_made(tmp_path):
+    path = tmp_path / "net"
+    x = fastbp.Input(4)
+    net = Network(inputs=x, outputs=Dense(3)(Dense(5)(x)), loss="huber", seed=0)
+    net.save(path)
+    header, data = opened(path.read_bytes())
+    tree = header["__metadata__"]["network"]
+    assert '"units":5' in tree.replace(" ", "")
+    header["__metadata__"]["network"] = tree.replace('"units":5', '"units":4000').replace(
+        '"units": 5', '"units": 4000'
+    )
+    raw = sealed(header, data)
+    tracemalloc.start()
+    assert not loads(path, raw)
+    assert tracemalloc.get_traced_memory()[1] < 100_000  # of weights it would be 64,000
+    tracemalloc.stop()

@@ -326,3 +326,10 @@ def test_a_graph_of_layers_is_refused(Network: type[fastbp.Network]) -> None:
         )
     chain = Network(inputs=x, outputs=h, loss="squared_error")
     assert chain.explain(np.ones((1, 3)), np.ones((1, 3))).loss > 0
+
+
+def test_a_mapped_file_with_a_nan_is_refused(Network: type[fastbp.Network], tmp_path: Any) -> None:
+    np.save(tmp_path / "x.npy", np.array([[1.0, 2.0, np.nan]]))
+    net = build(Network, [Dense(2)], 3)
+    with pytest.raises(ValueError, match=r"^x: expected finite numbers"):
+        net.explain(np.load(tmp_path / "x.npy", mmap_mode="r"), np.ones((1, 2)))

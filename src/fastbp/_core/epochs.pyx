@@ -368,8 +368,10 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
 cdef void end_epoch(Training *t, const Worker *worker) noexcept nogil:
     cdef bint validates = validates_now(t)
     sync(worker)  # all have seen the outcome of the last batch before it may change
-    if validates and not validate(t, worker):
-        return
+    if validates:
+        if not validate(t, worker):
+            return
+        sync(worker)  # all have left the validation before what it looks at is for the next one
     if worker.rank == 0 and t.team.fault:
         t.outcome = FAULTED
     elif worker.rank == 0:

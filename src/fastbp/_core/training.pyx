@@ -386,7 +386,9 @@ cdef class Engine(DirectCalls):
         cdef Pass run = self.new_pass(&ports.data)
         cdef size_t n = ports.data.n
         cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
-        old = self.gradients.copy() if accumulate or self.native.calls else None
+        old = None
+        if accumulate or self.native.calls or ports.data.unchecked:
+            old = self.gradients.copy()
         run.training = run.wants_deltas = True
         run.keeps = self.native.wide
         self.place_team(&team, workspace, threads, n, True, n if run.keeps else 0)
@@ -396,7 +398,7 @@ cdef class Engine(DirectCalls):
         fill_gradient_scales(&run, team.scratches[0].gradient_scales)
         with nogil:
             run_team(&team, &run, threads)
-        if team.calls_end:
+        if team.fault:
             self.gradients[...] = old
         check_fault(team.fault, self.plan, calls)
         take_scores(&team, &run)
@@ -471,8 +473,10 @@ cdef class Engine(DirectCalls):
                          and fbp_clock() >= t.pause_at)
         self.rule, self.counters = t.rule, t.counters
         PyErr_CheckSignals()
-        recorder.visit(t, due)
-        t.rule, t.counters = self.rule, self.counters
+        try:
+            recorder.visit(t, due)
+        finally:  # a callback that fails may have set a learning rate before
+            t.rule, t.counters = self.rule, self.counters
         t.repeats = t.repeats and repeats(t)
         if due:
             t.pause_at = fbp_clock() + SECONDS_BETWEEN_VISITS

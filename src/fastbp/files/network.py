@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastbp import validate
+from fastbp import arguments, optimizers, validate
 from fastbp._version import __version__
 from fastbp.engine import Array, EpochPart, Position, alone
 from fastbp.exceptions import FileFormatError
 from fastbp.files import strict_json
 from fastbp.files.tensors import Contents, naming, read_tensors, write_tensors
 from fastbp.files.values import Decoder, Encoder
+from fastbp.graph import traced
+from fastbp.lowering import lower_graph
+from fastbp.parameters import require
 from fastbp.schedules import Schedule
 from fastbp.tensors import Input, Tensor
 
@@ -110,6 +113,7 @@ class _Reader:
         parts = {name: decoder.decode(tree) for name, tree in self.parts.items()}
         if not isinstance(parts["layers"], tuple) or len(parts["layers"]) > MOST_LAYERS:
             raise FileFormatError(f"layers: expected a list of at most {MOST_LAYERS}")
+        parameters = {n: each for n, each in self.tensors.items() if n not in arrays}
         connections = parts.pop("connections")
         input_shape = _input_shape(parts.pop("input_shape"))
         class_names, preprocessing = parts.pop("class_names"), parts.pop("preprocessing")
@@ -118,16 +122,25 @@ class _Reader:
         if connections is not None:
             layers = parts.pop("layers")
             parts["inputs"], parts["outputs"] = _tensors(layers, *connections)
+            self._require_sizes(parts, parameters)
         made = kind(**parts, seed=self.training["seed"])
         if connections is not None and tuple(made._graph or ())[1:] != connections:
             raise FileFormatError("connections: expected layers in the order in which they run")
         made.class_names, made.preprocessing = class_names, preprocessing
-        parameters = {n: each for n, each in self.tensors.items() if n not in arrays}
         trained = self._trained(parameters, made.optimizer, len(made.loss_weights))
         if (input_shape is None) != (trained is None):
             raise FileFormatError("input_shape: expected beside parameters, and there alone")
         made.__setstate__(made.__getstate__() | {"input_shape": input_shape, "trained": trained})
         return made
+
+    def _require_sizes(self, parts: dict[str, Any], parameters: dict[str, Array]) -> None:
+        """Refuse a graph of other sizes than its arrays have, before a network is made of it."""
+        graph = traced(parts["inputs"], parts["outputs"])
+        n = len(graph.outputs)
+        plan = lower_graph(graph, arguments.dtype(parts["dtype"]), (None,) * n, (1.0,) * n)
+        if self.state is None:
+            raise FileFormatError(f"expected an array {STATE!r}")
+        require(plan, parameters, self.state, optimizers.resolve(parts["optimizer"]))
 
     def _trained(
         self, parameters: dict[str, Array], optimizer: Any, n_outputs: int

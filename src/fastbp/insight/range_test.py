@@ -249,7 +249,7 @@ def _rising(low: Any, high: Any, steps: int, shape: Any) -> Schedule:
 def _columns(x: Any, y: Any, sample_weight: Any) -> list[Array]:
     """Return arrays of as many rows each."""
     given = {"x": x, "y": y, "sample_weight": sample_weight}
-    arrays = {name: np.asarray(value) for name, value in given.items() if value is not None}
+    arrays = {name: np.asanyarray(value) for name, value in given.items() if value is not None}
     rows = arrays["x"].shape[:1]
     if rows in ((), (0,)):
         raise ValueError(f"x: expected at least one row, got shape {arrays['x'].shape}")
