@@ -9,6 +9,7 @@ typedef struct form {
     size_t rows; /* and their lanes */
     bool deep;   /* there is a hidden layer */
     bool sigmoids;
+    bool records; /* outputs are asked for */
 } form;
 
 typedef struct repeated {
@@ -108,7 +109,7 @@ INLINE void keep_outputs(const repeated *r, int j, vec y, real *outputs)
 }
 
 /* From the output's z to dL/dz; errors go to where the loss is computed, outputs to the record, if
- * there is one. */
+ * that is asked for. */
 INLINE void output_delta(const form k, const repeated *r, const vec z[], vec delta[], real errors[],
                          real *outputs)
 {
@@ -122,7 +123,7 @@ INLINE void output_delta(const form k, const repeated *r, const vec z[], vec del
             delta[j] = activated_backward(&r->output_activation, k.sigmoids, z[j], y, delta[j]);
         delta[j] = where_rows(k, r, j, delta[j]);
         v_store(errors + j * LANES, where_rows(k, r, j, c.error));
-        if (outputs)
+        if (k.records)
             keep_outputs(r, j, goal->fused ? activated(&r->output_activation, k.sigmoids, z[j]) : y,
                          outputs);
     }
@@ -169,7 +170,7 @@ INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, do
         if (k.deep) output_net(k, r, z);
         bias(k, r->output, r->p, 0, z);
         output_delta(k, r, z, delta, errors, outputs);
-        if (outputs) outputs += r->n_rows;
+        if (k.records) outputs += r->n_rows;
         const double loss = batch_loss(k, r, errors);
         losses[s] = loss * n / n; /* the mean over an epoch of one batch */
         output_step(k, r, delta, z);
@@ -178,11 +179,12 @@ INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, do
     return steps;
 }
 
-#define STEPS(...) repeat_steps((form){__VA_ARGS__}, r, steps, stop_at_loss, losses, outputs)
+#define STEPS(...)  repeat_steps((form){__VA_ARGS__}, r, steps, stop_at_loss, losses, outputs)
+#define RECORD(...) (outputs ? STEPS(__VA_ARGS__, true) : STEPS(__VA_ARGS__, false))
 #define REPEAT(deep, sigmoids)                                                                     \
-    half  ? STEPS(1, LANES / 2, deep, sigmoids)                                                    \
-    : one ? STEPS(1, LANES, deep, sigmoids)                                                        \
-          : STEPS(ROW_VECTORS, ROW_LANES, deep, sigmoids)
+    half  ? RECORD(1, LANES / 2, deep, sigmoids)                                                   \
+    : one ? RECORD(1, LANES, deep, sigmoids)                                                       \
+          : RECORD(ROW_VECTORS, ROW_LANES, deep, sigmoids)
 static size_t repeat_in_form(bool deep, bool sigmoids, const repeated *r, size_t steps,
                              double stop_at_loss, double *losses, real *outputs)
 {
@@ -192,6 +194,7 @@ static size_t repeat_in_form(bool deep, bool sigmoids, const repeated *r, size_t
     return sigmoids ? REPEAT(false, true) : REPEAT(false, false);
 }
 #undef REPEAT
+#undef RECORD
 #undef STEPS
 
 /* to(n, ROW_LANES) = from(rows, n). Lanes without a row repeat the first one, so that they hold

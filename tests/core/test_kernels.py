@@ -134,7 +134,7 @@ def test_digests_show_a_product_left_out_of_a_run_of_narrow_layers(tmp_path: Pat
 
 
 def test_digests_show_outputs_recorded_over_those_of_another_epoch(tmp_path: Path) -> None:
-    right, wrong = "if (outputs) outputs += r->n_rows;", "if (outputs) outputs += 1;"
+    right, wrong = "if (k.records) outputs += r->n_rows;", "if (k.records) outputs += 1;"
     csrc = mutant(tmp_path, "kernels/repeat.inc.h", right, wrong)
     assert changed(tmp_path, "scalar", csrc) == {"repeat_recorded"}
 
