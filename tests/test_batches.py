@@ -372,6 +372,26 @@ def test_a_row_that_is_not_finite_leaves_the_network_at_the_batch_before(Network
     assert net.parameters.tobytes() == other.parameters.tobytes()
 
 
+@pytest.mark.parametrize("batch", [0, 1])
+def test_an_epoch_counts_from_its_first_update_on(Network, batch):
+    """One that fails before it leaves the network as the epoch before did, to be begun again."""
+    x, y = task(40)
+    worse = x.copy()
+    worse[10 * batch] = np.nan
+    epochs = iter([x, worse])
+    net, other = make(Network), make(Network)
+    with pytest.raises(ValueError, match="finite"):
+        net.fit(lambda: pieces(next(epochs), y, 10), epochs=2)
+    other.fit(x, y, batch_size=10, shuffle=False)
+    assert net._engine.position.epochs == 1 + batch
+    if batch == 0:
+        assert bits(net) == bits(other)
+        assert net._engine.position == other._engine.position
+        for each in net, other:
+            each.fit(x, y, batch_size=10)  # shuffled by the number of the epoch
+        assert bits(net) == bits(other)
+
+
 def test_a_callback_that_stops_or_raises_ends_the_thread(Network):
     x, y = task()
 

@@ -338,11 +338,12 @@ cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Tar
     """Rows [low, high) of a layer's weight gradient over rows [first, stop) of the batch."""
     cdef Scratch *scratch = &worker.team.scratches[worker.rank]
     cdef size_t row, rows
+    cdef RowRun block
     for row from first <= row < stop by FBP_BLOCK:
         rows = min(stop - row, FBP_BLOCK)
+        block = RowRun(row, rows, row - first, row + rows == stop)
         add_rows(run.plan, op, sums, Target(NULL, NULL), scratch.lanes, scratch.panel,
-                 &worker.team.frame, RowRun(row, rows, row - first, row + rows == stop),
-                 low, high - low)
+                 &worker.team.frame, &block, low, high - low)
 
 
 cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,

@@ -16,11 +16,11 @@ cdef struct RowRun:
     bint last
 
 
-cdef inline bint starts_chain(RowRun run) noexcept nogil:
+cdef inline bint starts_chain(const RowRun *run) noexcept nogil:
     return run.place % FBP_BLOCK == 0
 
 
-cdef inline bint ends_chain(RowRun run) noexcept nogil:
+cdef inline bint ends_chain(const RowRun *run) noexcept nogil:
     return run.last or (run.place + run.rows) % FBP_BLOCK == 0
 
 
@@ -31,7 +31,7 @@ cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parame
 cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil
 cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const char *lanes,
-                    RowRun run) noexcept nogil
+                    const RowRun *run) noexcept nogil
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
-                   char *lanes, char *panel, const fbp_frame *frame, RowRun run,
+                   char *lanes, char *panel, const fbp_frame *frame, const RowRun *run,
                    size_t first_input, size_t inputs) noexcept nogil

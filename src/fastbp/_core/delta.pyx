@@ -108,7 +108,7 @@ cdef void fold(const fbp_plan *plan, const char *sums, size_t n, char *to,
 
 
 cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const char *lanes,
-                    RowRun run) noexcept nogil:
+                    const RowRun *run) noexcept nogil:
     """The sums of a narrow layer's chains, which stand in the lanes where these rows end them."""
     cdef size_t weights = op.n_in * op.n_out
     cdef bint adds = run.place >= FBP_BLOCK
@@ -118,7 +118,7 @@ cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const c
 
 
 cdef void add_narrow_rows(const fbp_plan *plan, const fbp_op *op, Target sums, char *lanes,
-                          const char *x, const char *delta, RowRun run) noexcept nogil:
+                          const char *x, const char *delta, const RowRun *run) noexcept nogil:
     cdef size_t count = (op.n_in + 1) * op.n_out
     cdef char *chains = lanes + op.lanes * plan.itemsize
     if starts_chain(run):
@@ -140,7 +140,7 @@ cdef void add_products(const fbp_plan *plan, const fbp_op *op, Target to, const 
 
 
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,
-                   char *lanes, char *panel, const fbp_frame *frame, RowRun run,
+                   char *lanes, char *panel, const fbp_frame *frame, const RowRun *run,
                    size_t first_input, size_t inputs) noexcept nogil:
     """Add some rows to the gradients of a dense layer: biases, and `inputs` rows of the weights.
 

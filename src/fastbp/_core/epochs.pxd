@@ -36,11 +36,12 @@ cdef struct Snapshot:
 
 cdef struct Curves:
     # One value an epoch, for `room` epochs, one curve behind the other: the loss, the losses of the
-    # outputs, their right answers.
+    # outputs if there are several, their right answers if these are wanted.
     size_t room
+    size_t own_losses          # of the outputs: how many there are, or 0
     double *training
     double *validation
-    double *learning_rate
+    double *learning_rate      # or NULL
 
 cdef struct Sums:
     # Of the running epoch at one output.

@@ -124,17 +124,23 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
     return run
 
 
-cdef Pass batch_pass(const Training *t, const Worker *worker) noexcept nogil:
+cdef Pass training_pass(const Training *t) noexcept nogil:
+    """What the passes of all batches have in common."""
     cdef Pass run = new_pass(t, &t.data)
     run.order = t.order if t.shuffles else NULL
-    run.start = t.counters.part.rows - t.start
-    run.rows = min(t.update_rows, t.data.n - run.start)
-    run.batch = t.counters.batches
     run.training, run.wants_deltas = True, True
     run.keeps = t.team.plan.wide
     run.outputs, run.outputs_by_row = t.outputs, t.outputs != NULL
-    fill_gradient_scales(&run, t.team.scratches[worker.rank].gradient_scales)
     return run
+
+
+cdef void turn_to_batch(const Training *t, const Worker *worker, Pass *run) noexcept nogil:
+    """Let the pass be that of the next batch, with all units of each layer."""
+    run.plan = t.team.plan
+    run.start = t.counters.part.rows - t.start
+    run.rows = min(t.update_rows, t.data.n - run.start)
+    run.batch = t.counters.batches
+    fill_gradient_scales(run, t.team.scratches[worker.rank].gradient_scales)
 
 
 cdef void begin_epoch(Training *t) noexcept nogil:
@@ -246,12 +252,11 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole)
     return True
 
 
-cdef bint train_parts(Training *t, const Worker *worker) noexcept nogil:
+cdef bint train_parts(Training *t, const Worker *worker, Pass *run) noexcept nogil:
     """One update from more rows than run at once; False as in `train_batch`."""
-    cdef Pass run = batch_pass(t, worker)
     if worker.rank == 0:
         clear_scores(worker.team)
-    if not accumulate_parts(t, worker, &run):
+    if not accumulate_parts(t, worker, run):
         return False
     update_share(worker, t.team.accumulated, &t.rule, t.counters.steps + 1)
     project_share(worker)
@@ -262,22 +267,21 @@ cdef bint train_parts(Training *t, const Worker *worker) noexcept nogil:
     return True
 
 
-cdef bint train_batch(Training *t, const Worker *worker) noexcept nogil:
+cdef bint train_batch(Training *t, const Worker *worker, Pass *run) noexcept nogil:
     """One batch; False if it ended after its first half, its data not being finite.
 
     The fault is looked at between barriers alone: behind the last one, a faster thread may have
     found one in the next batch, in which this thread must take part.
     """
-    cdef Pass run = batch_pass(t, worker)
     cdef uint64_t step = t.counters.steps + 1
-    run_share(worker, &run)
+    run_share(worker, run)
     sync(worker)
     if t.team.fault:
         return False
-    form_gradients(worker, &run, &t.rule, step)
+    form_gradients(worker, run, &t.rule, step)
     project_share(worker)
     if worker.rank == 0:
-        take_scores(worker.team, &run)
+        take_scores(worker.team, run)
         keep_books(t, run.rows)
     sync(worker)
     return True
@@ -304,11 +308,12 @@ cdef bint validates_now(const Training *t) noexcept nogil:
 cdef void record(const Training *t, double *curves, size_t at, size_t output, double loss,
                  double right) noexcept nogil:
     """Put the values of an output on record, and add its loss to that of all."""
-    cdef const fbp_plan *plan = t.team.plan
-    cdef size_t room = t.curves.room
-    curves[at] = (curves[at] if output > 0 else 0.0) + plan.outputs[output].weight * loss
-    curves[(1 + output) * room + at] = loss
-    curves[(1 + plan.n_outputs + output) * room + at] = right
+    cdef size_t room = t.curves.room, own_losses = t.curves.own_losses
+    curves[at] = (curves[at] if output > 0 else 0.0) + t.team.plan.outputs[output].weight * loss
+    if own_losses > 0:
+        curves[(1 + output) * room + at] = loss
+    if t.wants_accuracy:
+        curves[(1 + own_losses + output) * room + at] = right
 
 
 cdef void close_epoch(Training *t) noexcept nogil:
@@ -323,7 +328,8 @@ cdef void close_epoch(Training *t) noexcept nogil:
                per_row(sums.right, sums.measured))
         if t.outputs != NULL:
             t.outputs[k] += t.output_bytes[k]
-    t.curves.learning_rate[at] = t.rule.constants[0]
+    if t.curves.learning_rate != NULL:
+        t.curves.learning_rate[at] = t.rule.constants[0]
     for k in range(plan.n_outputs if validates_now(t) else 0):
         score = t.team.scores[k]
         record(t, t.curves.validation, at // t.validation_freq, k,
@@ -414,8 +420,16 @@ cdef void set_rate(Training *t, const Worker *worker) noexcept nogil:
         t.rule.constants[0] = rate_now(&t.rule, &t.counters, epoch_share(t))
 
 
+cdef void end_in_fault(Training *t) noexcept nogil:
+    """An epoch counts from its first update on."""
+    t.outcome = FAULTED
+    if t.counters.part.rows == 0:
+        t.counters.epochs -= 1
+
+
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
+    cdef Pass run = training_pass(t)
     while t.outcome == RUNNING and t.repeats and t.counters.part.rows == 0:
         train_repeating(t)
     while t.outcome == RUNNING:
@@ -425,10 +439,12 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
         if t.counters.part.rows == t.start:
             begin_rows(t, worker)
         set_rate(t, worker)
-        if not is_drained(t) and not (train_parts(t, worker) if t.update_rows > t.batch_size
-                                      else train_batch(t, worker)):
-            break
+        if not is_drained(t):
+            turn_to_batch(t, worker, &run)
+            if not (train_parts(t, worker, &run) if t.update_rows > t.batch_size
+                    else train_batch(t, worker, &run)):
+                break
         if is_drained(t) and not t.follows and t.outcome in (RUNNING, PAUSED):
             end_epoch(t, worker)
     if worker.rank == 0 and t.team.fault:
-        t.outcome = FAULTED
+        end_in_fault(t)

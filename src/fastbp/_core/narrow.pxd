@@ -5,5 +5,5 @@ cdef void forward_run(const fbp_plan *plan, const fbp_op *ops, const char *param
                       const fbp_frame *frame, size_t first, size_t rows, bint activates,
                       char *values) noexcept nogil
 cdef void backward_run(const fbp_plan *plan, const fbp_op *ops, const char *parameters,
-                       const fbp_frame *frame, RowRun rows, bint activated, char *values,
+                       const fbp_frame *frame, const RowRun *rows, bint activated, char *values,
                        char *partial, char *lanes) noexcept nogil

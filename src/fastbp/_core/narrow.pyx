@@ -36,7 +36,7 @@ cdef void forward_run(const fbp_plan *plan, const fbp_op *ops, const char *param
 
 
 cdef void backward_run(const fbp_plan *plan, const fbp_op *ops, const char *parameters,
-                       const fbp_frame *frame, RowRun rows, bint activated, char *values,
+                       const fbp_frame *frame, const RowRun *rows, bint activated, char *values,
                        char *partial, char *lanes) noexcept nogil:
     """Back through them; their gradients go to `lanes`, see `take_sums`."""
     cdef const fbp_op *last = ops + ops.run - 1

@@ -6,6 +6,7 @@ cdef class Recorder:
     cdef object plan
     cdef object curves             # of training, validation and learning rate, epochs across
     cdef int n_curves              # of a set of data
+    cdef int own_losses            # of them: losses of the outputs, if there are several
     cdef dict places               # there: of the losses, and metrics that are means over rows
     cdef object outputs            # of each output
     cdef object output_bytes       # from those of one epoch to the next
@@ -19,6 +20,7 @@ cdef class Recorder:
     cdef size_t epochs             # seen by `look`
     cdef bint fails                # a metric has raised
     cdef int start(self, Training *t) except -1
+    cdef int rate_curve(self, const Training *t) except -1
     cdef int point(self, Training *t) except -1
     cdef int expect(self, Training *t, str prefix, object rows) except -1
     cdef list new_outputs(self, size_t epochs, size_t n)

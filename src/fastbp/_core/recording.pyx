@@ -42,11 +42,12 @@ cdef class Recorder:
         record.curves = {name: [] for name in job.names}
         self.job, self.record, self.plan = job, record, plan
         metrics = measured(job.prefixes, job.metrics)
-        n = len(plan.outputs)
+        n, names = len(plan.outputs), loss_names(job.prefixes)
         # Place of each curve among those of a set of data: loss, losses and accuracies of outputs.
-        self.places = dict(zip(loss_names(job.prefixes), range(1 + n)))
-        self.places |= {name: 1 + n + k for name, k, metric in metrics if metric.of_rows}
-        self.n_curves = 1 + 2 * n
+        self.places = dict(zip(names, range(len(names))))
+        self.places |= {name: len(names) + k for name, k, metric in metrics if metric.of_rows}
+        self.own_losses = len(names) - 1
+        self.n_curves = len(names) + (n if len(self.places) > len(names) else 0)
         self.measured = tuple([m for m in metrics if not m.metric.of_rows])
         self.measures = {prefix + m.name: [] for prefix in ("", "val_") for m in self.measured}
         self.widths = [plan.tensors[output.tensor] for output in plan.outputs]
@@ -56,9 +57,9 @@ cdef class Recorder:
         """Point the training to the memory."""
         itemsize = np.dtype(self.plan.dtype).itemsize
         row_bytes = sum(self.widths) * itemsize if self.job.record_outputs else 0
-        bytes_per_epoch = (2 * self.n_curves + 1) * 8 + t.data.n * row_bytes
-        room = min(self.job.epochs, max(1, FIRST_BYTES // bytes_per_epoch))
-        self.curves = np.empty((2 * self.n_curves + 1, room))
+        n_curves = self.rate_curve(t) + self.job.record_rates
+        room = min(self.job.epochs, max(1, FIRST_BYTES // (n_curves * 8 + t.data.n * row_bytes)))
+        self.curves = np.empty((n_curves, room))
         if self.job.record_outputs or self.measured:
             self.output_bytes = np.array(
                 [t.data.n * n * itemsize if self.job.record_outputs else 0 for n in self.widths],
@@ -75,11 +76,16 @@ cdef class Recorder:
         self.point(t)
         return 0
 
+    cdef int rate_curve(self, const Training *t) except -1:
+        """Place of the learning rate's curve, behind those of training and validation."""
+        return self.n_curves * (2 if t.validates else 1)
+
     cdef int point(self, Training *t) except -1:
-        t.curves.room = self.curves.shape[1]
+        t.curves.room, t.curves.own_losses = self.curves.shape[1], self.own_losses
         t.curves.training = <double *>address(self.curves)
         t.curves.validation = t.curves.training + self.n_curves * t.curves.room
-        t.curves.learning_rate = t.curves.validation + self.n_curves * t.curves.room
+        if self.job.record_rates:
+            t.curves.learning_rate = t.curves.training + self.rate_curve(t) * t.curves.room
         if self.outputs is not None:
             self.pointers[:] = pointers_to(self.outputs) + t.epoch * self.output_bytes
         return 0
@@ -149,7 +155,7 @@ cdef class Recorder:
         if name in self.measures:
             return self.measures[name]
         if name == "learning_rate":
-            return self.curves[2 * self.n_curves].data
+            return self.curves[len(self.curves) - 1].data
         place = self.places[name.removeprefix("val_")]
         return self.curves[place + self.n_curves * name.startswith("val_")].data
 
@@ -195,7 +201,7 @@ cdef class Recorder:
         cdef size_t k, n = t.team.plan.n_outputs
         losses = [per_row(t.sums[k].loss, t.sums[k].measured) for k in range(n)]
         shares = [per_row(t.sums[k].right, t.sums[k].measured) for k in range(n)]
-        values = [loss_so_far(t), *losses, *shares]
+        values = [loss_so_far(t), *losses[:self.own_losses], *shares]
         return {name: values[place] for name, place in self.places.items()}
 
     cdef dict latest(self, const Training *t):

@@ -202,14 +202,14 @@ cdef Target target_of(const fbp_plan *plan, const fbp_op *op, const Slot *slot) 
 
 
 cdef void add_block(const fbp_plan *plan, const fbp_op *op, Scratch *scratch,
-                    const fbp_frame *frame, const Slot *slot, RowRun block) noexcept nogil:
+                    const fbp_frame *frame, const Slot *slot, const RowRun *block) noexcept nogil:
     """The block's part of one layer's gradients."""
     add_rows(plan, op, target_of(plan, op, slot), slot_target(plan, op, scratch.chains),
              scratch.lanes, scratch.panel, frame, block, 0, op.n_in)
 
 
 cdef void backward_in_lanes(const Pass *run, const fbp_op *ops, Scratch *scratch,
-                            const fbp_frame *frame, const Slot *slot, RowRun block,
+                            const fbp_frame *frame, const Slot *slot, const RowRun *block,
                             bint activated) noexcept nogil:
     """Back through narrow layers that belong together, and their part of the gradients."""
     cdef size_t i
@@ -237,12 +237,12 @@ cdef void backward_rows(const Pass *run, Scratch *scratch, const fbp_frame *fram
             continue
         activated = not (run.wants_loss and op.fused)
         if in_lanes(op, scratch, frame):
-            backward_in_lanes(run, &plan.ops[i], scratch, frame, slot, block, activated)
+            backward_in_lanes(run, &plan.ops[i], scratch, frame, slot, &block, activated)
             continue
         backward_op(plan, op, run.parameters, frame, first, rows, run.training, activated,
                     run.wants_input_delta, shared, scratch.panel)
         if slot != NULL and trains and op.kind == FBP_OP_dense:
-            add_block(plan, op, scratch, frame, slot, block)
+            add_block(plan, op, scratch, frame, slot, &block)
 
 
 cdef void run_block(Pass *run, Scratch *scratch, const fbp_frame *frame, const Slot *slot,

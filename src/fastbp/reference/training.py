@@ -146,8 +146,14 @@ class Training:
         """Train on every row once, or on those that the epoch has not taken yet."""
         self.begin_epoch()
         self.answers.clear()
-        for data in chunks(self.job.data):
-            self.run_rows(data, 0 if self.job.data is data else self.part.rows)
+        try:
+            for data in chunks(self.job.data):
+                self.run_rows(data, 0 if self.job.data is data else self.part.rows)
+        except BaseException:
+            if self.part.rows == 0:  # an epoch counts from its first update on
+                position = self.engine.position
+                self.engine.position = position._replace(epochs=position.epochs - 1)
+            raise
 
     def begin_epoch(self) -> None:
         """Begin an epoch, or go on with one that is not over."""
