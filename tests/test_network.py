@@ -30,6 +30,7 @@ from fastbp import (
     History,
     Rescale,
     Rprop,
+    losses,
 )
 from fastbp.metrics import Accuracy
 
@@ -212,6 +213,17 @@ def test_fits_are_logged(make, caplog):
     assert [record.name for record in caplog.records] == ["fastbp", "fastbp"]
     assert "20 rows" in caplog.text
     assert "ended after 3 epochs" in caplog.text
+
+
+@pytest.mark.parametrize(("weight", "cause"), [(2.0, "loss"), (0.5, "gradient")])
+def test_a_batch_alone_that_diverges_changes_nothing(Network, weight, cause):
+    loss = losses.MeanAbsoluteError(reduction="sum")
+    net = Network([Dense(1, use_bias=False)], input_shape=1, loss=loss)
+    net.set_parameters([weight])
+    with pytest.warns(DivergenceWarning, match=f"{cause} of the batch is .* no update"):
+        net.train_on_batch(np.full((2, 1), 3e38), np.zeros((2, 1)))
+    assert net.parameters == [weight]
+    assert net.position.steps == 0
 
 
 def test_divergence_is_logged_as_a_warning(make, caplog):

@@ -19,6 +19,7 @@ import pytest
 
 import fastbp
 from fastbp import SGD, Adam, Dense, schedules
+from fastbp.callbacks import LambdaCallback
 from fastbp.reference.schedules import rate
 from fastbp.schedules import (
     SCHEDULES,
@@ -328,6 +329,18 @@ def test_a_schedule_starts_when_it_is_set(per: str, Network: Any) -> None:
     fit(net)
     net.reset()
     assert net.learning_rate == 0.1
+
+
+def test_the_rate_on_record_is_that_of_the_last_update(Network: Any) -> None:
+    """Whatever a callback sets behind it."""
+    net = network(Network, Polynomial(0.1, 12))
+
+    def halve(batch: int, logs: Any) -> None:
+        net.learning_rate = Polynomial(0.05, 24)
+
+    callbacks = [LambdaCallback(on_batch_end=halve)]
+    record = fit(net, batch_size=len(X), callbacks=callbacks)
+    assert list(record["learning_rate"]) == [0.1]
 
 
 @pytest.mark.parametrize("per", schedules.UNITS)

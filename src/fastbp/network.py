@@ -315,7 +315,7 @@ class Network(NetworkState):
         Warns
         -----
         DivergenceWarning
-            If the loss is not finite; there is then no update.
+            If the loss or the gradient is not finite; there is then no update.
         """
         with self._occupancy.taken_by("train_on_batch"):
             self._occupancy.require_unread("train_on_batch")
@@ -325,11 +325,16 @@ class Network(NetworkState):
             batch = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
             self._forwarded = 0
             result = engine.loss_and_gradients(batch, self._metrics, False, self._n_threads)
-            if math.isfinite(result["loss"]):
+            if math.isfinite(result["loss"]) and look(engine.gradients[None]):
                 engine.step()
                 return result
-        message = f"the loss of the batch is {result['loss']}; there was no update"
-        warnings.warn(message, DivergenceWarning, stacklevel=2)
+        loss = result["loss"]
+        cause = (
+            "the gradient of the batch is not finite"
+            if math.isfinite(loss)
+            else (f"the loss of the batch is {loss}")
+        )
+        warnings.warn(f"{cause}; there was no update", DivergenceWarning, stacklevel=2)
         return result
 
     def loss_and_gradients(

@@ -81,6 +81,7 @@ cdef struct Training:
     size_t epoch               # completed in this fit
     size_t start               # rows of the running one before the first row of `data`
     size_t batches             # batches taken of it
+    double learning_rate       # of the last update
     Sums *sums                 # of each output, the engine's
     size_t validated           # rows of the validation data, after the running epoch's batches
     size_t validation_start    # and before the first row of `validation`

@@ -98,7 +98,7 @@ cdef void resume_epoch(Training *t) noexcept nogil:
         # That of the last update, if it was the last of the epoch too.
         last.steps -= 1
         rows = (rows - 1) // t.update_rows * t.update_rows
-        t.rule.constants[0] = rate_now(&t.rule, &last, <double>rows / t.epoch_rows)
+        t.learning_rate = rate_now(&t.rule, &last, <double>rows / t.epoch_rows)
 
 
 cdef void order_rows(Training *t) noexcept nogil:
@@ -222,6 +222,7 @@ cdef void keep_books(Training *t, size_t rows) noexcept nogil:
     t.counters.batches += 1
     t.batches += 1
     t.counters.part.rows += rows
+    t.learning_rate = t.rule.constants[0]
     if not finite:
         t.outcome = DIVERGED
         return
@@ -329,7 +330,7 @@ cdef void close_epoch(Training *t) noexcept nogil:
         if t.outputs != NULL:
             t.outputs[k] += t.output_bytes[k]
     if t.curves.learning_rate != NULL:
-        t.curves.learning_rate[at] = t.rule.constants[0]
+        t.curves.learning_rate[at] = t.learning_rate
     for k in range(plan.n_outputs if validates_now(t) else 0):
         score = t.team.scores[k]
         record(t, t.curves.validation, at // t.validation_freq, k,
