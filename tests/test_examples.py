@@ -156,11 +156,27 @@ def test_every_example_is_tested_here():
     assert names == tested
 
 
-def test_tour_of_the_readme_runs(core, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def run_of_the_readme(name):
+    """Run one of its programs; returns the names that it leaves."""
+    (program,) = re.findall(
+        rf"<!-- program: {name} -->\n```python\n(.*?)```",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL,
+    )
     names = {}
     exec(program, names)
+    return names
+
+
+def test_what_the_readme_has_for_a_keras_program_runs(core, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run_of_the_readme("from keras")["accuracy"] > 0.88
+    assert (tmp_path / "digits.safetensors").exists()
+
+
+def test_tour_of_the_readme_runs(core, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    names = run_of_the_readme("tour")
     assert names["probabilities"].shape == (397, 10)
     assert names["net"].evaluate(names["x"], names["y"])["accuracy"] > 0.95
     assert "2,410 parameters" in capsys.readouterr().out
