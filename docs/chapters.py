@@ -21,7 +21,10 @@ BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n.*?```\n)?", re.DOTALL)
 
 
 def executed(page: str) -> str:
-    """Return a chapter with what its programs print now."""
+    """Return a chapter with what its programs print now; figures and their settings are its own."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
     names: dict[str, Any] = {}
 
     def run(block: re.Match[str]) -> str:
@@ -32,7 +35,10 @@ def executed(page: str) -> str:
         shown = f"\n```text\n{printed}\n```\n" if printed else ""
         return f"```python\n{block[1]}```\n{shown}"
 
-    return BLOCK.sub(run, page)
+    with mpl.rc_context():
+        page = BLOCK.sub(run, page)
+    plt.close("all")
+    return page
 
 
 if __name__ == "__main__":

@@ -286,3 +286,14 @@ def test_a_number_of_threads_that_failed_stands_in_the_way(module):
 def test_a_part_without_its_mark_is_an_error(module):
     with pytest.raises(ValueError, match="measured: speed"):
         module("results").fill("no marks", "speed", "fast")
+
+
+def test_a_population_keeps_its_best_and_finds_better(module):
+    benchmark = module("back_propagation")
+    net, x, y = benchmark.task("XOR", 0)
+    population, best = benchmark.Population(net, x, y, seed=0), []
+    for _ in range(40):
+        best.append(population.losses.min())
+        population.breed()
+    assert best == sorted(best, reverse=True)
+    assert best[-1] < best[0] / 4
