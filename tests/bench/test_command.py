@@ -36,6 +36,9 @@ def test_rows_and_peers_are_chosen_by_name_and_rows_by_how_names_begin():
         ["--threads", "many"],
         ["--budget", "-1"],
         ["--images", "no/such/folder"],
+        ["--chart", ""],
+        ["--chart", "."],
+        ["--json", ""],
     ],
 )
 def test_what_can_not_be_is_refused_with_a_usage_line(arguments, capsys):
@@ -73,8 +76,8 @@ def test_the_command_prints_rows_saves_them_and_draws(core, tmp_path, capsys, mo
 
 def test_rows_are_measured_again_into_the_file_of_an_earlier_run(core, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "PEERS", command.PEERS[:1])
-    path = tmp_path / "run.json"
-    quick = ["bench", "--quick", "--budget", "0.05", "--json", str(path), "--chart", ""]
+    path, picture = tmp_path / "run.json", str(tmp_path / "run.png")
+    quick = ["bench", "--quick", "--budget", "0.05", "--json", str(path), "--chart", picture]
     cli.main([*quick, "--rows", "P1a,P1b"])
     before = json.loads(path.read_text())["rows"]
     cli.main([*quick, "--rows", "P1b", "--merge"])

@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=_counts, help="numbers of threads that each library is tried with")
     add("--budget", type=_seconds, help=f"seconds of measuring for each row ({BUDGET:g})")
     add("--images", type=_images, help="a folder with the files of MNIST, for the M rows")
-    add("--json", type=Path, help="also write everything measured to this file, row by row")
+    add("--json", type=_file, help="also write everything measured to this file, row by row")
     into = "put the rows into the file of an earlier run, which keeps what they take the place of"
     add("--merge", action="store_true", help=into)
-    add("--chart", type=Path, default=CHART, help=f"where to draw the ratios ({CHART})")
+    add("--chart", type=_file, default=CHART, help=f"where to draw the ratios ({CHART})")
     quick = f"{', '.join(QUICK)} in short form, all on one thread: under a minute"
     add("--quick", action="store_true", help=quick)
 
@@ -73,6 +73,13 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
     return seconds
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.name:  # Path("") is the folder, and matplotlib would write a file ".png"
+        raise argparse.ArgumentTypeError(f"expected the name of a file, got {text!r}")
+    return path
 
 
 def _images(text: str) -> Path:
