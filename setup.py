@@ -10,6 +10,7 @@ FASTBP_OPENMP=0     one thread, as on a machine whose compiler lacks OpenMP
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,8 +76,12 @@ def extension(path: Path) -> Extension:
 class BuildCore(build_ext):
     """Compiles the C units, each with its flags, and gives them to the one module that links them.
 
-    Objects are made anew when flags have changed since the last build in the same place.
+    As many compilers run at a time as there are processors. Objects are made anew when flags have changed since the last build in the same place.
     """
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1
 
     def build_extensions(self) -> None:
         openmp = ["-fopenmp"] if OPENMP and self.builds("#include <omp.h>", ["-fopenmp"]) else []
@@ -86,11 +91,13 @@ class BuildCore(build_ext):
         stamp = Path(self.build_temp, "flags")
         current = stamp.exists() and stamp.read_text() == " ".join(self.flags)
         self.force = bool(self.force) or not current
+        self.extensions = [self.prepared(ext) for ext in self.extensions]
         super().build_extensions()
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(" ".join(self.flags))
 
-    def build_extension(self, ext: Extension) -> None:
+    def prepared(self, ext: Extension) -> Extension:
+        """Translate a module to C, and say how to compile and link it."""
         (translated,) = cythonize(
             [ext],
             include_path=["src"],
@@ -106,7 +113,7 @@ class BuildCore(build_ext):
         ext.extra_link_args = self.link_flags
         if ext.name == LINKED_WITH_C:
             ext.extra_objects = self.compile_c()
-        super().build_extension(ext)
+        return ext
 
     def compile_c(self) -> list[str]:
         """Compile csrc and return the object files."""
@@ -117,16 +124,13 @@ class BuildCore(build_ext):
         ]
         defines = [("FBP_BUILD_SWITCHES", '"{}"'.format(" ".join(self.flags)))]
         defines += [(f"FBP_HAVE_{isa.name.upper()}", "1") for isa in sets]
-        units = [self.compile_unit(f"csrc/{name}.c", defines) for name in ("dispatch", "threads")]
+        units = [(f"csrc/{name}.c", defines, (), "") for name in ("dispatch", "threads")]
         for isa in sets:
             for bits in ("32", "64"):
                 defines = [("FBP_ISA", isa.name), ("FBP_REAL_BITS", bits)]
-                units.append(
-                    self.compile_unit(
-                        f"csrc/kernels/{isa.source}", defines, isa.flags, isa.name + bits
-                    )
-                )
-        return units
+                units.append((f"csrc/kernels/{isa.source}", defines, isa.flags, isa.name + bits))
+        with ThreadPoolExecutor(self.parallel) as compilers:
+            return list(compilers.map(lambda unit: self.compile_unit(*unit), units))
 
     def compile_unit(
         self,

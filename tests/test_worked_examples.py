@@ -281,6 +281,7 @@ class TestTwoTwoTwo(TwoTwoTwo):
         assert net.predict(self.x)[0].tolist() == given("0.015913620", "0.984064274")
         assert [layer.biases.tolist() for layer in net.layers] == [[0.35, 0.35], [0.6, 0.6]]
 
+    @COMPILED_IN_FULL
     def test_ten_thousand_steps_with_biases(self, Network: type[fastbp.Network]) -> None:
         net = self.build(Network, biases=True)
         history = train(net, self.x, self.t, 10_000)
@@ -303,6 +304,7 @@ class TestTwoTwoTwoWithAnotherTarget(TwoTwoTwo):
         assert [new[4], *new[6:]] == given("0.358916", "0.471213204", "0.521037826")
         assert net.evaluate(self.x, self.t)["loss"] == given("0.417487109")
 
+    @COMPILED_IN_FULL
     def test_ten_thousand_steps(self, Network: type[fastbp.Network]) -> None:
         net = self.build(Network)
         train(net, self.x, self.t, 10_000)

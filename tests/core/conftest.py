@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 import fastbp
+
+# More than there are cores, or slots of rows; what is chosen; and one thread again.
+ALL_TEAMS = (1, 2, 3, 8, None, 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +26,39 @@ def available_isas() -> list[str]:
     except ImportError:
         return []
     return names
+
+
+def some_teams(isa: str, best: str) -> tuple[int | None, ...]:
+    """Return numbers of threads: all for one table, and of the others what each can differ in.
+
+    `scalar` is `scalar_fma` without the instruction, with the same tiles and blocks, and as slow
+    as the function that it calls instead.
+    """
+    if isa == best:
+        return ALL_TEAMS
+    return (3,) if isa == "scalar" else (1, 3)
+
+
+@pytest.fixture(params=["some teams", pytest.param("all teams", marks=pytest.mark.thorough)])
+def tables_and_teams(
+    request: pytest.FixtureRequest, core: None
+) -> Iterator[Callable[[], Iterable[tuple[str, int | None]]]]:
+    """A function that gives instruction sets, each chosen as it comes, with numbers of threads.
+
+    By default they cover every table and every number; all of one with all of the other are
+    thorough.
+    """
+    compiled = fastbp.network.compiled_core()
+    best = compiled.build_info()["isa"]
+
+    def pairs() -> Iterator[tuple[str, int | None]]:
+        for isa in available_isas():
+            compiled.choose_isa(isa)
+            for n_threads in ALL_TEAMS if "all" in request.param else some_teams(isa, best):
+                yield isa, n_threads
+
+    yield pairs
+    compiled.choose_isa(best)
 
 
 @pytest.fixture(params=available_isas())

@@ -107,32 +107,23 @@ def test_products_have_the_same_bits_however_a_team_shares_them_out(
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_instruction_sets_teams_and_runs_give_the_same_bits(name: str, dtype: str) -> None:
-    core = fastbp.network.compiled_core()
-    before, found = core.build_info()["isa"], {}
-    try:
-        for isa in core.available_isas():
-            core.choose_isa(isa)
-            for n_threads in (*TEAMS, None, 1):
-                net = make(name, dtype, n_threads)
-                found[isa, n_threads, len(found)] = everything(net, 150)
-    finally:
-        core.choose_isa(before)
+def test_instruction_sets_teams_and_runs_give_the_same_bits(
+    name: str, dtype: str, tables_and_teams: Any
+) -> None:
+    found = {}
+    for isa, n_threads in tables_and_teams():
+        found[isa, n_threads, len(found)] = everything(make(name, dtype, n_threads), 150)
     assert len(set(found.values())) == 1, found
 
 
 @pytest.mark.parametrize("rule", update_rules.RULES)
-def test_every_rule_has_the_same_bits_everywhere(rule: str, dtype: str) -> None:
-    core = fastbp.network.compiled_core()
-    before, found = core.build_info()["isa"], {}
-    try:
-        for isa in core.available_isas():
-            core.choose_isa(isa)
-            for n_threads in TEAMS:
-                net = make("wide and narrow", dtype, n_threads, update_rules.RULES[rule])
-                found[isa, n_threads] = trained(net)
-    finally:
-        core.choose_isa(before)
+def test_every_rule_has_the_same_bits_everywhere(
+    rule: str, dtype: str, tables_and_teams: Any
+) -> None:
+    found = {}
+    for isa, n_threads in tables_and_teams():
+        net = make("wide and narrow", dtype, n_threads, update_rules.RULES[rule])
+        found[isa, n_threads, len(found)] = trained(net)
     assert len(set(found.values())) == 1, found
 
 

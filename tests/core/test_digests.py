@@ -257,23 +257,28 @@ def digests_of(name: str, dtype: str, n_threads: int) -> dict[str, str]:
     return (graph_digests if name in GRAPHS else digests)(name, dtype, n_threads)
 
 
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Any]:
+    """Read digests.json."""
+    content: dict[str, Any] = json.loads(RECORDED.read_text())
+    return content
+
+
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*TASKS, *GRAPHS])
 def test_trained_networks_have_the_recorded_bits(
-    name: str, dtype: str, n_threads: int, isa: str
+    name: str, dtype: str, n_threads: int, isa: str, recorded: dict[str, Any]
 ) -> None:
-    recorded = json.loads(RECORDED.read_text())
     assert digests_of(name, dtype, n_threads) == recorded[name][dtype]
 
 
-def test_every_record_belongs_to_a_network() -> None:
-    assert list(json.loads(RECORDED.read_text())) == [*TASKS, *GRAPHS]
+def test_every_record_belongs_to_a_network(recorded: dict[str, Any]) -> None:
+    assert list(recorded) == [*TASKS, *GRAPHS]
 
 
-def test_the_networks_differ(core: None) -> None:
+def test_the_networks_differ(recorded: dict[str, Any], core: None) -> None:
     """Else something that a network is there for would not show."""
-    recorded = json.loads(RECORDED.read_text())
     parameters = [of[dtype]["parameters"] for of in recorded.values() for dtype in DTYPES]
     assert len(set(parameters)) == len(parameters)
 

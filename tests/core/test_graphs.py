@@ -76,16 +76,12 @@ def everything(name: str, dtype: str, n_threads: int | None) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_instruction_sets_and_teams_give_the_same_bits(name: str, dtype: str) -> None:
-    core = fastbp.network.compiled_core()
-    before, found = core.build_info()["isa"], {}
-    try:
-        for isa in core.available_isas():
-            core.choose_isa(isa)
-            for n_threads in TEAMS if isa == before else (1, 2):
-                found[isa, n_threads] = everything(name, dtype, n_threads)
-    finally:
-        core.choose_isa(before)
+def test_instruction_sets_and_teams_give_the_same_bits(
+    name: str, dtype: str, tables_and_teams: Any
+) -> None:
+    found = {}
+    for isa, n_threads in tables_and_teams():
+        found[isa, n_threads, len(found)] = everything(name, dtype, n_threads)
     assert len(set(found.values())) == 1, found
 
 

@@ -95,8 +95,18 @@ def test_losses_after_every_activation_agree(
     check_loss(activation, kind(**options), False, dtype, 1)
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+# Each of the three with each of the others; all with all of them in the thorough test below.
+@pytest.mark.parametrize(
+    ("reduction", "weighted", "n_threads"),
+    [
+        ("mean", False, 1),
+        ("mean", True, 2),
+        ("mean", False, 3),
+        ("sum", True, 1),
+        ("sum", False, 2),
+        ("sum", True, 3),
+    ],
+)
 @pytest.mark.parametrize(
     ("activation", "kind", "options"),
     [pair for pair in pairs() if pair.values[0] in ("identity", "softplus", *PROBABILITIES)],

@@ -200,7 +200,7 @@ def alarms_that_interrupt():
         sys.settrace(tracer)
 
 
-@pytest.mark.repeats(400, 5000)
+@pytest.mark.repeats(200, 5000)
 @pytest.mark.parametrize(
     ("method", "optimizer"),
     [
