@@ -76,7 +76,8 @@ def extension(path: Path) -> Extension:
 class BuildCore(build_ext):
     """Compiles the C units, each with its flags, and gives them to the one module that links them.
 
-    As many compilers run at a time as there are processors. Objects are made anew when flags have changed since the last build in the same place.
+    As many compilers run at a time as there are processors. Objects are made anew when flags have
+    changed since the last build in the same place.
     """
 
     def finalize_options(self) -> None:
