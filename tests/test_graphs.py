@@ -555,17 +555,6 @@ def test_a_graph_of_one_input_and_one_output_takes_streams(Network: Any) -> None
     np.testing.assert_array_equal(nets[0].parameters, nets[1].parameters)
 
 
-def test_streams_are_refused_beside_several_outputs(Network: Any) -> None:
-    x, outputs = two_outputs()
-    net = Network(inputs=x, outputs=outputs, loss="squared_error")
-    for ask in (net.fit, net.evaluate):
-        with pytest.raises(ValueError, match="x: expected arrays beside several inputs or outp"):
-            ask(parts(X, X))
-    ys = np.zeros((12, 3)), np.zeros((12, 1))
-    with pytest.raises(ValueError, match="validation_data: expected arrays beside several"):
-        net.fit(X, ys, validation_data=parts(X, X))
-
-
 def test_several_outputs_of_a_stream_are_predicted(Network: Any) -> None:
     x, outputs = two_outputs()
     net = Network(inputs=x, outputs=outputs, dtype="float64")

@@ -271,7 +271,7 @@ def validation_data(value: Any, plan: Plan, look: data.Look) -> Rows | OpenFeed 
     if value is None:
         return None
     if (stream := streams.find(value)) is not None:
-        return streams.opened(stream, Wanted(plan, epochs=None, name="validation_data: "))
+        return stream.feed(Wanted(plan, epochs=None, name="validation_data: "))
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         got = f"{len(value)} items" if isinstance(value, tuple | list) else type(value).__name__
         raise ValueError(

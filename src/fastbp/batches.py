@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp import data, random, sources, validate
-from fastbp.engine import Array, Rows
+from fastbp.engine import Array, Arrays, Rows
+from fastbp.items import NAMES, Counts, Items, Parts, arrays_of, copy_rows, spread, together
 from fastbp.plan import Plan
 from fastbp.prefetch import Buffer, Chunk, Inline, Prefetch, Room
-from fastbp.sources import Items, Kind
+from fastbp.sources import Kind, Kinds
 from fastbp.tensors import Shape
 
 # Read at a time from one place, if nothing else is said, and kept in a buffer.
@@ -66,12 +67,19 @@ class Wanted(NamedTuple):
             return itertools.count(self.epoch)
         return iter(range(self.epoch, self.epoch + self.epochs))
 
-    def rows(self, parts: Sequence[Any], where: str) -> Rows:
+    @property
+    def counts(self) -> Counts:
+        """How many inputs and outputs there are."""
+        return Counts(len(self.plan.inputs), len(self.plan.outputs))
+
+    def rows(self, parts: Parts, where: str) -> Rows:
         """Return arrays as an engine takes them; it looks for NaN and infinity as it goes."""
-        if len(parts) < 2:
+        x = together(parts, "x", self.counts.inputs)
+        y = together(parts, "y", self.counts.outputs)
+        sample_weight = together(parts, "sample_weight", self.counts.outputs)
+        if y is None:
             raise ValueError(f"y: expected targets beside x, got none in {where}")
-        x, y, sample_weight = (*parts, None)[:3]
-        x_name, y_name, weight_name = (f"{self.name}{name} of {where}" for name in sources.NAMES)
+        x_name, y_name, weight_name = (f"{self.name}{name} of {where}" for name in NAMES)
         names = (x_name, y_name, weight_name)
         rows = data.rows(self.plan, x, y, sample_weight, names=names, look=lambda array: True)
         return data.weighed(rows, self.class_weight, self.plan)._replace(unchecked=True)
@@ -85,14 +93,17 @@ class Batches:
 
     Parameters
     ----------
-    x : array_like, path, list of these, set of rows, iterable or callable
+    x : array_like, path, list of these, tuple of all that, set of rows, iterable or callable
         Inputs. Arrays, memory-mapped files and whatever else has a shape, a dtype and slices (as
         data sets of HDF5 and Zarr); the path of a .npy file; a list of such, one behind the other.
+        A tuple has one of these for each of several inputs.
         Or, without `y`, a set of rows: an object with ``__len__`` whose ``x[i]`` is a row as
         (x, y) or (x, y, sample_weight), as in PyTorch. Or what yields pieces of any number of rows
-        as (x, y) or (x, y, sample_weight): an iterable, or a function that returns one.
+        as (x, y) or (x, y, sample_weight): an iterable, or a function that returns one. In these,
+        what belongs to several inputs or outputs is a tuple or a list.
     y, sample_weight : as `x`, optional
-        Targets and what rows count, as in `fit`, where `x` does not bring them.
+        Targets and what rows count, as in `fit`, where `x` does not bring them. A tuple for several
+        outputs; sample weights may be None for some of them, or one array for all.
     batch_size : int, default 32
         Rows of a batch; the last one of an epoch may be smaller.
     shuffle : {"block", True, False}, default "block"
@@ -160,7 +171,7 @@ class Batches:
 
     def input_shape(self) -> Shape:
         """Return the shape of one row of inputs."""
-        return self._kinds()[0].shape
+        return self._kinds(Counts())["x"].shape
 
     def feed(self, wanted: Wanted) -> ChunkFeed:
         """Return the rows as an engine takes them; nothing is read before the first is taken."""
@@ -172,44 +183,35 @@ class Batches:
             )
         return ChunkFeed(self, wanted)
 
-    def inputs(self) -> Iterator[Array]:
-        """Go through the inputs alone, in order, in arrays that the next one overwrites."""
+    def inputs(self, counts: Counts) -> Iterator[Arrays]:
+        """Go through the inputs alone, in order, in arrays that the next ones overwrite."""
         if isinstance(self._source, Items):
-            for parts in self._pieces():
-                yield parts[0]
+            yield from self._source.inputs(counts)
             return
-        step = self._buffer_rows(self._kinds(), 1)
-        buffer = new_buffer(self._kinds(), min(step, self._source.rows))
+        kinds = self._kinds(counts)
+        step = self._buffer_rows(kinds, 1)
+        buffer = new_buffer(kinds, min(step, self._source.rows))
         for start in range(0, self._source.rows, step):
             stop = min(start + step, self._source.rows)
-            part = [array[: stop - start] for array in buffer]
-            self._source.read(start, stop, part)
-            yield part[0]
+            parts = cut(buffer, 0, stop - start)
+            self._source.read(start, stop, parts, counts)
+            yield together(parts, "x", counts.inputs)
 
-    def _kinds(self) -> tuple[Kind, ...]:
+    def _kinds(self, counts: Counts) -> Kinds:
         """Return what rows are made of."""
         if not isinstance(self._source, Items):
-            return self._source.kinds
-        return tuple(Kind(a.shape[1:], a.dtype) for a in arrays_of(self._source.first()))
+            return self._source.kinds(counts)
+        first = arrays_of(self._source.first(), counts)
+        return {name: Kind(array.shape[1:], array.dtype) for name, array in first.items()}
 
-    def _buffer_rows(self, kinds: tuple[Kind, ...], unit: int) -> int:
+    def _buffer_rows(self, kinds: Kinds, unit: int) -> int:
         """Return the rows of a buffer, a whole number of units."""
         rows = self.buffer_rows or BLOCKS * self._block_rows(kinds)
         return -(-rows // unit) * unit
 
-    def _block_rows(self, kinds: tuple[Kind, ...]) -> int:
-        return self.block_rows or max(1, BLOCK_BYTES // max(1, sum(k.row_bytes for k in kinds)))
-
-    def _pieces(self) -> Iterator[list[Array]]:
-        """Go through all pieces once."""
-        assert isinstance(self._source, Items)
-        items = self._source.anew()
-        while True:
-            try:
-                item = items.next()
-            except StopIteration:
-                return
-            yield arrays_of(item)
+    def _block_rows(self, kinds: Kinds) -> int:
+        row_bytes = sum(kind.row_bytes for kind in kinds.values())
+        return self.block_rows or max(1, BLOCK_BYTES // max(1, row_bytes))
 
 
 class ChunkFeed:
@@ -245,7 +247,8 @@ class ChunkFeed:
 
     def _begin(self) -> Inline:
         """Allocate the buffers, and start to fill them."""
-        kinds = self._batches._kinds()
+        kinds = self._batches._kinds(self._wanted.counts)
+        self._block_rows = self._batches._block_rows(kinds)
         self._chunk_rows = self._batches._buffer_rows(kinds, self._unit(kinds))
         rows = min(self._chunk_rows, self.rows or self._chunk_rows)
         produce = self._windows if self._batches.rows is not None else self._gathered
@@ -253,7 +256,7 @@ class ChunkFeed:
         buffers = [new_buffer(kinds, rows) for _ in range(1 + ahead)]
         return Prefetch(produce, buffers) if ahead else Inline(produce, buffers[0])
 
-    def _unit(self, kinds: tuple[Kind, ...]) -> int:
+    def _unit(self, kinds: Kinds) -> int:
         """Return what chunks have a whole number of."""
         if self._wanted.trains:
             return self._update_rows
@@ -270,14 +273,15 @@ class ChunkFeed:
                 rows = min(self._chunk_rows, source.rows - start)
                 place = 0
                 for first, last in blocks.pieces(start, start + rows):
-                    source.read(first, last, [a[place : place + last - first] for a in buffer])
+                    part = cut(buffer, place, place + last - first)
+                    source.read(first, last, part, self._wanted.counts)
                     place += last - first
                     room.require_open()
                 yield self._chunk(buffer, rows, start)
             yield None
 
     def _blocks(self, epoch: int, rows: int) -> Blocks:
-        size = self._batches._block_rows(self._batches._kinds())
+        size = self._block_rows
         count = -(-rows // size)
         if not self.shuffles:
             return Blocks(np.arange(count), size, rows)
@@ -287,13 +291,14 @@ class ChunkFeed:
         """Fill chunk by chunk with pieces."""
         source = self._batches._source
         assert isinstance(source, Items)
-        pieces = Pieces(source.anew() if self._wanted.steps is None else source, self._wanted.steps)
+        items = source.anew() if self._wanted.steps is None else source
+        pieces = Pieces(items, self._wanted.steps, self._wanted.counts)
         for _ in self._wanted.numbers():
             taken, most = 0, self.rows if self.rows is not None else math.inf
             while taken < most:
                 buffer = room.take()
                 room_left = int(min(self._chunk_rows, most - taken))
-                rows = pieces.fill([array[:room_left] for array in buffer], room)
+                rows = pieces.fill(cut(buffer, 0, room_left), room_left, room)
                 if rows:
                     yield self._chunk(buffer, rows, taken)
                 taken += rows
@@ -306,7 +311,7 @@ class ChunkFeed:
             yield None
 
     def _chunk(self, buffer: Buffer, rows: int, start: int) -> Chunk:
-        parts = [array[:rows] for array in buffer]
+        parts = cut(buffer, 0, rows)
         return Chunk(self._wanted.rows(parts, f"the rows from {start} on"), buffer)
 
 
@@ -347,53 +352,51 @@ class Pieces:
         Yields them.
     steps : int or None
         Batches of an epoch, if it does not end with the pieces.
+    counts : Counts
+        How many inputs and outputs the network has.
     """
 
-    def __init__(self, items: Any, steps: int | None) -> None:
-        self._items, self._steps = items, steps
-        self._rest: list[Array] = []
+    def __init__(self, items: Items, steps: int | None, counts: Counts) -> None:
+        self._items, self._steps, self._counts = items, steps, counts
+        self._rest: Parts = {}  # of the last piece, with so many rows
+        self._left = 0
 
-    def fill(self, into: list[Array], room: Room[Buffer]) -> int:
+    def fill(self, into: Parts, rows: int, room: Room[Buffer]) -> int:
         """Fill arrays with rows; return how many there were, fewer than asked for at an end."""
-        filled, rows = 0, len(into[0])
+        filled = 0
         while filled < rows:
             room.require_open()
             try:
-                piece = self._rest or self._next()
+                if not self._left:
+                    self._next()
             except StopIteration:
                 break
-            count = min(len(piece[0]), rows - filled)
-            place = [to[filled : filled + count] for to in into]
-            sources.copy_rows([part[:count] for part in piece], place, "a piece")
-            self._rest = [part[count:] for part in piece] if count < len(piece[0]) else []
+            count = min(self._left, rows - filled)
+            copy_rows(cut(self._rest, 0, count), cut(into, filled, filled + count), "a piece")
+            self._rest, self._left = cut(self._rest, count, None), self._left - count
             filled += count
         return filled
 
-    def _next(self) -> list[Array]:
+    def _next(self) -> None:
         item = self._items.next() if self._steps is None else self._items.next_for(self._steps)
-        return arrays_of(item)
+        self._rest = arrays_of(item, self._counts)
+        self._left = len(next(iter(self._rest.values())))
 
 
-def arrays_of(item: Any) -> list[Array]:
-    """Return the arrays of an item, which have as many rows each."""
-    arrays = [data.real_array(name, part) for name, part in sources.named(item)]
-    for name, array in zip(sources.NAMES, arrays, strict=False):
-        if not array.ndim or len(array) != len(arrays[0]):
-            n = f"{len(arrays[0])} rows as in x" if arrays[0].ndim else "rows"
-            raise ValueError(f"{name}: expected {n}, got shape {array.shape}")
-    return arrays
+def cut(parts: Parts, start: int, stop: int | None) -> Parts:
+    """Return some rows of each array."""
+    return {name: array[start:stop] for name, array in parts.items()}
 
 
-def new_buffer(kinds: tuple[Kind, ...], rows: int) -> Buffer:
+def new_buffer(kinds: Kinds, rows: int) -> Buffer:
     """Return memory for so many rows."""
-    return [np.empty((rows, *kind.shape), kind.dtype) for kind in kinds]
+    return {name: np.empty((rows, *kind.shape), kind.dtype) for name, kind in kinds.items()}
 
 
 def _source(x: Any, y: Any, sample_weight: Any) -> Any:
     """Return where rows come from."""
-    arrays = {"x": x, "y": y, "sample_weight": sample_weight}
-    given = {name: value for name, value in arrays.items() if name == "x" or value is not None}
-    if len(given) > 1 or sources.is_sliced(x) or isinstance(x, list | str):
+    given = spread(x, y, sample_weight)
+    if len(given) > 1 or sources.is_sliced(x) or isinstance(x, list | tuple | str):
         return sources.Columns(given)
     if hasattr(x, "__len__") and hasattr(x, "__getitem__"):
         return sources.RowByRow(x)

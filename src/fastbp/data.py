@@ -148,11 +148,19 @@ def _by_output(argument: str, value: Any, count: int) -> tuple[tuple[str, Any], 
     """Return sample weights of each output, with what errors call them: one may be for all."""
     if count == 1:
         return ((argument, value),)
-    for_all = value is None or not isinstance(value, tuple | list)
-    if for_all or not any(v is None or np.ndim(v) for v in value):
+    if not is_for_each(value, count):
         return ((argument, value),) * count
     given = entries(argument, value, count, "output")
     return tuple(zip(indexed(argument, count), given, strict=True))
+
+
+def is_for_each(value: Any, count: int, dimensions: int = 1) -> bool:
+    """Whether sample weights are those of each of several outputs, which have so many dimensions.
+
+    Else they are for all of them.
+    """
+    several = count > 1 and isinstance(value, tuple | list)
+    return several and any(own is None or np.ndim(own) >= dimensions for own in value)
 
 
 def _given(weights: list[Array | None]) -> Any:

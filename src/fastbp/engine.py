@@ -36,8 +36,11 @@ def each(value: Any, count: int) -> tuple[Any, ...]:
 
 
 def indexed(argument: str, count: int) -> tuple[str, ...]:
-    """Return what errors call an argument that belongs to `count` inputs or outputs: x, or x[0]."""
-    return (argument,) if count == 1 else tuple(f"{argument}[{i}]" for i in range(count))
+    """Return what errors call an argument of `count` inputs or outputs: x, or x[0] of some rows."""
+    if count == 1:
+        return (argument,)
+    name, of, rows = argument.partition(" of ")
+    return tuple([f"{name}[{i}]{of}{rows}" for i in range(count)])
 
 
 def alone(values: tuple[Any, ...]) -> Any:

@@ -17,6 +17,7 @@ from fastbp.callbacks.hooks import Hooks
 from fastbp.engine import Array, Arrays, EngineProtocol, Fit, Rows, alone, each, indexed
 from fastbp.exceptions import DivergenceWarning
 from fastbp.history import History
+from fastbp.items import Counts
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 
@@ -139,13 +140,13 @@ class Network(NetworkState):
         Parameters
         ----------
         x : array_like, shape (n, *input_shape), `Batches`, iterable or callable
-            Inputs: real numbers of any dtype and layout; never written. A tuple of several. Or, for
-            one input and one output, a stream, which brings its targets: `Batches`; or batches of
-            any size, taken as they are, as (x, y) or (x, y, sample_weight): an iterable of them, a
-            function that returns one, or a sequence with ``__len__`` and ``__getitem__``, whose
-            batches `shuffle` shuffles and whose `on_epoch_end`, if there is one, is called. Nothing
-            is taken ahead of an iterable, and what can be gone through once, as a generator, lasts
-            for one epoch.
+            Inputs: real numbers of any dtype and layout; never written. A tuple of several. Or a
+            stream, which brings its targets: `Batches`; or batches of any size, taken as they are,
+            as (x, y) or (x, y, sample_weight), each of them a tuple where there are several: an
+            iterable of them, a function that returns one, or a sequence with ``__len__`` and
+            ``__getitem__``, whose batches `shuffle` shuffles and whose `on_epoch_end`, if there is
+            one, is called. Nothing is taken ahead of an iterable, and what can be gone through
+            once, as a generator, lasts for one epoch.
         y : array_like, shape (n, *output_shape)
             Targets, shape (n,) for one output; class numbers, shape (n,), for a sparse loss. A
             tuple for several outputs.
@@ -279,7 +280,7 @@ class Network(NetworkState):
                 f"x: expected arrays beside {type(self._optimizer).__name__}, which takes all rows "
                 f"at once, got a stream"
             )
-        return streams.opened(stream, wanted)
+        return stream.feed(wanted)
 
     def _look(self, engine: EngineProtocol) -> data.Look:
         """Return what looks for NaN and infinity in rows."""
@@ -475,7 +476,7 @@ class Network(NetworkState):
                 rows = data.rows(plan, x, y, sample_weight, class_weight, look=look)
                 return engine.evaluate(rows, self._metrics, self._n_threads)
             wanted = Wanted(plan, class_weight=class_weight)
-            with contextlib.closing(streams.opened(stream, wanted)) as feed:
+            with contextlib.closing(stream.feed(wanted)) as feed:
                 return engine.evaluate(feed, self._metrics, self._n_threads)
 
     def explain(
@@ -533,8 +534,10 @@ class Network(NetworkState):
         if (stream := streams.find(x)) is not None:
             if out is not None:
                 raise ValueError("out: expected None beside a stream, got an array")
-            count = len(self._built.plan.outputs)
-            parts = [each(self.predict(part), count) for part in stream.inputs()]
+            plan = self._built.plan
+            count = len(plan.outputs)
+            inputs = stream.inputs(Counts(len(plan.inputs), count))
+            parts = [each(self.predict(part), count) for part in inputs]
             return alone(tuple(map(np.concatenate, zip(*parts, strict=True))))
         with self._occupancy.reading():
             self._occupancy.require_unchanged("predict")

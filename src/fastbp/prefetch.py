@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
-from fastbp.engine import Array, Rows
+from fastbp.engine import Rows
+from fastbp.items import Parts
 
-Buffer = list[Array]
+Buffer = Parts
 T = TypeVar("T")
 
 # How long an ended training waits for its thread, which ends by itself once its source has

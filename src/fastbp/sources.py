@@ -1,21 +1,16 @@
-"""Where `Batches` reads its rows: arrays, files, sets of rows, and whatever yields pieces."""
+"""Where `Batches` reads rows that can be read from any place: arrays, files, sets of rows."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from fastbp import data
 from fastbp.engine import Array
+from fastbp.items import Counts, Parts, argument_of, copy_rows, named
 from fastbp.tensors import Shape
-
-Parts: TypeAlias = tuple[Any, ...]
-"""x, or (x, y), or (x, y, sample_weight)."""
-
-NAMES = "x", "y", "sample_weight"
 
 
 class Kind(NamedTuple):
@@ -30,6 +25,10 @@ class Kind(NamedTuple):
         return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
 
 
+Kinds: TypeAlias = dict[str, Kind]
+"""Of inputs, and of targets and sample weights where there are any; named as `Parts`."""
+
+
 class Source(Protocol):
     """Rows that can be read from any place.
 
@@ -37,14 +36,14 @@ class Source(Protocol):
     ----------
     rows : int
         How many there are, at least 1.
-    kinds : tuple of Kind
-        Of inputs, and of targets and sample weights where there are any.
     """
 
     rows: int
-    kinds: tuple[Kind, ...]
 
-    def read(self, start: int, stop: int, into: list[Array]) -> None:
+    def kinds(self, counts: Counts) -> Kinds:
+        """Return what rows are made of, for a network of so many inputs and outputs."""
+
+    def read(self, start: int, stop: int, into: Parts, counts: Counts) -> None:
         """Copy rows [start, stop) to arrays of the kinds."""
 
 
@@ -54,28 +53,32 @@ class Columns:
     Parameters
     ----------
     arrays : dict of str to object
-        By the name of the argument.
+        By name, as in `Parts`.
     """
 
     def __init__(self, arrays: dict[str, Any]) -> None:
-        self._columns = [_column(name, value) for name, value in arrays.items()]
-        self.rows = sum(map(len, self._columns[0]))
-        if not self.rows:
+        self._columns = {name: _column(name, value) for name, value in arrays.items()}
+        counts = {name: sum(map(len, column)) for name, column in self._columns.items()}
+        self.rows = next(iter(counts.values()), 0)
+        if not self.rows or argument_of(next(iter(arrays))) != "x":
             raise ValueError("x: expected at least one row, got none")
-        for name, column in zip(arrays, self._columns, strict=True):
-            n = sum(map(len, column))
+        for name, n in counts.items():
             if n != self.rows:
                 raise ValueError(f"{name}: expected {self.rows} rows as in x, got {n}")
-        self.kinds = tuple(
-            Kind(tuple(column[0].shape[1:]), column[0].dtype.newbyteorder("="))
-            for column in self._columns
-        )
 
-    def read(self, start: int, stop: int, into: list[Array]) -> None:
+    def kinds(self, counts: Counts) -> Kinds:
+        """Return what rows are made of, whatever the network is."""
+        first = {name: column[0] for name, column in self._columns.items()}
+        return {
+            name: Kind(tuple(part.shape[1:]), part.dtype.newbyteorder("="))
+            for name, part in first.items()
+        }
+
+    def read(self, start: int, stop: int, into: Parts, counts: Counts) -> None:
         """Copy rows [start, stop) to arrays of the kinds."""
-        for column, to in zip(self._columns, into, strict=True):
+        for name, to in into.items():
             before = 0
-            for part in column:
+            for part in self._columns[name]:
                 first, last = max(start - before, 0), min(stop - before, len(part))
                 if first < last:
                     place = before + first - start
@@ -196,113 +199,19 @@ class RowByRow:
         self.rows = len(source)
         if not self.rows:
             raise ValueError("x: expected at least one row, got none")
-        self.kinds = tuple(Kind(a.shape, a.dtype) for a in self._row(0))
 
-    def read(self, start: int, stop: int, into: list[Array]) -> None:
+    def kinds(self, counts: Counts) -> Kinds:
+        """Return what rows are made of, for a network of so many inputs and outputs."""
+        row = self._row(0, counts)
+        return {name: Kind(part.shape, part.dtype) for name, part in row.items()}
+
+    def read(self, start: int, stop: int, into: Parts, counts: Counts) -> None:
         """Copy rows [start, stop) to arrays of the kinds."""
         for row in range(start, stop):
-            place = [to[row - start : row - start + 1] for to in into]
-            copy_rows([part[None] for part in self._row(row)], place, f"row {row}")
+            place = {name: to[row - start : row - start + 1] for name, to in into.items()}
+            parts = {name: part[None] for name, part in self._row(row, counts).items()}
+            copy_rows(parts, place, f"row {row}")
 
-    def _row(self, row: int) -> list[Array]:
-        return [data.real_array(name, part) for name, part in named(self._source[row])]
-
-
-def named(item: Any) -> Iterator[tuple[str, Any]]:
-    """Go through the arrays of an item, each with the name of its argument."""
-    parts = tuple(item) if isinstance(item, tuple | list) else (item,)
-    if not 1 <= len(parts) <= len(NAMES):
-        raise ValueError(
-            f"x: expected items x, (x, y) or (x, y, sample_weight), got one of {len(parts)} parts"
-        )
-    return zip(NAMES, parts, strict=False)
-
-
-def copy_rows(parts: Sequence[Array], into: Sequence[Array], where: str) -> None:
-    """Copy arrays to where they belong, if they are of the kind that is kept there."""
-    if len(parts) != len(into):
-        raise ValueError(f"x: expected {len(into)} arrays in {where} as before, got {len(parts)}")
-    for name, part, to in zip(NAMES, parts, into, strict=False):
-        if part.shape[1:] != to.shape[1:] or len(part) != len(to):
-            raise ValueError(
-                f"{name}: expected rows of shape {to.shape[1:]} as before, "
-                f"got {part.shape[1:]} in {where}"
-            )
-        # A float that is too large for its type is found with the others; an integer would wrap.
-        if not np.can_cast(part.dtype, to.dtype, "same_kind" if to.dtype.kind == "f" else "safe"):
-            raise ValueError(f"{name}: expected {to.dtype} as before, got {part.dtype} in {where}")
-        with np.errstate(over="ignore"):  # the look at each batch finds it
-            to[...] = part
-
-
-class Items:
-    """What yields items one after the other, as often as it can.
-
-    Parameters
-    ----------
-    source : iterable, iterator, or callable that returns one of them
-        A callable and an iterable are gone through anew, an iterator once.
-    """
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self.is_repeatable = callable(source) or iter(source) is not source
-        self._items: Iterator[Any] | None = None
-        self._ahead: list[Any] = []
-
-    def anew(self) -> Items:
-        """Return the same items from the first on, if they can be gone through again."""
-        return Items(self._source) if self.is_repeatable else self
-
-    def first(self) -> Any:
-        """Return the first item, which `next` returns again."""
-        if not self._ahead:
-            try:
-                self._ahead.append(self.next())
-            except StopIteration:
-                raise ValueError("x: expected batches of rows, got none at all") from None
-        return self._ahead[0]
-
-    def next(self) -> Any:
-        """Return the next item; StopIteration at the end, behind which it begins anew."""
-        if self._ahead:
-            return self._ahead.pop()
-        if self._items is None:
-            self._items = self._begun()
-        try:
-            return next(self._items)
-        except StopIteration:
-            if self.is_repeatable:
-                self._items = None
-            raise
-
-    def _begun(self) -> Iterator[Any]:
-        items = self._source() if callable(self._source) else self._source
-        try:
-            return iter(items)
-        except TypeError:
-            raise TypeError(
-                f"x: expected a function that returns what can be gone through, "
-                f"got one that returns {type(items).__name__}"
-            ) from None
-
-    def next_for(self, steps: int) -> Any:
-        """Return the next item of an epoch of so many batches, anew from the end if need be."""
-        try:
-            return self.next()
-        except StopIteration:
-            if not self.is_repeatable:
-                raise ValueError(
-                    f"x: expected {steps} batches in each epoch, as steps_per_epoch says, "
-                    f"got an end before"
-                ) from None
-            self.first()
-            return self.next()
-
-    def require_epochs(self, epochs: int | None, steps: int | None) -> None:
-        """Refuse more epochs than there are of what can be gone through once."""
-        if epochs != 1 and steps is None and not self.is_repeatable:
-            raise ValueError(
-                "x: expected what can be gone through again for each epoch, as a function that "
-                "returns a generator, got what can be gone through once; or pass steps_per_epoch"
-            )
+    def _row(self, row: int, counts: Counts) -> Parts:
+        parts = named(self._source[row], counts, dimensions=0)
+        return {name: data.real_array(name, part) for name, part in parts.items()}

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastbp import random
-from fastbp.batches import Batches, ChunkFeed, Wanted, arrays_of
-from fastbp.engine import Array, Feed, Rows
-from fastbp.sources import Items
+from fastbp.batches import Batches, ChunkFeed, Wanted
+from fastbp.engine import Arrays, Feed, Rows
+from fastbp.items import Counts, Items, arrays_of
 from fastbp.tensors import Shape
 
 # What NumPy makes an array of, and what nobody wants rows of, though one can go through it.
@@ -45,8 +45,8 @@ class Stream(Protocol):
     def feed(self, wanted: Wanted) -> OpenFeed:
         """Return the rows as an engine takes them."""
 
-    def inputs(self) -> Iterator[Array]:
-        """Go through the inputs alone."""
+    def inputs(self, counts: Counts) -> Iterator[Arrays]:
+        """Go through the inputs alone, for a network of so many inputs and outputs."""
 
 
 def find(x: Any, y: Any = None, sample_weight: Any = None) -> Stream | None:
@@ -71,16 +71,6 @@ def _is_stream(x: Any, y: Any) -> bool:
     return y is None and (hasattr(x, "__iter__") or hasattr(x, "__getitem__"))
 
 
-def opened(stream: Stream, wanted: Wanted) -> OpenFeed:
-    """Return the rows of a stream as an engine takes them."""
-    plan = wanted.plan
-    if len(plan.inputs) > 1 or len(plan.outputs) > 1:
-        raise ValueError(
-            f"{wanted.name or 'x: '}expected arrays beside several inputs or outputs, got a stream"
-        )
-    return stream.feed(wanted)
-
-
 def close(*data: Rows | Feed | None) -> None:
     """End what feeds hold."""
     for part in data:
@@ -94,7 +84,7 @@ class Yielded:
     Parameters
     ----------
     source : iterable, callable, or object with __len__ and __getitem__
-        Its items are (x, y) or (x, y, sample_weight).
+        Its items are (x, y) or (x, y, sample_weight), each a tuple or a list for several.
     """
 
     def __init__(self, source: Any) -> None:
@@ -107,8 +97,7 @@ class Yielded:
 
     def input_shape(self) -> Shape:
         """Return the shape of one row of inputs."""
-        x = arrays_of(self._items.first())[0]
-        return x.shape[1:]
+        return arrays_of(self._items.first(), Counts())["x"].shape[1:]
 
     def feed(self, wanted: Wanted) -> YieldedFeed:
         """Return the batches as an engine takes them."""
@@ -124,15 +113,9 @@ class Yielded:
         items = self._items.anew() if wanted.steps is None else self._items
         return YieldedFeed(items, wanted, wanted.steps or length)
 
-    def inputs(self) -> Iterator[Array]:
+    def inputs(self, counts: Counts) -> Iterator[Arrays]:
         """Go through the inputs alone."""
-        items = self._items.anew()
-        while True:
-            try:
-                item = items.next()
-            except StopIteration:
-                return
-            yield arrays_of(item)[0]
+        return self._items.inputs(counts)
 
 
 class YieldedFeed:
@@ -165,7 +148,8 @@ class YieldedFeed:
                 raise ValueError("x: expected batches in each epoch, got none") from None
             self._batch = 0
             return None
-        rows = self._wanted.rows(arrays_of(item), f"batch {self._batch}")
+        arrays = arrays_of(item, self._wanted.counts)
+        rows = self._wanted.rows(arrays, f"batch {self._batch}")
         self._batch += 1
         return rows
 
