@@ -19,10 +19,10 @@ SOURCE = ROOT / "src"
 FLOORS = (
     "_version exceptions validate description tensors "
     "activations constraints initializers layers losses metrics optimizers regularizers schedules",
-    "graph plan lowering engine random arena measures calls custom",
+    "graph plan lowering engine random arena measures calls custom memory",
     "_core reference.*",
-    "data items sources prefetch batches streams arguments parameters bound occupancy summary "
-    "state history progress callbacks callbacks.* lbfgs fitting network",
+    "data items mapped sources prefetch batches streams arguments parameters bound occupancy "
+    "summary state history progress callbacks callbacks.* lbfgs fitting network",
     "__init__",
     "reference datasets datasets.* files files.* plotting",
     "insight insight.* demo mlp bench bench.* cli __main__",

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from fastbp import data
-from fastbp.engine import Array
+from fastbp import data, mapped
 from fastbp.items import Counts, Parts, argument_of, copy_rows, named
 from fastbp.tensors import Shape
 
@@ -83,7 +82,7 @@ class Columns:
                 if first < last:
                     place = before + first - start
                     here = to[place : place + last - first]
-                    if isinstance(part, FileRows):
+                    if isinstance(part, mapped.FileRows):
                         part.read(first, here)
                     else:
                         here[...] = part[first:last]
@@ -105,7 +104,7 @@ def _column(argument: str, value: Any) -> list[Any]:
                 f"{argument}: expected parts of one kind, got rows of shape {first.shape[1:]} and "
                 f"dtype {first.dtype} and of shape {part.shape[1:]} and dtype {part.dtype}"
             )
-    return parts
+    return mapped.planned(parts)
 
 
 def _part(argument: str, value: Any) -> Any:
@@ -117,65 +116,8 @@ def _part(argument: str, value: Any) -> Any:
     if not value.shape:
         raise ValueError(f"{argument}: expected rows, got a single number")
     if isinstance(value, np.memmap):
-        return _rows_of_file(value) or value.view(np.ndarray)
+        return mapped.rows_of(value) or value.view(np.ndarray)
     return value
-
-
-class FileRows(NamedTuple):
-    """Rows that stand in a file one behind the other.
-
-    Reading them is quicker than copying them from where they are mapped into memory: a block at a
-    random place was seen to come at 570 MB/s against 190, for the kernel reads around a page that
-    is missing. And a file that has become shorter is an error, not the end of the process.
-    """
-
-    path: str
-    offset: int
-    shape: Shape
-    dtype: np.dtype[Any]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def read(self, first: int, into: Array) -> None:
-        """Fill an array with rows, from `first` on."""
-        row_bytes = Kind(self.shape[1:], self.dtype).row_bytes
-        left = memoryview(into.reshape(-1).view(np.uint8).data)
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.offset + first * row_bytes)
-            while left:
-                count = file.readinto(left)
-                if not count:
-                    raise ValueError(f"x: expected {self.shape[0]} rows in {self.path}, got fewer")
-                left = left[count:]
-
-
-def _rows_of_file(array: np.memmap[Any, Any]) -> FileRows | None:
-    """Return where the rows of a mapped array stand in its file, if they stand there as they are.
-
-    A mapping that is copied on writing may differ from the file.
-    """
-    root: Any = array
-    while isinstance(root.base, np.ndarray):
-        root = root.base
-    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":
-        return None
-    if not (len(array) and array.flags.c_contiguous and array.dtype.isnative):
-        return None
-    begin, here = (a.__array_interface__["data"][0] for a in (root, array))
-    rows = FileRows(str(root.filename), root.offset + here - begin, array.shape, array.dtype)
-    return rows if _has_rows_of(rows, array) else None
-
-
-def _has_rows_of(rows: FileRows, array: Array) -> bool:
-    """Whether the file of that name is the one that was mapped, as its ends tell."""
-    ends = np.empty((2, *rows.shape[1:]), rows.dtype)
-    try:
-        rows.read(0, ends[:1])
-        rows.read(len(rows) - 1, ends[1:])
-    except (OSError, ValueError):  # it has been removed, or another one has its name
-        return False
-    return ends.tobytes() == array[[0, -1]].tobytes()
 
 
 def is_sliced(value: Any) -> bool:
