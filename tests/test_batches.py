@@ -204,15 +204,17 @@ def test_blocks_come_whole_and_in_another_order_each_epoch(Network):
     size=st.integers(1, 9),
     rows=st.integers(1, 40),
     window=st.integers(1, 15),
+    most=st.integers(1, 9),
     seed=st.integers(0, 9),
 )
-def test_pieces_of_blocks_are_all_rows_once(size, rows, window, seed):
+def test_pieces_of_blocks_are_all_rows_once(size, rows, window, most, seed):
     order = np.random.default_rng(seed).permutation(-(-rows // size))
     blocks = Blocks(order, size, rows)
     expected = np.concatenate([np.arange(rows)[b * size : (b + 1) * size] for b in order])
     for start in range(0, rows, window):
         stop = min(start + window, rows)
-        found = [np.arange(first, last) for first, last in blocks.pieces(start, stop)]
+        found = [np.arange(first, last) for first, last in blocks.pieces(start, stop, most)]
+        assert max(map(len, found)) <= most
         np.testing.assert_array_equal(np.concatenate(found), expected[start:stop])
 
 
@@ -511,7 +513,10 @@ REFUSED = {
         r"x of batch 0: expected shape \(rows, 5\), got \(203, 4\)",
     ),
     "one row": (lambda net: net.fit(Rows(X, Y)), r"x: expected.*got shape|rows"),
-    "counts": (lambda net: net.fit(iter([(X, Y[:5])])), r"y: expected 203 rows as in x"),
+    "counts": (
+        lambda net: net.fit(iter([(X, Y[:5])])),
+        "y of batch 0: expected 203 rows as in x, got 5",
+    ),
     "four parts": (lambda net: net.fit(iter([(X, Y, Y, Y)])), "got one of 4 parts"),
     "labels": (lambda net: net.fit(iter([(X, Y + 3)])), "y of batch 0: expected whole class"),
     "batch_size": (

@@ -243,7 +243,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "one target": (
         lambda net: net.fit(lambda: iter([(X, Y[0])])),
-        "y: expected a tuple of 2, one for each output, got ndarray",
+        "y of batch 0: expected a tuple of 2, one for each output, got ndarray",
     ),
     "no targets": (lambda net: net.fit(Batches(X)), "y: expected targets beside x"),
     "inputs for a batch": (lambda net: net.fit(iter([X])), "y: expected targets beside x"),
@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "counts": (
         lambda net: net.fit(iter([(X, (Y[0], Y[1][:5]))])),
-        r"y\[1\]: expected 53 rows as in x, got shape \(5, 1\)",
+        r"y\[1\] of batch 0: expected 53 rows as in x, got 5",
     ),
     "labels": (
         lambda net: net.fit(iter([(X, (Y[0] + 3, Y[1]))])),

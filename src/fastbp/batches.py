@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,11 +72,14 @@ class Wanted(NamedTuple):
         """How many inputs and outputs there are."""
         return Counts(len(self.plan.inputs), len(self.plan.outputs))
 
-    def rows(self, parts: Parts, where: str) -> Rows:
+    def rows_of(self, parts: Parts, where: str) -> Rows:
+        """Return arrays that have names as an engine takes them."""
+        n_inputs, n_outputs = self.counts
+        x, y = together(parts, "x", n_inputs), together(parts, "y", n_outputs)
+        return self.rows(x, y, together(parts, "sample_weight", n_outputs), where)
+
+    def rows(self, x: Any, y: Any, sample_weight: Any, where: str) -> Rows:
         """Return arrays as an engine takes them; it looks for NaN and infinity as it goes."""
-        x = together(parts, "x", self.counts.inputs)
-        y = together(parts, "y", self.counts.outputs)
-        sample_weight = together(parts, "sample_weight", self.counts.outputs)
         if y is None:
             raise ValueError(f"y: expected targets beside x, got none in {where}")
         x_name, y_name, weight_name = (f"{self.name}{name} of {where}" for name in NAMES)
@@ -171,7 +174,9 @@ class Batches:
 
     def input_shape(self) -> Shape:
         """Return the shape of one row of inputs."""
-        return self._kinds(Counts())["x"].shape
+        if isinstance(self._source, Items):
+            return self._source.input_shape()
+        return self._source.kinds(Counts())["x"].shape
 
     def feed(self, wanted: Wanted) -> ChunkFeed:
         """Return the rows as an engine takes them; nothing is read before the first is taken."""
@@ -188,7 +193,7 @@ class Batches:
         if isinstance(self._source, Items):
             yield from self._source.inputs(counts)
             return
-        kinds = self._kinds(counts)
+        kinds = self._source.kinds(counts)
         step = self._buffer_rows(kinds, 1)
         buffer = new_buffer(kinds, min(step, self._source.rows))
         for start in range(0, self._source.rows, step):
@@ -196,13 +201,6 @@ class Batches:
             parts = cut(buffer, 0, stop - start)
             self._source.read(start, stop, parts, counts)
             yield together(parts, "x", counts.inputs)
-
-    def _kinds(self, counts: Counts) -> Kinds:
-        """Return what rows are made of."""
-        if not isinstance(self._source, Items):
-            return self._source.kinds(counts)
-        first = arrays_of(self._source.first(), counts)
-        return {name: Kind(array.shape[1:], array.dtype) for name, array in first.items()}
 
     def _buffer_rows(self, kinds: Kinds, unit: int) -> int:
         """Return the rows of a buffer, a whole number of units."""
@@ -247,7 +245,7 @@ class ChunkFeed:
 
     def _begin(self) -> Inline:
         """Allocate the buffers, and start to fill them."""
-        kinds = self._batches._kinds(self._wanted.counts)
+        kinds = self._kinds()
         self._block_rows = self._batches._block_rows(kinds)
         self._chunk_rows = self._batches._buffer_rows(kinds, self._unit(kinds))
         rows = min(self._chunk_rows, self.rows or self._chunk_rows)
@@ -256,13 +254,22 @@ class ChunkFeed:
         buffers = [new_buffer(kinds, rows) for _ in range(1 + ahead)]
         return Prefetch(produce, buffers) if ahead else Inline(produce, buffers[0])
 
+    def _kinds(self) -> Kinds:
+        """Return what rows are made of; of pieces the first one tells, which is kept."""
+        source, counts = self._batches._source, self._wanted.counts
+        if not isinstance(source, Items):
+            return source.kinds(counts)
+        self._items = source.anew() if self._wanted.steps is None else source
+        first = arrays_of(self._items.first(), counts)
+        return {name: Kind(array.shape[1:], array.dtype) for name, array in first.items()}
+
     def _unit(self, kinds: Kinds) -> int:
         """Return what chunks have a whole number of."""
         if self._wanted.trains:
             return self._update_rows
         return SUMMED_ROWS if self._batches._buffer_rows(kinds, 1) >= SUMMED_ROWS else 1
 
-    def _windows(self, room: Room[Buffer]) -> Iterator[Chunk | None]:
+    def _windows(self, room: Room[Buffer]) -> Generator[Chunk | None]:
         """Read chunk by chunk what can be read from any place."""
         source = self._batches._source
         assert not isinstance(source, Items)
@@ -272,7 +279,7 @@ class ChunkFeed:
                 buffer = room.take()
                 rows = min(self._chunk_rows, source.rows - start)
                 place = 0
-                for first, last in blocks.pieces(start, start + rows):
+                for first, last in blocks.pieces(start, start + rows, source.at_once):
                     part = cut(buffer, place, place + last - first)
                     source.read(first, last, part, self._wanted.counts)
                     place += last - first
@@ -287,32 +294,37 @@ class ChunkFeed:
             return Blocks(np.arange(count), size, rows)
         return Blocks(random.block_order(self._wanted.seed, epoch, count), size, rows)
 
-    def _gathered(self, room: Room[Buffer]) -> Iterator[Chunk | None]:
+    def _gathered(self, room: Room[Buffer]) -> Generator[Chunk | None]:
         """Fill chunk by chunk with pieces."""
-        source = self._batches._source
-        assert isinstance(source, Items)
-        items = source.anew() if self._wanted.steps is None else source
-        pieces = Pieces(items, self._wanted.steps, self._wanted.counts)
-        for _ in self._wanted.numbers():
-            taken, most = 0, self.rows if self.rows is not None else math.inf
-            while taken < most:
-                buffer = room.take()
-                room_left = int(min(self._chunk_rows, most - taken))
-                rows = pieces.fill(cut(buffer, 0, room_left), room_left, room)
-                if rows:
-                    yield self._chunk(buffer, rows, taken)
-                taken += rows
-                if rows < room_left:
-                    break
-            if not taken:
-                raise ValueError("x: expected rows in each epoch, got none")
-            if not rows:
-                room.give_back(buffer)
-            yield None
+        pieces = Pieces(self._items, self._wanted.steps, self._wanted.counts)
+        try:
+            for _ in self._wanted.numbers():
+                yield from self._gathered_once(pieces, room)
+                yield None
+        finally:
+            if self._wanted.steps is None:  # else the next fit goes on with them
+                self._items.close()
+
+    def _gathered_once(self, pieces: Pieces, room: Room[Buffer]) -> Iterator[Chunk]:
+        """Fill chunk by chunk with the pieces of an epoch."""
+        taken, most = 0, self.rows if self.rows is not None else math.inf
+        while taken < most:
+            buffer = room.take()
+            room_left = int(min(self._chunk_rows, most - taken))
+            rows = pieces.fill(cut(buffer, 0, room_left), room_left, room)
+            if rows:
+                yield self._chunk(buffer, rows, taken)
+            taken += rows
+            if rows < room_left:
+                break
+        if not taken:
+            raise ValueError("x: expected rows in each epoch, got none")
+        if not rows:
+            room.give_back(buffer)
 
     def _chunk(self, buffer: Buffer, rows: int, start: int) -> Chunk:
         parts = cut(buffer, 0, rows)
-        return Chunk(self._wanted.rows(parts, f"the rows from {start} on"), buffer)
+        return Chunk(self._wanted.rows_of(parts, f"the rows from {start} on"), buffer)
 
 
 class Blocks:
@@ -333,8 +345,14 @@ class Blocks:
         self._last = np.minimum(self._first + size, rows)
         self._ends = np.cumsum(self._last - self._first)
 
-    def pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Go through what stands at places [start, stop): first row and end of each run of rows."""
+    def pieces(self, start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
+        """Go through what stands at places [start, stop): begin and end of runs of `most` rows."""
+        for first, last in self._runs(start, stop):
+            for at in range(first, last, most):
+                yield at, min(at + most, last)
+
+    def _runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Go through the parts of blocks at places [start, stop): first row and end of each."""
         for block in range(int(np.searchsorted(self._ends, start, side="right")), len(self._ends)):
             last, end = int(self._last[block]), int(self._ends[block])
             if end - (last - int(self._first[block])) >= stop:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastbp import data
 from fastbp.engine import Array, Arrays, alone, indexed
+from fastbp.tensors import Shape
 
 Parts: TypeAlias = dict[str, Array]
 """Arrays by what errors call them: "x" and "y", or "x[0]" and "x[1]" of two inputs."""
@@ -46,10 +48,9 @@ def named(item: Any, counts: Counts, dimensions: int = 1) -> dict[str, Any]:
     dimensions : int
         What sample weights of one output have: 1 in a batch, 0 in a row.
     """
-    parts = _sides(item, counts.inputs)
-    x, y, weights = (*parts, None, None)[:3]
+    x, y, weights = sides(item, counts.inputs)
     found = _each("x", x, counts.inputs, "input")
-    if len(parts) > 1:
+    if y is not None:
         found |= _each("y", y, counts.outputs, "output")
     if weights is not None:
         n = counts.outputs if data.is_for_each(weights, counts.outputs, dimensions) else 1
@@ -57,17 +58,18 @@ def named(item: Any, counts: Counts, dimensions: int = 1) -> dict[str, Any]:
     return found
 
 
-def _sides(item: Any, n_inputs: int) -> tuple[Any, ...]:
-    """Return x, y and sample weights, as far as there are any."""
+def sides(item: Any, n_inputs: int) -> tuple[Any, Any, Any]:
+    """Return x, y and sample weights of an item, with None for what it lacks."""
     if not isinstance(item, tuple | list):
-        return (item,)
+        return item, None, None
     if n_inputs > 1 and len(item) and not isinstance(item[0], tuple | list):
-        return (item,)  # inputs alone
+        return item, None, None  # inputs alone
     if not 1 <= len(item) <= len(NAMES):
         raise ValueError(
             f"x: expected items x, (x, y) or (x, y, sample_weight), got one of {len(item)} parts"
         )
-    return tuple(item)
+    x, y, sample_weight = (*item, None, None)[:3]
+    return x, y, sample_weight
 
 
 def _each(argument: str, value: Any, count: int, what: str) -> dict[str, Any]:
@@ -151,6 +153,18 @@ class Items:
         """Return the same items from the first on, if they can be gone through again."""
         return Items(self._source) if self.is_repeatable else self
 
+    def close(self) -> None:
+        """Let what was begun here end: a generator leaves its files now, and not some day."""
+        end = getattr(self._items, "close", None)
+        if self.is_repeatable and end is not None:
+            end()
+
+    def input_shape(self) -> Shape:
+        """Return the shape of one row of the only input."""
+        with closing(self.anew()) as items:
+            x, _, _ = sides(items.first(), 1)
+        return data.real_array("x", x).shape[1:]
+
     def first(self) -> Any:
         """Return the first item, which `next` returns again."""
         if not self._ahead:
@@ -175,14 +189,14 @@ class Items:
 
     def inputs(self, counts: Counts) -> Iterator[Arrays]:
         """Go through the inputs of all items, from the first on if that can be."""
-        items = self.anew()
-        while True:
-            try:
-                item = items.next()
-            except StopIteration:
-                return
-            x = _each("x", _sides(item, counts.inputs)[0], counts.inputs, "input")
-            yield alone(tuple([data.real_array(name, own) for name, own in x.items()]))
+        with closing(self.anew()) as items:
+            while True:
+                try:
+                    x, _, _ = sides(items.next(), counts.inputs)
+                except StopIteration:
+                    return
+                arrays = _each("x", x, counts.inputs, "input")
+                yield alone(tuple([data.real_array(*named_one) for named_one in arrays.items()]))
 
     def _begun(self) -> Iterator[Any]:
         items = self._source() if callable(self._source) else self._source

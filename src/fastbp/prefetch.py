@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
@@ -67,7 +67,7 @@ class Room(Generic[T]):
         self._free.put(None)
 
 
-Producer = Callable[[Room[Buffer]], Iterator[Chunk | None]]
+Producer = Callable[[Room[Buffer]], Generator[Chunk | None]]
 
 
 class Inline:
@@ -95,6 +95,7 @@ class Inline:
     def close(self) -> None:
         """Load no more."""
         self._room.close()
+        self._items.close()
 
 
 class Prefetch(Inline):
@@ -131,12 +132,15 @@ class Prefetch(Inline):
                     raise RuntimeError(message) from None
                 continue
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:  # its frames hold buffers, and this one must not hold it
+                    del error
             return chunk
 
     def close(self) -> None:
         """Load no more, and let the thread end."""
-        super().close()
+        self._room.close()
         if self._thread.ident is not None:
             self._thread.join(PATIENCE)
 

@@ -11,6 +11,9 @@ from fastbp import data, mapped
 from fastbp.items import Counts, Parts, argument_of, copy_rows, named
 from fastbp.tensors import Shape
 
+# So many are read in milliseconds.
+BYTES_AT_ONCE = 1 << 22
+
 
 class Kind(NamedTuple):
     """What one of the arrays is made of."""
@@ -35,9 +38,12 @@ class Source(Protocol):
     ----------
     rows : int
         How many there are, at least 1.
+    at_once : int
+        How many to read before a look whether they are wanted still.
     """
 
     rows: int
+    at_once: int
 
     def kinds(self, counts: Counts) -> Kinds:
         """Return what rows are made of, for a network of so many inputs and outputs."""
@@ -64,6 +70,8 @@ class Columns:
         for name, n in counts.items():
             if n != self.rows:
                 raise ValueError(f"{name}: expected {self.rows} rows as in x, got {n}")
+        row_bytes = sum(kind.row_bytes for kind in self.kinds(Counts()).values())
+        self.at_once = max(1, BYTES_AT_ONCE // max(1, row_bytes))
 
     def kinds(self, counts: Counts) -> Kinds:
         """Return what rows are made of, whatever the network is."""
@@ -135,6 +143,8 @@ class RowByRow:
     source : object with __len__ and __getitem__
         The set.
     """
+
+    at_once = 1  # a row may take long
 
     def __init__(self, source: Any) -> None:
         self._source = source

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastbp import random
-from fastbp.batches import Batches, ChunkFeed, Wanted
+from fastbp.batches import Batches, Wanted
 from fastbp.engine import Arrays, Feed, Rows
-from fastbp.items import Counts, Items, arrays_of
+from fastbp.items import Counts, Items, sides
 from fastbp.tensors import Shape
 
 # What NumPy makes an array of, and what nobody wants rows of, though one can go through it.
@@ -71,11 +71,17 @@ def _is_stream(x: Any, y: Any) -> bool:
     return y is None and (hasattr(x, "__iter__") or hasattr(x, "__getitem__"))
 
 
-def close(*data: Rows | Feed | None) -> None:
-    """End what feeds hold."""
-    for part in data:
-        if isinstance(part, YieldedFeed | ChunkFeed):
-            part.close()
+def close(first: Any, second: Any) -> None:
+    """End what feeds hold; other data hold nothing."""
+    try:
+        _close(first)
+    finally:  # an interrupt while one thread ends leaves no other
+        _close(second)
+
+
+def _close(part: Any) -> None:
+    if part is not None and not isinstance(part, Rows):
+        part.close()
 
 
 class Yielded:
@@ -97,7 +103,7 @@ class Yielded:
 
     def input_shape(self) -> Shape:
         """Return the shape of one row of inputs."""
-        return arrays_of(self._items.first(), Counts())["x"].shape[1:]
+        return self._items.input_shape()
 
     def feed(self, wanted: Wanted) -> YieldedFeed:
         """Return the batches as an engine takes them."""
@@ -137,6 +143,7 @@ class YieldedFeed:
 
     def __init__(self, items: Items, wanted: Wanted, batches: int | None) -> None:
         self._items, self._wanted, self.batches = items, wanted, batches
+        self._n_inputs = len(wanted.plan.inputs)
         self._batch = 0  # of the running epoch
 
     def take(self) -> Rows | None:
@@ -148,8 +155,8 @@ class YieldedFeed:
                 raise ValueError("x: expected batches in each epoch, got none") from None
             self._batch = 0
             return None
-        arrays = arrays_of(item, self._wanted.counts)
-        rows = self._wanted.rows(arrays, f"batch {self._batch}")
+        x, y, sample_weight = sides(item, self._n_inputs)
+        rows = self._wanted.rows(x, y, sample_weight, f"batch {self._batch}")
         self._batch += 1
         return rows
 
@@ -164,6 +171,7 @@ class YieldedFeed:
 
     def close(self) -> None:
         """Read no more."""
+        self._items.close()
 
 
 class SequenceFeed(YieldedFeed):
