@@ -9,6 +9,9 @@ with its defaults, shuffled by block: 784-128-10, Adam, batch 128. Each round tr
 part of the file, and in turn on a part of the same rows in memory, a line for each: microseconds a
 row, the share of the arrays' speed, the megabytes read a second, and what memory the process has of
 its own. The rounds go through the file twice, so that nothing is in the cache when it is read.
+
+Before that it prints what a row costs a reader of the core that it takes: its bytes copied in
+memory, which is the floor, read through a page cache that lacks them, and read past it.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ import argparse
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import fastbp
+from fastbp import mapped
 
 INPUTS, CLASSES = 784, 10
 FILE_ROWS, ROUND_ROWS, ARRAY_ROWS = 2_000_000, 250_000, 100_000
@@ -98,6 +103,36 @@ def disk_speed(path: Path, share: float = 0.25) -> float:
     return size / (time.perf_counter() - began) / 1e6
 
 
+def processor_seconds(read: Callable[[int, np.ndarray], None]) -> float:
+    """Return the processor time of a row, read in blocks at random places: the median of 128."""
+    rows = BLOCK // INPUTS
+    blocks = np.random.default_rng(0).permutation(FILE_ROWS // rows)[:128]
+    buffer = np.ones((16, rows, INPUTS), np.uint8)
+    times = []
+    for at, block in enumerate(blocks):
+        began = time.thread_time()
+        read(int(block) * rows, buffer[at % 16])
+        times.append(time.thread_time() - began)
+    return float(np.median(times)) / rows
+
+
+def reading(x_path: Path) -> Iterator[tuple[str, float]]:
+    """Go through the ways to read, with the processor time of each."""
+    in_file = mapped.rows_of(np.load(x_path, mmap_mode="r"))
+    rows = BLOCK // INPUTS
+    in_memory = np.ones((16 * rows, INPUTS), np.uint8)
+
+    def copy(first: int, into: np.ndarray) -> None:
+        start = first % len(in_memory)
+        into[...] = in_memory[start : start + rows]
+
+    yield "copied", processor_seconds(copy)
+    evict(x_path)
+    yield "read through the page cache", processor_seconds(in_file.read)
+    evict(x_path)
+    yield "read past it", processor_seconds(replace(in_file, directly=True).read)
+
+
 def own_memory() -> float:
     """Return the megabytes of the process that are no file's."""
     status = Path("/proc/self/status").read_text()
@@ -132,6 +167,8 @@ def compare(x_path: Path, y_path: Path, n_threads: int | None, is_limited: bool)
     size = x_path.stat().st_size >> 20
     how = f"a cgroup of {LIMIT_BYTES >> 20} MB" if is_limited else "pages thrown out, no cgroup"
     print(f"{size} MB on disk, {how}; reading alone: {disk_speed(x_path):.0f} MB/s")
+    for name, seconds in reading(x_path):
+        print(f"{seconds * 1e6:.3f} us of a core for a row that is {name}")
     x = np.load(x_path, mmap_mode="r")[:ARRAY_ROWS].copy()
     y = np.load(y_path)[:ARRAY_ROWS]
     x_file, y_file = (np.load(path, mmap_mode="r") for path in (x_path, y_path))
