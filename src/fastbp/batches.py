@@ -133,6 +133,8 @@ class Batches:
     -----
     A row that is not finite ends a fit at the batch before. What a source raises in the thread is
     raised by `fit`, with its traceback, when it is the turn of the rows that it was to read.
+    With `steps_per_epoch`, a fit leaves out what is left of its last piece, and of the rows that
+    were read ahead if it ends early.
     Evaluation and prediction take the rows in their order.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple, TypeAlias
 
@@ -155,9 +155,8 @@ class Items:
 
     def close(self) -> None:
         """Let what was begun here end: a generator leaves its files now, and not some day."""
-        end = getattr(self._items, "close", None)
-        if self.is_repeatable and end is not None:
-            end()
+        if self.is_repeatable and isinstance(self._items, Generator):
+            self._items.close()
 
     def input_shape(self) -> Shape:
         """Return the shape of one row of the only input."""
