@@ -116,8 +116,13 @@ def assert_same(net: Any, other: Any, history: Any, expected: Any) -> None:
         np.testing.assert_array_equal(history[name], expected[name])
 
 
-@pytest.mark.parametrize("weights", ["none", "one", "each", "some"])
-@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [
+        *itertools.product(STREAMS, ["none", "some"]),
+        *itertools.product(["generator", "arrays", "rows"], ["one", "each"]),
+    ],
+)
 def test_a_stream_trains_as_arrays_do(Network: Any, kind: str, weights: str, tmp_path: Any) -> None:
     data = task(weights)
     net, other = network(Network), network(Network)

@@ -21,8 +21,8 @@ FLOORS = (
     "activations constraints initializers layers losses metrics optimizers regularizers schedules",
     "graph plan lowering engine random arena measures calls custom memory",
     "_core reference.*",
-    "data items mapped sources prefetch batches streams arguments parameters bound occupancy "
-    "summary state history progress callbacks callbacks.* lbfgs fitting network",
+    "data items wanted mapped sources prefetch batches streams arguments parameters bound "
+    "occupancy summary state history progress callbacks callbacks.* lbfgs fitting network",
     "__init__",
     "reference datasets datasets.* files files.* plotting",
     "insight insight.* demo mlp bench bench.* cli __main__",

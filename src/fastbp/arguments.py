@@ -10,7 +10,6 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from fastbp import data, layers, losses, metrics, progress, streams, validate
-from fastbp.batches import Wanted
 from fastbp.callbacks import Callback
 from fastbp.engine import Feed, Rows, alone, each
 from fastbp.graph import Graph, traced
@@ -19,6 +18,7 @@ from fastbp.losses import Loss
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
 from fastbp.streams import OpenFeed
+from fastbp.wanted import Wanted
 
 # What `record_outputs` keeps at most for each epoch.
 MOST_RECORDED_OUTPUTS = 64

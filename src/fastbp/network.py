@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp import arguments, data, fitting, streams, validate
-from fastbp.batches import Wanted
 from fastbp.callbacks.hooks import Hooks
 from fastbp.engine import Array, Arrays, EngineProtocol, Fit, Rows, alone, each, indexed
 from fastbp.exceptions import DivergenceWarning
@@ -20,6 +19,7 @@ from fastbp.history import History
 from fastbp.items import Counts
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
+from fastbp.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

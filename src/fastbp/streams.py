@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastbp import random
-from fastbp.batches import Batches, Wanted
+from fastbp.batches import Batches
 from fastbp.engine import Arrays, Feed, Rows
 from fastbp.items import Counts, Items, sides
 from fastbp.tensors import Shape
+from fastbp.wanted import Wanted
 
 # What NumPy makes an array of, and what nobody wants rows of, though one can go through it.
 NO_STREAMS = (list, tuple, str, bytes, bytearray, memoryview, array.array, range, Mapping, Set)
