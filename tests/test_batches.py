@@ -539,6 +539,7 @@ REFUSED = {
         lambda net: net.fit(Batches(lambda: iter([(X, Y), (X.astype(complex).real[:, :2], Y)]))),
         "rows of shape",
     ),
+    "no inputs": (lambda net: net.predict(iter([])), "x: expected batches of rows, got none"),
     "out": (lambda net: net.predict(iter([X]), out=np.empty((ROWS, 3), "f4")), "out: expected"),
 }
 

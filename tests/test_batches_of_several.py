@@ -313,6 +313,8 @@ def test_one_input_is_no_tuple(Network: Any) -> None:
     net = Network([Dense(1)], input_shape=4, loss="squared_error")
     with pytest.raises(ValueError, match=r"x: expected an array, got x\[0\], x\[1\]"):
         net.fit(Batches((X[0], X[0]), Y[1]))
+    with pytest.raises(ValueError, match=r"x: expected an array, got x\[0\], x\[1\]"):
+        Network([Dense(1)], loss="squared_error").fit(Batches((X[0], X[0]), Y[1]))
     net.fit(Batches((X[0],), (Y[1],)))
 
 

@@ -112,7 +112,8 @@ class Batches:
         """Return the shape of one row of inputs."""
         if isinstance(self._source, Items):
             return self._source.input_shape()
-        return self._source.kinds(Counts())["x"].shape
+        shape: Shape = together(self._source.kinds(Counts()), "x", 1).shape
+        return shape
 
     def feed(self, wanted: Wanted) -> ChunkFeed:
         """Return the rows as an engine takes them; nothing is read before the first is taken."""

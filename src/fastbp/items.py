@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple, TypeAlias
 
@@ -103,8 +103,8 @@ def argument_of(name: str) -> str:
     return name.partition("[")[0]
 
 
-def together(parts: Parts, argument: str, count: int) -> Any:
-    """Return an argument as `fit` takes it, or None if it has no arrays: the way back."""
+def together(parts: Mapping[str, Any], argument: str, count: int) -> Any:
+    """Return what an argument of `fit` is by its parts, or None if it has none: the way back."""
     own = [name for name in parts if argument_of(name) == argument]
     if own in ([], [argument]):
         return parts.get(argument)
@@ -189,6 +189,7 @@ class Items:
     def inputs(self, counts: Counts) -> Iterator[Arrays]:
         """Go through the inputs of all items, from the first on if that can be."""
         with closing(self.anew()) as items:
+            items.first()  # raises an error if there is none
             while True:
                 try:
                     x, _, _ = sides(items.next(), counts.inputs)
