@@ -11,8 +11,9 @@ import numpy as np
 
 from fastbp import validate
 from fastbp.insight import plots
-from fastbp.insight.document import Block, Heading, Shown, sentence
+from fastbp.insight.document import Block, Heading, sentence
 from fastbp.insight.propagation import Array
+from fastbp.insight.report import PlottedReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +30,9 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Descent(Shown):
-    """The path of `gradient_descent`; `print` says what it did, `plot` draws it.
+@dataclass(frozen=True, eq=False, repr=False)
+class Descent(PlottedReport):
+    """The path of `gradient_descent`; `print` says what it did, `plot` draws it on the curve.
 
     Attributes
     ----------
@@ -95,34 +96,11 @@ class Descent(Shown):
             return "oscillation"
         return "convergence" if self.at_rest else "crawl"
 
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the curve and the path on it.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes, optional
-            Where to draw; left out, in a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            Where it was drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        if axes is None:
-            axes = plots.new_axes("Descent.plot()")
+    def _draw(self, axes: Axes) -> None:
         plots.descent(axes, self)
-        return axes
 
-    def __repr__(self) -> str:
-        return f"<descent of {len(self.x) - 1} steps at {self.learning_rate:g}: {self.regime}>"
-
-    def __str__(self) -> str:
-        return super().__repr__()
+    def _summary(self) -> str:
+        return f"descent of {len(self.x) - 1} steps at {self.learning_rate:g}: {self.regime}"
 
     def _blocks(self) -> Iterator[Block]:
         yield Heading(2, f"Descent at a learning rate of {self.learning_rate:g}: {self.regime}")

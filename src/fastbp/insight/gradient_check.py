@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp
-from fastbp.insight.document import Block, Cell, Heading, Shown, Table, sentence
+from fastbp.insight.document import Block, Cell, Heading, Table, sentence
 from fastbp.insight.propagation import Array
+from fastbp.insight.report import Report
 
 # A central difference over 2 h is off by h^2 |L'''| / 6 and by the rounding of L, eps |L| / h. With
 # this h and third derivatives up to some hundred times the first both are below the bounds.
@@ -56,8 +57,8 @@ class Entry(NamedTuple):
     verdict: str
 
 
-@dataclass(frozen=True)
-class GradientReport(Shown):
+@dataclass(frozen=True, repr=False)
+class GradientReport(Report):
     """What `check_gradients` found; `print` shows it.
 
     Attributes
@@ -93,12 +94,9 @@ class GradientReport(Shown):
         ranked = sorted(self.entries, key=lambda each: (order[each.verdict], -each.error))
         return tuple(ranked[:MOST_WORST])
 
-    def __str__(self) -> str:
-        return super().__repr__()
-
-    def __repr__(self) -> str:
+    def _summary(self) -> str:
         verdict = "passed" if self.passed else f"{len(self.wrong)} wrong"
-        return f"<gradients of {len(self.entries)} numbers: {verdict}, {len(self.kinks)} at kinks>"
+        return f"gradients of {len(self.entries)} numbers: {verdict}, {len(self.kinks)} at kinks"
 
     def _blocks(self) -> Iterator[Block]:
         verdict = "right" if self.passed else f"WRONG: {len(self.wrong)} of {len(self.entries)}"

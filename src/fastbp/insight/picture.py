@@ -82,17 +82,6 @@ def limits(columns: Sequence[Column]) -> tuple[tuple[float, float], tuple[float,
     return (-0.6, columns[-1].x + TO_LOSS + 0.6), (-highest - 0.95, highest + 0.8)
 
 
-def new_axes(trace: Trace) -> Axes:
-    """Return axes in a new figure of a suitable size."""
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError as error:
-        message = "trace.plot() needs matplotlib: pip install 'fastbp[plot]'"
-        raise ImportError(message) from error
-    _, axes = plt.subplots(figsize=size(trace), layout="constrained")
-    return axes
-
-
 def draw(trace: Trace, axes: Axes, sample: int) -> None:
     """Draw one sample's way through the network on matplotlib axes.
 

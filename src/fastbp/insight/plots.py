@@ -16,23 +16,12 @@ if TYPE_CHECKING:
     from fastbp.insight.range_test import RangeTest
     from fastbp.insight.starts import Restarts
 
-FIGURE = 5.6, 3.6
 # Of the height that is worth looking at, how much is shown beyond it.
 MARGIN = 0.08
 # How many times its first step a path may climb within the picture.
 FAR = 30
 # How far ahead of a path the other side of the valley is looked for, in doublings of its length.
 MOST_DOUBLINGS = 8
-
-
-def new_axes(caller: str) -> Axes:
-    """Return axes in a new figure."""
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError as error:
-        raise ImportError(f"{caller} needs matplotlib: pip install 'fastbp[plot]'") from error
-    _, axes = plt.subplots(figsize=FIGURE, layout="constrained")
-    return axes
 
 
 def range_test(axes: Axes, found: RangeTest) -> None:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import fastbp
 from fastbp import validate
 from fastbp.insight import plots
-from fastbp.insight.document import Block, Heading, Shown, sentence
+from fastbp.insight.document import Block, Heading, sentence
 from fastbp.insight.propagation import Array
+from fastbp.insight.report import PlottedReport
 from fastbp.schedules import Cyclical, Exponential, Schedule
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ MARGIN = 10
 SHARE, AROUND = 0.75, 4
 
 
-@dataclass(frozen=True, eq=False)
-class RangeTest(Shown):
-    """What `find_learning_rate` found; `print` shows it, `plot` draws it.
+@dataclass(frozen=True, eq=False, repr=False)
+class RangeTest(PlottedReport):
+    """What `find_learning_rate` found; `print` shows it.
+
+    `plot` draws the loss against the learning rate, with edge and suggestion.
 
     Attributes
     ----------
@@ -73,35 +76,12 @@ class RangeTest(Shown):
         """A tenth of `edge`, to train with; None if there is no edge."""
         return None if self.edge is None else self.edge / MARGIN
 
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the loss against the learning rate, with edge and suggestion.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes, optional
-            Where to draw; left out, in a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            Where it was drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        if axes is None:
-            axes = plots.new_axes("RangeTest.plot()")
+    def _draw(self, axes: Axes) -> None:
         plots.range_test(axes, self)
-        return axes
 
-    def __repr__(self) -> str:
+    def _summary(self) -> str:
         found = "no suggestion" if self.suggestion is None else f"suggestion {self.suggestion:.3g}"
-        return f"<range test of {len(self.rates)} learning rates: {found}>"
-
-    def __str__(self) -> str:
-        return super().__repr__()
+        return f"range test of {len(self.rates)} learning rates: {found}"
 
     def _blocks(self) -> Iterator[Block]:
         first, last = f"{self.rates[0]:.3g}", f"{self.rates[-1]:.3g}"

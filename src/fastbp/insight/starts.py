@@ -13,16 +13,19 @@ import numpy as np
 import fastbp
 from fastbp import validate
 from fastbp.insight import plots
-from fastbp.insight.document import Block, Heading, Shown, sentence
+from fastbp.insight.document import Block, Heading, sentence
 from fastbp.insight.propagation import Array
+from fastbp.insight.report import PlottedReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True, eq=False)
-class Restarts(Shown):
-    """What `restarts` came to; `print` says so, `plot` draws all losses.
+@dataclass(frozen=True, eq=False, repr=False)
+class Restarts(PlottedReport):
+    """What `restarts` came to; `print` says so.
+
+    `plot` draws the losses in rising order: starts that end in the same minimum form a plateau.
 
     Attributes
     ----------
@@ -38,34 +41,11 @@ class Restarts(Shown):
     losses: Array
     seeds: Array
 
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the losses in rising order: starts that end in the same minimum form a plateau.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes, optional
-            Where to draw; left out, in a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            Where it was drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        if axes is None:
-            axes = plots.new_axes("Restarts.plot()")
+    def _draw(self, axes: Axes) -> None:
         plots.restarts(axes, self)
-        return axes
 
-    def __repr__(self) -> str:
-        return f"<{len(self.losses)} starts: best loss {self.losses.min():.4g}>"
-
-    def __str__(self) -> str:
-        return super().__repr__()
+    def _summary(self) -> str:
+        return f"{len(self.losses)} starts: best loss {self.losses.min():.4g}"
 
     def _blocks(self) -> Iterator[Block]:
         yield Heading(2, f"{len(self.losses)} starts")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fastbp.insight.document import Block
 from fastbp.insight.interpretation import Interpretation
 from fastbp.insight.objective import Objective
 from fastbp.insight.propagation import Array, LayerTrace, backward, forward, quietly
+from fastbp.insight.report import Report, new_axes
 from fastbp.losses import Loss
 from fastbp.reference.losses import row_weights
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Trace:
+class Trace(Report):
     """What `net.explain(x, y)` returns: one step of back-propagation with every number in it.
 
     The numbers are float64, whatever the network's dtype is, from its parameters as they stood.
@@ -85,7 +86,7 @@ class Trace:
         _require_chain(net)
         assert net.loss is not None
         self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
-        self.digits = 9 if net.dtype == "float64" else 6
+        self.digits = self._digits = 9 if net.dtype == "float64" else 6
         self._fused = any(op.fused for op in net.plan.ops)
         weights = np.ones(len(data.x)) if data.weights is None else data.weights
         self.shares = row_weights(net.loss, weights)
@@ -293,15 +294,12 @@ class Trace:
         chosen = self.layers if layer is None else (self[layer],)
         return document.as_text(tables.part(self, chosen, self.sample_number(sample)), self.digits)
 
-    def __repr__(self) -> str:
+    def _summary(self) -> str:
         names = ", ".join(layer.name for layer in self.layers)
-        return f"<trace of {len(self.losses)} samples through {names}: loss {self.loss:g}>"
+        return f"trace of {len(self.losses)} samples through {names}: loss {self.loss:g}"
 
-    def __str__(self) -> str:
-        return document.as_text(tables.whole(self), self.digits)
-
-    def _repr_html_(self) -> str:
-        return document.as_html_part(tables.whole(self), self.digits)
+    def _blocks(self) -> Iterator[Block]:
+        return tables.whole(self)
 
     def to_markdown(self, layer: str | None = None, sample: int | None = None) -> str:
         """Return a page in Markdown that shows every step, with formulas between dollars.
@@ -367,7 +365,7 @@ class Trace:
         if reason := picture.refusal(self):
             raise ValueError(f"plot: {reason}; print(trace.table(layer, sample)) has no such limit")
         if axes is None:
-            axes = picture.new_axes(self)
+            axes = new_axes("trace.plot()", picture.size(self))
         picture.draw(self, axes, number)
         return axes
 
