@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import fastbp
 from fastbp.graph import traced
 from fastbp.layers import Activation, Add, Concatenate, Dense, Dropout, Flatten, Rescale
@@ -158,6 +160,39 @@ def deep(blocks: int = 66) -> Case:
     for _ in range(blocks):
         h = Rescale(0.7)(Add()([h, Dense(6, "tanh")(h)]))
     return Case(x, Dense(2)(h))
+
+
+def grown(seed: int) -> Case:
+    """A graph of every kind of layer, each drawn, as are its sizes and who reads whom."""
+    rng = np.random.default_rng(seed)
+    shapes = [(4,), (2, 3), (3, 1, 2), (17,)]
+    inputs = [fastbp.Input(shapes[kind]) for kind in rng.integers(0, 4, rng.integers(1, 4))]
+    tensors: list[Any] = list(inputs)
+    for _ in range(rng.integers(4, 12)):
+        tensors.append(_drawn_layer(rng, tensors))
+    end = Dense(3)(Concatenate()([Flatten()(tensor) for tensor in tensors]))
+    others = rng.choice(len(tensors), rng.integers(0, 3), replace=False)
+    outputs = (*(tensors[other] for other in others), end)
+    return Case(inputs, outputs, (MeanSquaredError(),) * len(outputs), (1.0,) * len(outputs))
+
+
+def _drawn_layer(rng: Any, tensors: list[Any]) -> Any:
+    """Return what a layer makes of some of the tensors."""
+    x = tensors[rng.integers(len(tensors))]
+    alike = [each for each in tensors if each.shape == x.shape]
+    several = [alike[each] for each in rng.integers(0, len(alike), rng.integers(2, 5))]
+    function = str(rng.choice(["tanh", "relu", "softmax", "gelu", "elu", "identity"]))
+    return rng.choice(
+        [
+            lambda: Dense(int(rng.choice([1, 5, 8, 18])), function)(Flatten()(x)),
+            lambda: Activation(function)(x),
+            lambda: Rescale(float(rng.normal()))(x),
+            lambda: Dropout(0.4, structured=bool(rng.integers(2)))(x),
+            lambda: Flatten()(x),
+            lambda: Add()(several),
+            lambda: Concatenate(int(rng.integers(1, len(x.shape) + 1)))(several),
+        ]
+    )()
 
 
 CASES = {

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_cases import CASES, grown
 
 import fastbp
 import fastbp.reference
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastbp.datasets import digits
+from fastbp.engine import alone, each
 from fastbp.files import to_c
 
 # That of the header, strictly, for a library that Python can load.
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2", "-ffp-contract=off"]
 FMA = ["-mavx2", "-mfma"] if "fma" in Path("/proc/cpuinfo").read_text().split() else []
 COMPILERS = ["gcc", "clang"]
+GRAPHS = ["two inputs", "output inside", "flat and not", "frozen", "twice"]
 README = Path(__file__).parents[2] / "README.md"
 ELEMENTS = 4096
 ROWS = 5
@@ -32,8 +35,12 @@ def compiler(name: str) -> str:
 
 
 def network(*layers, inputs=3, dtype="float32"):
-    """Return a network whose biases aren't all 0."""
-    net = fastbp.Network(layers, input_shape=inputs, dtype=dtype, seed=1)
+    """Return a chain whose biases aren't all 0."""
+    return biased(fastbp.Network(layers, input_shape=inputs, dtype=dtype, seed=1))
+
+
+def biased(net):
+    """Return the network with biases that aren't all 0."""
     biases = {name: each for name, each in net.named_parameters().items() if "biases" in name}
     rng = np.random.default_rng(2)
     net.set_parameters({name: rng.normal(size=each.shape) for name, each in biases.items()})
@@ -70,6 +77,12 @@ def stacks(dtype):
     return {name: network(*layers[name], inputs=shapes[name], dtype=dtype) for name in layers}
 
 
+def graphs(cases, dtype):
+    """Return networks of several inputs, outputs and ways between them, by name."""
+    nets = {name: case.network(dtype=dtype, seed=1) for name, case in cases.items()}
+    return {name.replace(" ", "_"): biased(net) for name, net in nets.items()}
+
+
 def predictors(folder, nets, command):
     """Return a function of rows for each network, all compiled to one library."""
     for name, net in nets.items():
@@ -84,15 +97,16 @@ def predictors(folder, nets, command):
 def rows_of(function, net):
     """Return a function of rows that calls `function`, which must write its outputs alone."""
     function.restype = None
+    shapes = [output.shape for output in net.plan.outputs]
 
-    def predict(rows):
-        sizes = [int(np.prod(shape)) for shape in (net.plan.input_shape, net.plan.output_shape)]
-        rows = np.ascontiguousarray(rows, net.dtype).reshape(len(rows), sizes[0])
-        outputs = np.full((len(rows), sizes[1] + 1), 77, net.dtype)
-        for x, y in zip(rows, outputs, strict=True):
-            function(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data))
-        assert (outputs[:, -1] == 77).all()
-        return outputs[:, :-1].reshape(len(rows), *net.plan.output_shape)
+    def predict(*inputs):
+        n = len(inputs[0])
+        given = [np.ascontiguousarray(x, net.dtype).reshape(n, -1) for x in inputs]
+        made = [np.full((n, int(np.prod(shape)) + 1), 77, net.dtype) for shape in shapes]
+        for rows in zip(*given, *made, strict=True):
+            function(*(ctypes.c_void_p(row.ctypes.data) for row in rows))
+        assert all((y[:, -1] == 77).all() for y in made)
+        return tuple(y[:, :-1].reshape(n, *shape) for y, shape in zip(made, shapes, strict=True))
 
     return predict
 
@@ -118,18 +132,39 @@ def assert_same_bits(given, expected):
 
 def assert_bits_of_predict(folder, dtype, command):
     """Compile every activation and layer with a command, and compare."""
-    nets = single_functions(dtype) | stacks(dtype)
+    assert_networks_have_bits_of_predict(folder, single_functions(dtype) | stacks(dtype), command)
+
+
+def assert_networks_have_bits_of_predict(folder, nets, command):
     functions = predictors(folder, nets, command)
     rng = np.random.default_rng(3)
     for name, net in nets.items():
-        is_scanned = net.plan.input_shape == (ELEMENTS,)
-        rows = scan(dtype) if is_scanned else rng.normal(size=(ROWS, *net.plan.input_shape))
-        assert_same_bits(functions[name](rows), net.predict(rows.astype(dtype)))
+        is_scanned = net.plan.inputs == ((ELEMENTS,),)
+        given = (rng.normal(size=(ROWS, *shape)).astype(net.dtype) for shape in net.plan.inputs)
+        rows = (scan(net.dtype),) if is_scanned else tuple(given)
+        expected = each(net.predict(alone(rows)), len(net.plan.outputs))
+        for y, wanted in zip(functions[name](*rows), expected, strict=True):
+            assert_same_bits(y, wanted)
 
 
 @pytest.mark.parametrize("cc", COMPILERS)
 def test_every_activation_layer_and_size_has_the_bits_of_predict(tmp_path, core, dtype, cc):
     assert_bits_of_predict(tmp_path, dtype, [compiler(cc), *STRICT, *FMA])
+
+
+@pytest.mark.parametrize(("cc", "dtype"), [("gcc", "float32"), ("clang", "float64")])
+def test_graphs_have_the_bits_of_predict(tmp_path, core, dtype, cc):
+    cases = {name: CASES[name] for name in GRAPHS} | {"grown": grown(1), "grown more": grown(7)}
+    command = [compiler(cc), *STRICT, *FMA]
+    assert_networks_have_bits_of_predict(tmp_path, graphs(cases, dtype), command)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("cc", COMPILERS)
+def test_every_graph_has_the_bits_of_predict(tmp_path, core, dtype, cc):
+    cases = CASES | {f"grown_{seed}": grown(seed) for seed in range(30)}
+    command = [compiler(cc), *STRICT, *FMA]
+    assert_networks_have_bits_of_predict(tmp_path, graphs(cases, dtype), command)
 
 
 @pytest.mark.thorough
@@ -198,7 +233,16 @@ def test_subnormal_parameters_count_as_zero(tmp_path, core):
     net.set_parameters({"dense.weights": np.float32([[1e-40, 1], [-1e-42, 1]])})
     (predict,) = predictors(tmp_path, {"tiny": net}, [compiler("gcc"), *STRICT]).values()
     rows = np.float32([[3e38, 1], [1, 3e38]])
-    assert_same_bits(predict(rows), net.predict(rows))
+    assert_same_bits(*predict(rows), net.predict(rows))
+
+
+def test_a_sum_of_two_branches_that_is_subnormal_counts_as_zero(tmp_path, core):
+    a, b = fastbp.Input(2), fastbp.Input(2)
+    net = fastbp.Network(inputs=(a, b), outputs=fastbp.Add()([a, b]))
+    (predict,) = predictors(tmp_path, {"sum": net}, [compiler("gcc"), *STRICT]).values()
+    tiny = np.finfo("float32").tiny
+    rows = np.float32([[1.5 * tiny, -1.5 * tiny]]), np.float32([[-tiny, tiny]])
+    assert_same_bits(*predict(*rows), net.predict(rows))
 
 
 def test_networks_of_the_reference_engine_have_the_same_source(tmp_path, core):
@@ -259,12 +303,62 @@ def test_bad_networks_are_refused_and_old_files_stay(tmp_path, core):
     assert sorted(os.listdir(tmp_path)) == ["net.c", "net.h"]
 
 
-def test_a_graph_of_layers_is_refused(tmp_path):
+def test_the_header_of_a_graph_names_every_array(tmp_path):
+    a, b = fastbp.Input(3), fastbp.Input((2, 2))
+    h = fastbp.Concatenate()([a, fastbp.Flatten()(b)])
+    net = fastbp.Network(inputs=(a, b), outputs=(fastbp.Dense(5)(h), h), dtype="float64")
+    to_c(net, tmp_path / "model.c")
+    header = (tmp_path / "model.h").read_text()
+    declared = "void model_predict(const double *x_0, const double *x_1, double *y_0, double *y_1);"
+    assert f"\n * {declared}\n" in header
+    assert f"\n{declared}\n" in header
+    words = " ".join(header.replace("\n * ", " ").split())
+    described = (
+        "y_0 (5 outputs of dense), y_1 (7 outputs of concatenate), from x_0 (3 inputs), x_1 (4"
+    )
+    assert described in words
+    sizes = dict(re.findall(r"#define MODEL_(\w+) +(\d+)", header))
+    assert sizes == {"INPUTS_0": "3", "INPUTS_1": "4", "OUTPUTS_0": "5", "OUTPUTS_1": "7"}
+
+
+def test_a_function_of_many_arrays_has_lines_of_usual_length(tmp_path):
+    inputs = [fastbp.Input(2) for _ in range(30)]
+    to_c(fastbp.Network(inputs=inputs, outputs=fastbp.Add()(inputs)), tmp_path / "model.c")
+    for name in ("model.c", "model.h"):
+        assert max(map(len, (tmp_path / name).read_text().splitlines())) <= 100
+    subprocess.run([compiler("gcc"), *STRICT, "-c", "model.c"], cwd=tmp_path, check=True)
+
+
+def test_a_softmax_that_a_loss_has_to_itself_is_computed_once(tmp_path):
+    to_c(CASES["output inside"].network(), tmp_path / "model.c")
+    body = (tmp_path / "model.c").read_text().rpartition("{")[2]
+    assert body.count("softmax(") == body.count("sigmoid_of") == 1
+
+
+def test_outputs_of_one_value_have_an_array_each(tmp_path, core):
     x = fastbp.Input(3)
     h = fastbp.Dense(3)(x)
-    branches = fastbp.Network(inputs=x, outputs=fastbp.Add()([h, x]))
-    two = fastbp.Network(inputs=x, outputs=(h, fastbp.Dense(3)(x)))
-    for net, message in ((branches, "layers that have C source"), (two, "one input and one")):
-        with pytest.raises(ValueError, match=f"^network: expected {message}"):
-            fastbp.files.to_c(net, tmp_path / "model.c")
+    same = (h, fastbp.Dropout(0.5)(h), x, fastbp.Dropout(0.5)(x), fastbp.Dropout(0.3)(h))
+    nets = {"same": fastbp.Network(inputs=x, outputs=same)}
+    assert_networks_have_bits_of_predict(tmp_path, nets, [compiler("gcc"), *STRICT])
+
+
+def test_no_more_rows_are_kept_than_are_still_read(tmp_path):
+    """A residual block has its input, a hidden row and its result; the next ones take turns."""
+    x = h = fastbp.Input(8)
+    for _ in range(5):
+        h = fastbp.Add()([h, fastbp.Dense(8)(fastbp.Dense(16, "relu")(h))])
+    to_c(fastbp.Network(inputs=x, outputs=fastbp.Dense(1)(h)), tmp_path / "model.c")
+    sizes = re.findall(r"real h_\d+\[(\d+)\];", (tmp_path / "model.c").read_text())
+    assert sorted(map(int, sizes)) == [8, 8, 16]
+
+
+def test_a_part_of_a_graph_without_c_source_is_refused(tmp_path):
+    a, b = fastbp.Input(3), fastbp.Input(3)
+    own = fastbp.layers.Custom(lambda x: 2 * x, lambda x, y, dy: 2 * dy)
+    net = fastbp.Network(inputs=(a, b), outputs=fastbp.Add()([own(a), b]))
+    with pytest.raises(
+        ValueError, match=r"^network: expected layers that have C source, got .custom"
+    ):
+        fastbp.files.to_c(net, tmp_path / "model.c")
     assert not list(tmp_path.iterdir())

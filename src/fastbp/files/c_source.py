@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
+import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastbp._version import __version__
 from fastbp.activations import ACTIVATIONS
 from fastbp.files.c_excerpt import excerpt
+from fastbp.files.c_program import array_name, literal, program
 from fastbp.files.whole import checked_path, write_whole
 from fastbp.plan import Op, Parameter, Plan
 from fastbp.state import NetworkState
@@ -25,18 +27,21 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 MOST_LETTERS = 63 - len("_predict")  # of an identifier that every compiler tells from others
 FILE = re.compile(r"[\w .+-]+", re.ASCII)
 BITS = {"float": 32, "double": 64}
-KINDS = {"dense", "activation", "rescale", "dropout", "structured_dropout"}
 PER_LINE = 6
 STACK = 500  # bytes beside the buffers, about
+WIDTH = 100
+
+ABOUT = """\
+computes {outputs}, from {inputs}, with the bits of net.predict. No output may overlap another \
+array. It keeps no state, so that threads may call it at the same time, and allocates nothing; it \
+takes about {stack} bytes of the stack. Compile {stem}.c with"""
 
 HEADER = """\
 /* {title}
  *
- * void {name}_predict(const {real} *x, {real} *y);
+{quoted}
  *
- * computes y, {n_out} outputs, from x, {n_in} inputs, with the bits of net.predict. x and y must
- * not overlap. It keeps no state, so that threads may call it at the same time, and allocates
- * nothing; it takes about {stack} bytes of the stack. Compile {stem}.c with
+{about}
  *
  *     cc -std=c99 -O2 -ffp-contract=off -mavx2 -mfma -c {stem}.c
  *
@@ -46,14 +51,13 @@ HEADER = """\
 #ifndef {guard}_H
 #define {guard}_H
 
-#define {guard}_INPUTS  {n_in}
-#define {guard}_OUTPUTS {n_out}
+{sizes}
 
 #ifdef __cplusplus
 extern "C" {{
 #endif
 
-void {name}_predict(const {real} *x, {real} *y);
+{declared}
 
 #ifdef __cplusplus
 }}
@@ -96,7 +100,9 @@ def to_c(network: Network, path: str | os.PathLike[str], name: str | None = None
 
     The source needs no other library than C's own, of which it calls `fma` or `fmaf`, allocates
     nothing and is reentrant. ``void NAME_predict(const float *x, float *y)``, with double for a
-    network of float64, gives one row the bits of `Network.predict`.
+    network of float64, gives one row the bits of `Network.predict`. A network of several inputs or
+    outputs has a pointer for each, in their order: ``const float *x_0, const float *x_1, float
+    *y_0, float *y_1``.
 
     Parameters
     ----------
@@ -126,10 +132,10 @@ def to_c(network: Network, path: str | os.PathLike[str], name: str | None = None
     without being 0 may give other bits, unless the caller has set those modes.
     """
     source, called = _names(path, name)
-    program = _Program(called, *_contents(network))
+    text = _Source(called, *_contents(network))
     stem = os.path.basename(source)[:-2]
-    write_whole(source, (text.encode("ascii") for text in program.source(stem)))
-    write_whole(f"{source[:-2]}.h", [program.header(stem).encode("ascii")])
+    write_whole(source, (part.encode("ascii") for part in text.source(stem)))
+    write_whole(f"{source[:-2]}.h", [text.header(stem).encode("ascii")])
 
 
 def _names(path: str | os.PathLike[str], name: str | None) -> tuple[str, str]:
@@ -157,17 +163,8 @@ def _contents(network: Network) -> tuple[Plan, dict[str, Array]]:
     if not isinstance(network, NetworkState):
         raise TypeError(f"network: expected a Network, got {type(network).__name__} {network!r}")
     plan = network.plan
-    if len(plan.inputs) > 1 or len(plan.outputs) > 1:
-        raise ValueError(
-            f"network: expected one input and one output, got {len(plan.inputs)} and "
-            f"{len(plan.outputs)}"
-        )
-    tensor = 0
     for op in plan.ops:
-        _require_source(op, tensor)
-        tensor = op.output
-    if tensor != plan.output:
-        raise ValueError("network: expected layers that follow one another, got a graph of them")
+        _require_source(op)
     parameters = {name: values.copy() for name, values in network.named_parameters().items()}
     for name, values in parameters.items():
         if not np.isfinite(values).all():
@@ -175,124 +172,101 @@ def _contents(network: Network) -> tuple[Plan, dict[str, Array]]:
     return plan, parameters
 
 
-def _require_source(op: Op, tensor: int) -> None:
-    """Refuse an operation that has no C source, or that reads another tensor than the newest."""
-    kind = op.kind if op.kind not in KINDS else op.activation.name
-    if op.kind not in KINDS or ACTIVATIONS.get(op.activation.name) is not type(op.activation):
+def _require_source(op: Op) -> None:
+    """Refuse an operation that has no C source."""
+    if op.calls or ACTIVATIONS.get(op.activation.name) is not type(op.activation):
+        kind = op.kind if op.calls else op.activation.name
         raise ValueError(f"network: expected layers that have C source, got {kind!r}")
-    if [edge.tensor for edge in op.inputs] != [tensor]:
-        raise ValueError(
-            f"network: expected layers that follow one another, got {kind!r} that reads another "
-            f"than the one before it"
-        )
 
 
-class _Call(NamedTuple):
-    """A call in the program, with {x} and {y} for the arrays that it reads and writes."""
-
-    text: str
-    size: int  # elements that it writes
-    in_place: bool = True  # whether they may be those that it reads
-
-
-class _Program:
+class _Source:
     """A network's C source in the making."""
 
     def __init__(self, name: str, plan: Plan, parameters: dict[str, Array]) -> None:
         self.name, self.plan, self.parameters = name, plan, parameters
         self.real = "float" if plan.dtype == "float32" else "double"
-        calls = [call for op in plan.ops for call in self._calls(op)]
-        nothing = self._map("identity_of", plan.tensors[0], 0.0)
-        self.body, self.buffers = _placed(calls or [nothing])
+        self.inputs = _numbered("x", [math.prod(shape) for shape in plan.inputs])
+        self.outputs = _numbered("y", [math.prod(output.shape) for output in plan.outputs])
+        self.program = program(plan, self.inputs, self.outputs)
+        arguments = [f"const {self.real} *{x}" for x in self.inputs]
+        arguments += [f"{self.real} *{y}" for y in self.outputs]
+        self.function = f"void {name}_predict({', '.join(arguments)})"
 
     def header(self, stem: str) -> str:
         """Return the text of the header of the source `stem`.c."""
         itemsize = np.dtype(self.plan.dtype).itemsize
+        about = ABOUT.format(
+            outputs=", ".join(self._described_outputs()),
+            inputs=", ".join(f"{x} ({size} inputs)" for x, size in self.inputs.items()),
+            stack=STACK + sum(self.program.buffers.values()) * itemsize,
+            stem=stem,
+        )
         return HEADER.format(
             title=self._title(),
-            name=self.name,
             stem=stem,
             guard=self.name.upper(),
-            real=self.real,
-            n_in=self.plan.tensors[0],
-            n_out=self.plan.tensors[self.plan.output],
-            stack=STACK + sum(self.buffers.values()) * itemsize,
+            quoted=_wrapped(f"{self.function};", " * ", 8),
+            about=_wrapped(about, " * "),
+            sizes="\n".join(self._sizes()),
+            declared=_wrapped(f"{self.function};", "", 8),
         )
+
+    def _described_outputs(self) -> Iterator[str]:
+        """Yield what each output is; of several, whose."""
+        several = len(self.outputs) > 1
+        for (y, size), output in zip(self.outputs.items(), self.plan.outputs, strict=True):
+            yield f"{y} ({size} outputs{f' of {output.name}' if several else ''})"
+
+    def _sizes(self) -> Iterator[str]:
+        """Yield the definition of the size of each input and output."""
+        sizes = {f"INPUTS{x[1:]}": size for x, size in self.inputs.items()}
+        sizes |= {f"OUTPUTS{y[1:]}": size for y, size in self.outputs.items()}
+        longest = max(map(len, sizes))
+        for array, size in sizes.items():
+            yield f"#define {self.name.upper()}_{array.ljust(longest)} {size}"
 
     def source(self, stem: str) -> Iterator[str]:
         """Yield the text of the source, which includes `stem`.h, in pieces."""
         yield PREAMBLE.format(title=self._title(), stem=stem)
-        used = {"real", *re.findall(r"\w+", " ".join(self.body))}
+        used = {"real", *re.findall(r"\w+", " ".join(self.program.lines))}
         yield excerpt(used, BITS[self.real])
         for parameter in self.plan.parameters:
-            if _identifier(parameter) in used:
+            if array_name(parameter) in used:
                 yield from self._array(parameter)
-        yield f"\n\nvoid {self.name}_predict(const {self.real} *x, {self.real} *y)\n{{\n"
-        for buffer, size in self.buffers.items():
+        yield f"\n\n{_wrapped(self.function, '', 8)}\n{{\n"
+        for buffer, size in self.program.buffers.items():
             yield f"    real {buffer}[{size}];\n"
-        yield "".join(f"    {line}\n" for line in self.body) + "}\n"
+        yield "".join(f"    {line}\n" for line in self.program.lines) + "}\n"
 
     def _title(self) -> str:
         count = self.plan.n_parameters
         return f"A neural network of {count:,} parameters, written by fastbp {__version__}."
 
-    def _calls(self, op: Op) -> Iterator[_Call]:
-        """Yield the calls that an operation makes."""
-        size = self.plan.tensors[op.output]
-        if op.kind == "dense":
-            weights, biases = _identifier(op.weights), _identifier(op.biases)
-            n_in = self.plan.tensors[op.inputs[0].tensor]
-            text = f"dense({n_in}, {size}, {weights}, {biases}, {{x}}, {{y}});"
-            yield _Call(text, size, in_place=False)
-        if op.kind == "rescale":
-            yield self._map("scaled", size, op.value)
-        if op.activation.name == "softmax":
-            yield _Call(f"softmax({size}, {{x}}, {{y}});", size)
-        elif op.activation.name != "identity":
-            yield self._map(f"{op.activation.name}_of", size, op.activation.parameter)
-
-    def _map(self, function: str, size: int, constant: float) -> _Call:
-        return _Call(f"map({function}, {size}, {self._literal(constant)}, {{x}}, {{y}});", size)
-
     def _array(self, parameter: Parameter) -> Iterator[str]:
         """Yield the definition of an array of parameters."""
         values = self.parameters[parameter.name].ravel()
         shape = " x ".join(map(str, parameter.shape))
-        yield f"\n\n/* {shape} */\nstatic const real {_identifier(parameter)}[{values.size}] = {{"
+        yield f"\n\n/* {shape} */\nstatic const real {array_name(parameter)}[{values.size}] = {{"
         for start in range(0, values.size, PER_LINE):
-            line = ", ".join(map(self._literal, values[start : start + PER_LINE].tolist()))
+            numbers = values[start : start + PER_LINE].tolist()
+            line = ", ".join(literal(number, self.plan.dtype) for number in numbers)
             yield f"\n    {line},"
         yield "\n};"
 
-    def _literal(self, value: float) -> str:
-        """Return a C constant of this value, rounded to the precision; subnormal numbers are 0."""
-        rounded = float(np.dtype(self.plan.dtype).type(value))
-        if abs(rounded) < np.finfo(self.plan.dtype).tiny:
-            rounded = math.copysign(0.0, rounded)
-        mantissa, exponent = rounded.hex().split("p")
-        suffix = "f" if self.real == "float" else ""
-        return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}{suffix}"
+
+def _numbered(letter: str, sizes: list[int]) -> dict[str, int]:
+    """Return the size of each array by its name: x, or x_0, x_1 and so on where there are more."""
+    names = [f"{letter}_{number}" for number in range(len(sizes))] if len(sizes) > 1 else [letter]
+    return dict(zip(names, sizes, strict=True))
 
 
-def _identifier(parameter: Parameter | None) -> str:
-    """Return the name of the array of a parameter."""
-    return f"{parameter.role}_{parameter.layer}" if parameter else "NULL"
-
-
-def _placed(calls: list[_Call]) -> tuple[list[str], dict[str, int]]:
-    """Return the calls, each with its arrays, and the sizes of the buffers that they need.
-
-    What may be done in place is; else buffers take turns, and the last of them is the result.
-    """
-    body, buffers, x = [], dict[str, int](), "x"
-    for index, call in enumerate(calls):
-        if x != "x" and call.in_place:
-            y = x
-        elif all(later.in_place for later in calls[index + 1 :]):
-            y = "y"
-        else:
-            y = "b" if x == "a" else "a"
-            buffers[y] = max(call.size, buffers.get(y, 0))
-        body.append(call.text.format(x=x, y=y))
-        x = y
-    return body, buffers
+def _wrapped(text: str, prefix: str, indent: int = 0) -> str:
+    """Return a text in lines, all but the first indented by so many spaces more."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=prefix,
+        subsequent_indent=prefix + " " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -49,6 +49,18 @@ INLINE void map(real (*f)(real, real, real), const size_t n, const real c, const
     for (size_t i = 0; i < n; i++) y[i] = f(x[i], x[i], c);
 }
 
+/* y = a + b; y may be either. */
+INLINE void add(const size_t n, const real *a, const real *b, real *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = flushed(a[i] + b[i]);
+}
+
+/* Puts x, of so many pieces of n elements, into a row y of as many pieces of n_row. */
+INLINE void put(const size_t pieces, const size_t n, const size_t n_row, const real *x, real *y)
+{
+    for (size_t p = 0; p < pieces; p++) memcpy(y + p * n_row, x + p * n, n * sizeof(real));
+}
+
 /* y = softmax(x), element i summed in lane i % ROW_LANES, lanes by halves; y may be x. */
 INLINE void softmax(const size_t n, const real *x, real *y)
 {
