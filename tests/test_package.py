@@ -33,6 +33,7 @@ LAZY = {("history", "plotting"), ("network", "insight"), ("state", "files")}
 PUBLIC = {
     "__init__",
     "reference",
+    "data",
     "datasets",
     "plotting",
     "progress",

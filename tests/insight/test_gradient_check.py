@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from graph_cases import CASES, Case
+from loss_cases import draw_targets
 
 import fastbp
 from fastbp import Dense, Dropout, reference
+from fastbp.engine import alone, each
 from fastbp.insight import check_gradients
 from fastbp.reference.activations import ACTIVATIONS
 from fastbp.regularizers import L1, L1L2
@@ -167,3 +171,46 @@ def test_the_report_shows_the_worst_and_counts(core: None) -> None:
     assert "right" in text.splitlines()[0]
     assert "dense.weights" in text
     assert len(text.splitlines()) < 30
+
+
+def of_graph(case: Case, Network: Any = reference.Network) -> tuple[Any, Any, Any]:
+    """Return a network, its inputs and targets, each a tuple where there are several."""
+    net = case.network(Network, dtype="float64", seed=1)
+    rng = np.random.default_rng(2)
+    x = tuple(rng.normal(size=(3, *shape)) for shape in net.plan.inputs)
+    y = tuple(draw_targets(each.loss, rng, 3, math.prod(each.shape)) for each in net.plan.outputs)
+    shaped = tuple(
+        t if each.loss.labels else t.reshape(3, *each.shape)
+        for t, each in zip(y, net.plan.outputs, strict=True)
+    )
+    return net, alone(x), alone(shaped)
+
+
+@pytest.mark.parametrize("name", ["two inputs", "output inside", "flat and not", "dropped"])
+def test_every_input_of_a_graph_is_checked(Network: type[fastbp.Network], name: str) -> None:
+    net, x, y = of_graph(CASES[name], Network)
+    report = check_gradients(net, x, y)
+    assert report.passed
+    inputs = each(x, len(net.plan.inputs))
+    names = ["x"] if len(inputs) == 1 else [f"x[{number}]" for number in range(len(inputs))]
+    entries = [entry.name for entry in report.entries]
+    assert len(entries) == len(set(entries)) == net.n_parameters + sum(a.size for a in inputs)
+    for place, rows in zip(names, inputs, strict=True):
+        of_input = [entry for entry in entries if entry.startswith(f"{place}[")]
+        assert of_input[-1] == f"{place}[{', '.join(str(n - 1) for n in rows.shape)}]"
+        assert f"\n  {place} " in str(report)
+
+
+def test_a_wrong_derivative_of_one_input_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = reference.propagation.parted
+
+    def wrong(*given: Any) -> Any:
+        first, second, *rest = right(*given)
+        return [first, second * 1.001, *rest]
+
+    monkeypatch.setattr(reference.propagation, "parted", wrong)
+    net, x, y = of_graph(CASES["two inputs"])
+    report = check_gradients(net, x, y)
+    assert {entry.name.rpartition("[")[0] for entry in report.wrong} == {"x[1]"}
+    with pytest.raises(TypeError, match="x: expected a tuple of 2, one for each input, got ndarr"):
+        check_gradients(net, x[0], y)

@@ -104,6 +104,21 @@ def test_streams_that_begin_anew_are_taken(core: None) -> None:
         restarts(build(), ((X, Y) for _ in range(99)), n=3)
 
 
+def test_several_inputs_and_outputs_come_as_tuples(Network: Any) -> None:
+    a, b = fastbp.Input(1), fastbp.Input(1)
+    h = Dense(3, "tanh")(fastbp.Concatenate()([a, b]))
+    outputs = Dense(1, "sigmoid")(h), Dense(2)(h)
+    net = Network(inputs=(a, b), outputs=outputs, loss="mse", loss_weights=(1, 0.5), seed=3)
+    x, y = (X[:, :1], X[:, 1:]), (Y, X - 1)
+    found = restarts(net, x, y, n=3, epochs=5, sample_weight=(Y + 1, None))
+    losses = []
+    for seed in (3, 4, 5):
+        net.reset(seed)
+        net.fit(x, y, epochs=5, sample_weight=(Y + 1, None), verbose=0)
+        losses.append(net.evaluate(x, y, sample_weight=(Y + 1, None))["loss"])
+    np.testing.assert_array_equal(found.losses, losses)
+
+
 class Unlucky(reference.Network):
     """Diverges from odd seeds."""
 

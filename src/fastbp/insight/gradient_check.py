@@ -7,14 +7,16 @@ again a little aside, where all parameters and inputs have been moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 import fastbp
+from fastbp.data import arrays
+from fastbp.engine import alone, each, indexed
 from fastbp.insight.document import Block, Cell, Heading, Table, sentence
 from fastbp.insight.propagation import Array
 from fastbp.insight.report import Report
@@ -38,7 +40,7 @@ class Entry(NamedTuple):
     Attributes
     ----------
     name : str
-        As in "dense_1.weights[0, 1]" or "x[0, 3]".
+        As in "dense_1.weights[0, 1]" or "x[0, 3]"; of several inputs "x[1][0, 3]".
     gradient : float
         What the network says.
     difference : float
@@ -64,7 +66,7 @@ class GradientReport(Report):
     Attributes
     ----------
     entries : tuple of Entry
-        Every derivative, parameter by parameter, those with respect to the input last.
+        Every derivative, parameter by parameter, those with respect to the inputs last.
     frozen : int
         How many parameters were left out, for training does not change them.
     """
@@ -116,10 +118,10 @@ class GradientReport(Report):
             )
 
     def _groups(self) -> tuple[tuple[Cell, ...], ...]:
-        """Return a row for each parameter array and for the input."""
+        """Return a row for each parameter array and for each input."""
         groups: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            groups.setdefault(entry.name.partition("[")[0], []).append(entry)
+            groups.setdefault(entry.name.rpartition("[")[0], []).append(entry)
         return tuple(
             (
                 name,
@@ -133,16 +135,16 @@ class GradientReport(Report):
 
 def check_gradients(
     net: fastbp.Network,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
+    x: Any,
+    y: Any,
     *,
-    sample_weight: npt.ArrayLike | None = None,
-    class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
 ) -> GradientReport:
     """Hold the gradients of a network against central differences, in float64.
 
     Those of the loss with respect to every trainable parameter, by `loss_and_gradients`; and those
-    of a sum of the outputs, each times a number of its own, with respect to the input, by
+    of a sum of all outputs, each times a number of its own, with respect to every input, by
     `backward`. Dropout is on, with the masks of the network's next batch.
 
     Parameters
@@ -150,7 +152,8 @@ def check_gradients(
     net : Network
         The network, of any precision and whatever parts; it is left alone.
     x, y, sample_weight, class_weight
-        As for `fit`: a few rows, for each parameter takes two evaluations of all of them.
+        As for `fit`, but no streams: a few rows, for each parameter takes two evaluations of all
+        of them.
 
     Returns
     -------
@@ -162,28 +165,43 @@ def check_gradients(
     TypeError, ValueError
         If the data are not such as `fit` takes.
     """
-    inputs = np.array(x, np.float64)
+    inputs = [np.asarray(rows, np.float64) for rows in arrays(net.plan, x)]
+    shapes = [rows.shape for rows in inputs]
+    flat = np.concatenate([rows.reshape(-1) for rows in inputs])
+    weights = {"sample_weight": sample_weight, "class_weight": class_weight}
 
-    def differentiate(twin: fastbp.Network, x: Array) -> tuple[float, Array]:
-        return twin.loss_and_gradients(x, y, sample_weight=sample_weight, class_weight=class_weight)
+    def by_parameters(twin: fastbp.Network, flat: Array) -> tuple[float, Array]:
+        return twin.loss_and_gradients(_shaped(flat, shapes), y, **weights)
 
-    differentiate(net.copy(dtype="float64"), inputs)  # refuses what is wrong with the data
+    def by_inputs(twin: fastbp.Network, flat: Array) -> tuple[float, Array]:
+        return _weighed_outputs(twin, _shaped(flat, shapes))
+
+    by_parameters(net.copy(dtype="float64"), flat)  # refuses what is wrong with the data
     trainable = np.zeros(net.n_parameters, bool)
     for start, stop in net.plan.trainable_spans:
         trainable[start:stop] = True
-    by_parameters = _Subject(net, inputs, differentiate, lambda twin, x: twin.parameters)
-    by_input = _Subject(net, inputs, _weighed_outputs, lambda twin, x: x.reshape(-1))
+    of_loss = _Subject(net, flat, by_parameters, lambda twin, flat: twin.parameters)
+    of_outputs = _Subject(net, flat, by_inputs, lambda twin, flat: flat)
     with np.errstate(all="ignore"):
-        entries = by_parameters.entries(np.flatnonzero(trainable), _parameter_name(net))
-        entries += by_input.entries(np.arange(inputs.size), _input_name(inputs))
+        entries = of_loss.entries(np.flatnonzero(trainable), _parameter_name(net))
+        entries += of_outputs.entries(np.arange(flat.size), _input_name(shapes))
     return GradientReport(tuple(entries), int((~trainable).sum()))
 
 
-def _weighed_outputs(net: fastbp.Network, x: Array) -> tuple[float, Array]:
-    """Return a sum of the outputs, each times a number of its own, and its derivative by x."""
-    outputs = net.forward(x, training=True)
-    factors = np.random.default_rng(0).uniform(0.5, 1.5, outputs.shape)
-    return float((factors * outputs).sum()), net.backward(factors).reshape(-1)
+def _shaped(flat: Array, shapes: list[tuple[int, ...]]) -> Any:
+    """Return the rows of each input that lie behind each other."""
+    parts = np.split(flat, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    return alone(tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
+
+
+def _weighed_outputs(net: fastbp.Network, x: Any) -> tuple[float, Array]:
+    """Return a sum of the outputs, each times a number of its own, and its derivative by inputs."""
+    plan, rng = net.plan, np.random.default_rng(0)
+    outputs = each(net.forward(x, training=True), len(plan.outputs))
+    factors = tuple(rng.uniform(0.5, 1.5, output.shape) for output in outputs)
+    total = sum(float((f * y).sum()) for f, y in zip(factors, outputs, strict=True))
+    gradients = each(net.backward(alone(factors)), len(plan.inputs))
+    return total, np.concatenate([gradient.reshape(-1) for gradient in gradients])
 
 
 def _parameter_name(net: fastbp.Network) -> Callable[[int], str]:
@@ -197,9 +215,18 @@ def _parameter_name(net: fastbp.Network) -> Callable[[int], str]:
     return name
 
 
-def _input_name(x: Array) -> Callable[[int], str]:
+def _input_name(shapes: list[tuple[int, ...]]) -> Callable[[int], str]:
     """Return what gives the name of an element of the inputs."""
-    return lambda place: f"x[{', '.join(map(str, np.unravel_index(place, x.shape)))}]"
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    names = indexed("x", len(shapes))
+
+    def name(place: int) -> str:
+        number = int(np.searchsorted(ends, place, side="right"))
+        start = ends[number - 1] if number else 0
+        index = np.unravel_index(place - start, shapes[number])
+        return f"{names[number]}[{', '.join(map(str, index))}]"
+
+    return name
 
 
 class _Subject:
@@ -210,7 +237,7 @@ class _Subject:
     net : Network
         What is copied.
     x : ndarray
-        Inputs.
+        Inputs, flat.
     differentiate : callable
         Takes a network and inputs, returns a number and its derivatives, flat.
     moved : callable
