@@ -35,6 +35,7 @@ PUBLIC = {
     "reference",
     "data",
     "datasets",
+    "graph",
     "plotting",
     "progress",
     "random",

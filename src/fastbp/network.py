@@ -22,9 +22,7 @@ from fastbp.state import NetworkState
 from fastbp.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    import numpy.typing as npt
+    from collections.abc import Iterable, Sequence
 
     from fastbp.callbacks import Callback
     from fastbp.insight import Trace
@@ -481,11 +479,11 @@ class Network(NetworkState):
 
     def explain(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         *,
-        sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> Trace:
         """Take the next step of training on a batch apart, without taking it.
 
@@ -499,6 +497,12 @@ class Network(NetworkState):
         Trace
             Every number on the way there and back; `print` shows them. Its `chain` has the
             derivative of one weight factor by factor. Dropout is on, as in training.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data are not such as `fit` takes, or a part of the network can't be laid open: a
+            custom activation or layer, or a layer with parameters that is called twice.
         """
         from fastbp.insight import Trace
 
@@ -506,11 +510,13 @@ class Network(NetworkState):
             self._occupancy.require_unchanged("explain")
             engine = self._built
             look = self._look(engine)
-            rows = data.rows(engine.plan, x, y, sample_weight, class_weight, look=look)
-            if rows.unchecked and isinstance(rows.y, np.ndarray):  # of a chain
+            plan, count = engine.plan, len(engine.plan.outputs)
+            rows = data.rows(plan, x, y, sample_weight, class_weight, look=look)
+            if rows.unchecked:
                 self._require_finite(engine, rows.x)
-                data.require_finite("y", rows.y, engine.plan.dtype, look=look)
-            return Trace(self, rows, engine)
+                for name, targets in zip(indexed("y", count), each(rows.y, count), strict=True):
+                    data.require_finite(name, targets, plan.dtype, look=look)
+            return Trace(self, self._connections(plan.inputs[0]), rows, engine)
 
     def predict(self, x: Any, *, out: Any = None) -> Any:
         """Return the outputs of `x`, with dropout off.

@@ -295,7 +295,9 @@ def test_a_callback_may_ask_for_an_explanation(core: None) -> None:
 def test_an_operation_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     net = build(fastbp.reference.Network, [Dense(2)])
     monkeypatch.setattr(fastbp.insight.propagation, "KINDS", ("rescale",))
-    with pytest.raises(ValueError, match=r"explain: expected a chain of Dense, .* got dense"):
+    with pytest.raises(
+        ValueError, match=r"explain: expected Dense, Activation, .* layers, got dense"
+    ):
         net.explain(inputs(1, 4), inputs(1, 2))
 
 
@@ -312,20 +314,6 @@ def test_a_copy_in_another_precision_stands_where_the_network_does(core: None) -
     np.testing.assert_allclose(twin.parameters, net.parameters, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match=r"dtype: expected one of 'float32', 'float64'"):
         net.copy(dtype="float16")
-
-
-def test_a_graph_of_layers_is_refused(Network: type[fastbp.Network]) -> None:
-    x = fastbp.Input(3)
-    h = Dense(3)(x)
-    net = Network(inputs=x, outputs=fastbp.Add()([h, x]), loss="squared_error")
-    with pytest.raises(ValueError, match=r"^explain: expected layers that follow one another"):
-        net.explain(np.ones((1, 3)), np.ones((1, 3)))
-    with pytest.raises(ValueError, match=r"^explain: expected layers that follow one another"):
-        Network(inputs=x, outputs=(h, Dense(3)(x)), loss="squared_error").explain(
-            np.ones((1, 3)), (np.ones((1, 3)), np.ones((1, 3)))
-        )
-    chain = Network(inputs=x, outputs=h, loss="squared_error")
-    assert chain.explain(np.ones((1, 3)), np.ones((1, 3))).loss > 0
 
 
 def test_a_mapped_file_with_a_nan_is_refused(Network: type[fastbp.Network], tmp_path: Any) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fastbp.insight import contributions, factor, update
+from fastbp.insight import contributions, factor, routes, update
 from fastbp.insight.contributions import Contributions
 from fastbp.insight.document import (
     Block,
@@ -45,8 +45,8 @@ class Chain(Shown):
     factors : tuple of Factor
         Their product is the derivative; the first one belongs to the loss.
     contributions : tuple of Contributions
-        Where the first factor is a sum over several units: its parts; a second time by the outputs
-        of the network, where these are not the same units.
+        Where the first factor is a sum over several units, or over several ways that lead on: its
+        parts; a second time by the outputs of the network, where these are not the same.
     product : float
         dL/dw of the sample's own loss.
     share : float
@@ -68,7 +68,7 @@ class Chain(Shown):
         self.parameter = place.name
         self.sample = sample
         self.contributions: tuple[Contributions, ...] = ()
-        self.factors = (*self._down_to(place.layer, Z), self._own(layer))
+        self.factors = (*self._down_to(place.layer, Z, place.unit), self._own(layer))
         self.product = math.prod(each.value for each in self.factors)
         self.share = float(layer.share[sample])
         self.penalty, self.gradient = place.penalty_gradient(layer), place.gradient(layer)
@@ -82,37 +82,50 @@ class Chain(Shown):
         value = float(layer.inputs[self.sample, self._place.index[0]])
         return Factor(derivative, value, X, note=f"x is {self._place.input}")
 
-    def _down_to(self, index: int, letter: Symbol) -> Iterator[Factor]:
-        """Yield the factors from the loss down to what layer `index` makes its outputs of.
+    def _down_to(self, index: int, letter: Symbol, unit: int) -> Iterator[Factor]:
+        """Yield the factors from the loss down to what layer `index` makes a unit of.
 
         That is the net input, which has this letter; or what it reads, if it has no weights.
         """
-        layer, unit, sample = self._trace.layers[index], self._place.unit, self.sample
+        trace, sample = self._trace, self.sample
+        layer = trace.layers[index]
         if layer.output_gradient is None:
-            yield factor.of_loss(self._trace, unit, sample, Derivative(L, letter))
+            (end,) = (end for end in trace.ends_of(layer) if end.is_fused)
+            yield factor.of_loss(end, unit, sample, Derivative(L, letter))
+        elif layer.loss_gradient is not None:
+            found = contributions.through_loss_and_output(layer, letter, unit, sample)
+            yield self._sum_of(found)
         elif layer.slope is None:
             found = contributions.through_softmax(layer, letter, self._letter(index), unit, sample)
             yield self._sum_of(found)
         else:
             out = self._letter(index)
-            yield from self._from_above(index + 1, out)
+            yield from self._from_above(trace.value_of(index), out, unit)
             yield factor.of_layer(layer, unit, sample, out, letter)
 
-    def _from_above(self, index: int, letter: Symbol) -> Iterator[Factor]:
-        """Yield the factors from the loss down to the output that layer `index` reads."""
-        layers, unit, sample = self._trace.layers, self._place.unit, self.sample
-        while index < len(layers) and layers[index].kind == "flatten":
-            index += 1
-        if index == len(layers):
-            yield factor.of_loss(self._trace, unit, sample, Derivative(L, letter))
-        elif layers[index].weights is None:
-            yield from self._down_to(index, letter)
+    def _from_above(self, value: int, letter: Symbol, unit: int) -> Iterator[Factor]:
+        """Yield the factors from the loss down to a unit of a value that layers or losses read."""
+        trace, sample = self._trace, self.sample
+        first, *others = routes.ways(trace, value)
+        if others:
+            found = contributions.through_ways(trace, (first, *others), letter, unit, sample)
+            yield self._sum_of(found, *self._by_outputs(value, letter, unit))
+        elif first.end is not None:
+            yield factor.of_loss(first.end, unit, sample, Derivative(L, letter))
+        elif (reader := trace.layers[first.layer]).weights is None:
+            yield from self._down_to(first.layer, letter, reader.place_of(first.start + unit))
         else:
-            out = self._letter(index)
-            found = [contributions.through_units(layers[index], letter, out, unit, sample)]
-            if any(layer.weights is not None for layer in layers[index + 1 :]):
-                found.append(contributions.through_outputs(layers[index:], letter, unit, sample))
-            yield self._sum_of(*found)
+            out = self._letter(first.layer)
+            found = contributions.through_units(reader, letter, out, unit, sample)
+            behind = trace.value_of(first.layer)
+            by_outputs = routes.has_weights_behind(trace, behind)
+            yield self._sum_of(
+                found, *(self._by_outputs(value, letter, unit) if by_outputs else ())
+            )
+
+    def _by_outputs(self, value: int, letter: Symbol, unit: int) -> Iterator[Contributions]:
+        """Yield what a unit does by way of each output."""
+        yield contributions.through_outputs(self._trace, value, letter, unit, self.sample)
 
     def _sum_of(self, *found: Contributions) -> Factor:
         """Return a factor that is a sum, and keep its parts."""
@@ -122,10 +135,10 @@ class Chain(Shown):
 
     def _letter(self, index: int) -> Symbol:
         """Return the letter of a layer's output: y for that of the network."""
-        layers = self._trace.layers
-        if all(layer.kind == "flatten" for layer in layers[index + 1 :]):
+        layer = self._trace.layers[index]
+        if self._trace.ends_of(layer):
             return Y
-        return A if index == self._place.layer else Symbol("a", layers[index].name)
+        return A if index == self._place.layer else Symbol("a", layer.name)
 
     def _blocks(self) -> Iterator[Block]:
         place, n = self._place, len(self._trace.losses)

@@ -9,14 +9,14 @@ import numpy as np
 
 from fastbp.insight import document, formulas
 from fastbp.insight.document import Equation
-from fastbp.insight.expression import Derivative, Expression, Number, Operand, Symbol
+from fastbp.insight.expression import Derivative, Expression, Number, Operand, Symbol, product
 from fastbp.insight.formulas import CONSTANTS, TARGETS, A, N, P, S, T, Y, Z
-from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.propagation import JOINS, LayerTrace
 from fastbp.losses import ProbabilityLoss
 from fastbp.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
-    from fastbp.insight.trace import Trace
+    from fastbp.insight.ends import End
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def of_layer(layer: LayerTrace, unit: int, sample: int, out: Symbol, into: Symbo
     """
     assert layer.slope is not None
     f, slope = layer.activation, float(layer.slope[sample, unit])
+    if layer.kind in JOINS:
+        return Factor(Derivative(out, into), 1.0, note=f"{layer.name} hands it on as it is")
     if layer.kind in ("rescale", "dropout"):
         factor = float(np.broadcast_to(layer.factor, layer.output.shape)[sample, unit])
         return Factor(Derivative(out, into), factor, note=f"the factor of {layer.name}")
@@ -83,7 +85,7 @@ def of_layer(layer: LayerTrace, unit: int, sample: int, out: Symbol, into: Symbo
     return Factor(Derivative(out, into), slope, formula, formula.where(numbers), note)
 
 
-def of_loss(trace: Trace, unit: int, sample: int, of: Expression) -> Factor:
+def of_loss(end: End, unit: int, sample: int, of: Expression) -> Factor:
     """Return what an output does to the loss.
 
     Or what the net input of the last activation does, where the loss is differentiated together
@@ -91,49 +93,49 @@ def of_loss(trace: Trace, unit: int, sample: int, of: Expression) -> Factor:
 
     Parameters
     ----------
-    trace : Trace
-        Everything.
+    end : End
+        The output.
     unit, sample : int
         Of what.
     of : Expression
         What the derivative is called.
     """
-    loss, last = trace.loss_function, trace.head
-    fused = last.output_gradient is None
-    gradient = last.delta if fused else last.output_gradient
-    assert gradient is not None
-    t = float(trace.objective.counted[sample, unit])
+    objective, y = end.objective, end.output[sample]
+    loss, t = objective.loss, float(objective.counted[sample, unit])
     formula, note = formulas.of_loss(loss).derivative, loss.name
     numbers: dict[Expression, Operand] = {
-        Y: float(last.output[sample, unit]),
+        Y: float(y[unit]),
         T: t,
-        N: last.output.shape[1],
+        N: len(y),
         S: 1 if t > 0 else -1,
     }
     if isinstance(loss, ProbabilityLoss):
-        formula, note = _of_probability(trace, sample, fused)
+        formula, note = _of_probability(end, sample)
         f = ACTIVATIONS[str(loss.probability)]
-        numbers[P] = float(f.forward(last.output[sample : sample + 1], 0.0)[0, unit])
-        numbers[TARGETS] = float(trace.objective.counted[sample].sum())
+        numbers[P] = float(f.forward(y[None], 0.0)[0, unit])
+        numbers[TARGETS] = float(objective.counted[sample].sum())
     if loss.name in CONSTANTS:
         numbers[CONSTANTS[loss.name]] = loss.parameter
-    if t != float(trace.targets[sample, unit]):
-        note += f", t smoothed from {trace.targets[sample, unit]:g}"
-    return Factor(of, float(gradient[sample, unit]), formula, formula.where(numbers), note)
+    if t != float(objective.targets[sample, unit]):
+        note += f", t smoothed from {objective.targets[sample, unit]:g}"
+    if (count := float(end.counts[sample])) != 1:
+        formula, note = product(count, formula), f"{note}, which counts {count:g}"
+    value = float(end.gradient[sample, unit])
+    return Factor(of, value, formula, formula.where(numbers), note)
 
 
-def _of_probability(trace: Trace, sample: int, fused: bool) -> tuple[Expression, str]:
+def _of_probability(end: End, sample: int) -> tuple[Expression, str]:
     """Return the derivative of a loss of probabilities, and a word about it.
 
     They are the outputs, where loss and activation are one; else they are computed from them. That
     targets add up to 1 is taken for granted in the formula, but not so here.
     """
-    loss = trace.loss_function
-    probability = Y if fused else P
+    loss = end.objective.loss
+    probability = Y if end.is_fused else P
     note = f"{loss.name}, p = {loss.probability}(y)"
-    if fused:
+    if end.is_fused:
         note = f"{loss.name} and {loss.probability} in one"
-    total = float(trace.objective.counted[sample].sum())
+    total = float(end.objective.counted[sample].sum())
     if loss.probability == "softmax" and abs(total - 1) > 1e-9:
         return probability * TARGETS - T, f"{note}, T = sum t"
     return formulas.of_loss(loss).derivative.where({P: probability}), note

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastbp.insight import formulas, picture, restraint, tables, update
+from fastbp.insight import contributions, formulas, picture, restraint, routes, tables, update
 from fastbp.insight.chain import Chain
 from fastbp.insight.document import (
     Block,
@@ -32,9 +32,10 @@ from fastbp.insight.expression import (
 )
 from fastbp.insight.formulas import J, L, N, P, R, W, Y
 from fastbp.insight.place import find
-from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.propagation import JOINS, LayerTrace
 
 if TYPE_CHECKING:
+    from fastbp.insight.ends import End
     from fastbp.insight.trace import Trace
 
 # Products that a sum shows; a longer one is left to its value.
@@ -93,7 +94,7 @@ def _w(i: int, j: int) -> Symbol:
 
 
 def _out(trace: Trace, layer: LayerTrace) -> str:
-    return "y" if layer is trace.head else "a"
+    return "y" if trace.ends_of(layer) else "a"
 
 
 def _forward(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterator[Block]:
@@ -104,7 +105,7 @@ def _forward(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterato
         yield Heading(3, layer.name)
         lines = [_general_sum(layer)] if layer.weights is not None else []
         for j in range(layer.output.shape[1]):
-            lines.append(_net_input(layer, sample, j))
+            lines.append(_net_input(trace, layer, sample, j))
             if layer.activation.name != "identity":
                 lines.append(_activation(layer, sample, j, _out(trace, layer)))
         yield Equations(tuple(lines))
@@ -117,10 +118,12 @@ def _general_sum(layer: LayerTrace) -> Equation:
     return Equation((Symbol("z", "j"), terms))
 
 
-def _net_input(layer: LayerTrace, sample: int, j: int) -> Equation:
+def _net_input(trace: Trace, layer: LayerTrace, sample: int, j: int) -> Equation:
     """Return the sum of products of a unit, with numbers."""
     x, z = layer.inputs[sample], Number(float(layer.net_input[sample, j]))
     left = Symbol("z", str(j))
+    if layer.kind in JOINS:
+        return _joined(trace, layer, sample, j)
     if layer.weights is None:
         factor = float(np.broadcast_to(layer.factor, layer.output.shape)[sample, j])
         sides = (left, product(factor, float(x[j])), z) if layer.kind != "activation" else (left, z)
@@ -133,6 +136,19 @@ def _net_input(layer: LayerTrace, sample: int, j: int) -> Equation:
     if layer.biases is not None:
         terms.append(Number(float(layer.biases[j])))
     return Equation((left, Sum(tuple(terms)), z))
+
+
+def _joined(trace: Trace, layer: LayerTrace, sample: int, j: int) -> Equation:
+    """Return a unit of a layer that joins several, with what comes to it from each."""
+    numbers = [i for i in range(sum(layer.widths)) if layer.place_of(i) == j]
+    ends = np.cumsum(layer.widths)
+    names = [trace.names[layer.reads[int(np.searchsorted(ends, i, "right"))]] for i in numbers]
+    terms = [Number(float(layer.inputs[sample, i])) for i in numbers]
+    z = Number(float(layer.net_input[sample, j]))
+    sides = (
+        (Symbol("z", str(j)), Sum(tuple(terms)), z) if len(terms) > 1 else (Symbol("z", str(j)), z)
+    )
+    return Equation(sides, f"from {' and '.join(names)}")
 
 
 def _activation(layer: LayerTrace, sample: int, j: int, letter: str) -> Equation:
@@ -152,27 +168,32 @@ def _activation(layer: LayerTrace, sample: int, j: int, letter: str) -> Equation
 
 
 def _loss(trace: Trace, sample: int) -> Iterator[Block]:
-    """Yield outputs beside targets, and the loss with its derivative."""
-    last = trace.head
-    fused = last.output_gradient is None
-    gradient = last.delta if fused else last.output_gradient
-    assert gradient is not None
-    slope = Derivative(L, Symbol("z", "k") if fused else Symbol("y", "k"))
-    columns = last.output[sample], trace.objective.counted[sample], gradient[sample]
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (str(k), *map(float, row)) for k, row in enumerate(zip(*columns, strict=True))
-    )
-    yield Table(("k", Symbol("y", "k"), Symbol("t", "k"), slope), rows)
-    value, derivative, note = _loss_formula(trace, fused)
-    loss = Number(float(trace.losses[sample]))
-    yield Equations((Equation((L, value, loss), note), Equation((slope, derivative))))
+    """Yield each output beside its targets, and its loss with its derivative."""
+    several = len(trace.ends) > 1
+    for end in trace.ends:
+        if several:
+            yield Heading(3, f"{end.name}: {end.objective.loss.name}")
+        slope = Derivative(L, Symbol("z" if end.is_fused else "y", "k"))
+        columns = end.output[sample], end.objective.counted[sample], end.gradient[sample]
+        rows: tuple[tuple[Cell, ...], ...] = tuple(
+            (str(k), *map(float, row)) for k, row in enumerate(zip(*columns, strict=True))
+        )
+        yield Table(("k", Symbol("y", "k"), Symbol("t", "k"), slope), rows)
+        value, derivative, note = _loss_formula(end, float(end.counts[sample]))
+        letter = Symbol("L", end.name) if several else L
+        loss = Number(float(end.losses(end.y)[sample]))
+        yield Equations((Equation((letter, value, loss), note), Equation((slope, derivative))))
+    if several:
+        parts = Sum(tuple(Symbol("L", end.name) for end in trace.ends))
+        numbers = Sum(tuple(Number(float(end.losses(end.y)[sample])) for end in trace.ends))
+        yield Equations((Equation((L, parts, numbers, Number(float(trace.losses[sample])))),))
 
 
-def _loss_formula(trace: Trace, fused: bool) -> tuple[Expression, Expression, str]:
+def _loss_formula(end: End, count: float) -> tuple[Expression, Expression, str]:
     """Return the loss of a sample, its derivative by output k, and a word about them."""
-    loss, n = trace.loss_function, trace.outputs.shape[1]
+    loss, n = end.objective.loss, end.output.shape[1]
     value, derivative = formulas.of_loss(loss)
-    if fused:  # the probabilities are the outputs
+    if end.is_fused:  # the probabilities are the outputs
         probabilities: dict[Expression, Operand] = {P: Y}
         probabilities |= {Symbol("p", index): Symbol("y", index) for index in ("k", "label")}
         value, derivative = value.where(probabilities), derivative.where({P: Y})
@@ -183,7 +204,11 @@ def _loss_formula(trace: Trace, fused: bool) -> tuple[Expression, Expression, st
         each: Symbol(each.name, "k") for each in (Y, P, formulas.T, formulas.S)
     }
     note = loss.name if value == value.where({N: n}) else f"{loss.name}, n = {n}"
-    return value.where(numbers), derivative.where(letters | numbers), note
+    value, derivative = value.where(numbers), derivative.where(letters | numbers)
+    if count != 1:
+        value, derivative = product(count, value), product(count, derivative)
+        note += f", which counts {count:g}"
+    return value, derivative, note
 
 
 def _backward(trace: Trace, layers: Sequence[LayerTrace], sample: int) -> Iterator[Block]:
@@ -212,6 +237,10 @@ def _delta(trace: Trace, layer: LayerTrace, sample: int, j: int) -> Equation:
     delta = Number(float(layer.delta[sample, j]))
     if layer.output_gradient is None:
         return Equation((left, Derivative(L, Symbol("z", str(j))), delta), "from the loss")
+    if layer.loss_gradient is not None:
+        direct = float(layer.loss_gradient[sample, j])
+        parts = Sum((Number(direct), Number(float(layer.delta[sample, j]) - direct)))
+        return Equation((left, parts, delta), "from the loss, and through the output")
     a = Symbol(_out(trace, layer), str(j))
     back, slope = Derivative(L, a), Derivative(a, Symbol("z", str(j)))
     if layer.slope is None:
@@ -221,19 +250,31 @@ def _delta(trace: Trace, layer: LayerTrace, sample: int, j: int) -> Equation:
 
 
 def _back(trace: Trace, layer: LayerTrace, sample: int, j: int) -> Iterator[Equation]:
-    """Yield dL/da of a unit, where it is a sum over the units of the next layer."""
-    number = trace.layers.index(layer)
-    after = [each for each in trace.layers[number + 1 :] if each.kind != "flatten"]
-    if not after or after[0].weights is None or layer.output_gradient is None:
+    """Yield dL/da of a unit, where it is a sum over the units of a layer, or over several ways."""
+    value = trace.value_of(trace.layers.index(layer))
+    first, *others = routes.ways(trace, value)
+    if layer.output_gradient is None or (not others and first.end):
         return
-    weights, delta = after[0].weights[j], after[0].delta[sample]
+    left = Derivative(L, Symbol(_out(trace, layer), str(j)))
     total = Number(float(layer.output_gradient[sample, j]))
+    if others:
+        found = contributions.through_ways(trace, (first, *others), Symbol("a"), j, sample)
+        sides = [left, Sum(tuple(map(Number, found.parts.tolist()))), total]
+        yield Equation(tuple(sides), f"through {', '.join(found.names)}")
+        return
+    reader = trace.layers[first.layer]
+    if reader.kind in JOINS:
+        place = reader.place_of(first.start + j)
+        yield Equation((left, Symbol("delta", str(place)), total), f"of {reader.name}")
+    if reader.weights is None:
+        return
+    weights, delta = reader.weights[j], reader.delta[sample]
     letters = Total("k", product(Symbol("delta", "k"), Symbol("w", f"{j},k")))
-    sides = [Derivative(L, Symbol("a", str(j))), letters, total]
+    sides = [left, letters, total]
     if len(weights) <= MOST_TERMS:
         terms = (product(float(d), float(w)) for d, w in zip(delta, weights, strict=True))
         sides.insert(2, Sum(tuple(terms)))
-    yield Equation(tuple(sides), f"over the units of {after[0].name}")
+    yield Equation(tuple(sides), f"over the units of {reader.name}")
 
 
 def _derivatives(trace: Trace, layer: LayerTrace, sample: int) -> Iterator[Equation]:
@@ -245,7 +286,7 @@ def _derivatives(trace: Trace, layer: LayerTrace, sample: int) -> Iterator[Equat
                 if role == "weights"
                 else {"weight": None, "bias": index[0]}
             )
-            chain = Chain(trace, find(trace.layers, layer.name, **at), sample)
+            chain = Chain(trace, find(trace, layer.name, **at), sample)
             letter = Symbol(role[0], ",".join(map(str, index)))
             numbers = product(*(factor.value for factor in chain.factors))
             yield Equation(

@@ -54,6 +54,8 @@ class Column(NamedTuple):
 def refusal(trace: Trace) -> str:
     """Return why the network can't be drawn, or nothing."""
     layers = _drawn(trace)
+    if not trace.graph.is_chain:
+        return "expected layers that follow one another, got a graph of them"
     if not layers:
         return "expected a layer that computes something, got none"
     units = max(max(layer.inputs.shape[1], layer.output.shape[1]) for layer in layers)
@@ -198,7 +200,7 @@ def _loss(axes: Axes, trace: Trace, sample: int, last: Column) -> None:
     """Draw the loss behind the outputs, with each target and what an output does to the loss."""
     from matplotlib.patches import Circle
 
-    x, head = last.x + TO_LOSS, trace.head
+    x, head, (end,) = last.x + TO_LOSS, trace.head, trace.ends
     for unit in range(len(last.values)):
         start = last.x, last.height(unit)
         _line(axes, start, (x, 0))
@@ -206,7 +208,7 @@ def _loss(axes: Axes, trace: Trace, sample: int, last: Column) -> None:
         if head.output_gradient is not None:
             slope = figure(float(head.output_gradient[sample, unit]))
             back = f"$\\partial L/\\partial y$ = {slope}"
-        target = f"t = {figure(float(trace.targets[sample, unit]))}"
+        target = f"t = {figure(float(end.objective.targets[sample, unit]))}"
         _along(axes, start, (x, 0), target, back, share=0.45)
     axes.add_patch(Circle((x, 0), RADIUS, facecolor="#f3f3f3", edgecolor="#333333", zorder=3))
     loss = figure(float(trace.losses[sample]))

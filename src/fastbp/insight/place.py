@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastbp import validate
 from fastbp.insight.expression import Symbol
 from fastbp.insight.formulas import B, W
 from fastbp.insight.propagation import Array, LayerTrace, quietly
+from fastbp.insight.routes import origin
+
+if TYPE_CHECKING:
+    from fastbp.insight.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Place:
     name : str
         As in "dense_1.weights[0, 1]".
     source : str
-        Where its input comes from, as in "unit 0 of dense" or "input 1".
+        Where its input comes from, as in "unit 0 of dense", "input 1" or, where there are several
+        inputs, "input 1 of input_2".
     target : str
         The unit it leads to.
     """
@@ -91,8 +95,9 @@ class Place:
         return self.of(layer.penalty_gradient(self.role))
 
 
-def find(layers: Sequence[LayerTrace], layer: Any, weight: Any, bias: Any) -> Place:
+def find(trace: Trace, layer: Any, weight: Any, bias: Any) -> Place:
     """Return the place of a layer's weight (input, unit) or bias; one of the two is None."""
+    layers = trace.layers
     names = [each.name for each in layers if each.parameters]
     number = [each.name for each in layers].index(validate.choice("layer", layer, names))
     if (weight is None) == (bias is None):
@@ -105,11 +110,19 @@ def find(layers: Sequence[LayerTrace], layer: Any, weight: Any, bias: Any) -> Pl
     shape = found.parameters[role].shape
     index = _index(weight, shape) if bias is None else (_integer("bias", bias, shape[0]),)
     numbers = ", ".join(map(str, index))
-    before = [each for each in layers[:number] if each.kind != "flatten"]
-    source = f"unit {index[0]} of {before[-1].name}" if before else f"input {index[0]}"
+    source = _unit_of(trace, found.reads[0], index[0])
     return Place(
         number, role, index, f"{layer}.{role}[{numbers}]", source, f"unit {index[-1]} of {layer}"
     )
+
+
+def _unit_of(trace: Trace, value: int, number: int) -> str:
+    """Return what a number of a value is called."""
+    value = origin(trace.layers, trace.n_inputs, value)
+    if value >= trace.n_inputs:
+        return f"unit {number} of {trace.names[value]}"
+    of = f" of {trace.names[value]}" if trace.n_inputs > 1 else ""
+    return f"input {number}{of}"
 
 
 def _index(weight: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,6 @@
-"""One batch on its way through a chain of layers, and back, with all that happens to it kept.
+"""One batch on its way through a graph of layers, and back, with all that happens to it kept.
+
+Values are numbered as the tensors of the graph: first the inputs, then what each layer computes.
 
 Everything is float64. The losses that are differentiated here are those of single rows: what a row
 counts in the batch comes last, so that the numbers of a row are those that one works out by hand.
@@ -6,6 +8,8 @@ counts in the batch comes last, so that the numbers of a row are those that one 
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -14,8 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp
+from fastbp.activations import Identity
 from fastbp.constraints import Constraint
+from fastbp.graph import Graph
 from fastbp.reference.activations import ACTIVATIONS
+from fastbp.reference.propagation import joined, parted
 from fastbp.reference.restraint import CONSTRAINTS, cost, cost_gradient
 from fastbp.regularizers import Regularizer
 
@@ -24,7 +31,10 @@ Array: TypeAlias = npt.NDArray[Any]
 # structured one has one row for all.
 Factors: TypeAlias = Callable[[int, float, tuple[int, int]], Array]
 
-KINDS = ("dense", "activation", "rescale", "dropout", "structured_dropout")
+KINDS = (
+    "dense", "activation", "rescale", "dropout", "structured_dropout", "add", "concatenate",
+)  # fmt: skip
+JOINS = ("add", "concatenate")
 # Of what diverges, or is no longer a normal number, nobody is told here: it stands in the trace.
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 
@@ -41,7 +51,7 @@ class LayerTrace:
     name : str
         The layer's name, as in "dense_1".
     kind : str
-        "dense", "activation", "rescale", "dropout" or "flatten".
+        "dense", "activation", "rescale", "dropout", "flatten", "add" or "concatenate".
     activation : ActivationFunction
         Its activation; the identity where it has none.
     parameters : dict of str to ndarray
@@ -61,21 +71,30 @@ class LayerTrace:
         number for each row and unit; if structured, for each unit, shape (1, o).
     share : ndarray, shape (n,)
         What each row counts in the loss of the batch.
+    reads : tuple of int
+        The numbers of the values that it reads: one, unless it joins several.
+    widths : tuple of int
+        How many numbers of a row each of them has.
+    pieces : int
+        Of a concatenation, how many pieces a row has, each with a piece of every input in it.
     inputs : ndarray, shape (n, i)
-        x.
+        x; where several are joined, these side by side.
     net_input : ndarray, shape (n, o)
-        z = x W + b, the sum of products; or factor times x.
+        z = x W + b, the sum of products; or factor times x; or what is joined.
     output : ndarray, shape (n, o)
         a = f(z).
     slope : ndarray, shape (n, o), or None
         f'(z), the local derivative da/dz. None for softmax, whose outputs depend on every z: see
         `jacobian`.
     output_gradient : ndarray, shape (n, o), or None
-        dL/da. None where the loss is differentiated together with the activation.
+        dL/da: what comes back from all that read the output. None where that is a loss alone which
+        is differentiated together with the activation.
+    loss_gradient : ndarray, shape (n, o), or None
+        What comes back to z from such a loss; None without.
     delta : ndarray, shape (n, o)
         dL/dz.
     input_gradient : ndarray, shape (n, i)
-        dL/dx: what comes back to the layer before.
+        dL/dx: what comes back to the layers before.
     """
 
     name: str
@@ -87,6 +106,9 @@ class LayerTrace:
     constraints: dict[str, Constraint]
     factor: Array | float
     share: Array
+    reads: tuple[int, ...]
+    widths: tuple[int, ...]
+    pieces: int
     inputs: Array
     net_input: Array
     output: Array
@@ -94,6 +116,7 @@ class LayerTrace:
     new_parameters: dict[str, Array]
     slope: Array | None
     output_gradient: Array | None
+    loss_gradient: Array | None
     delta: Array
     input_gradient: Array
 
@@ -177,108 +200,212 @@ class LayerTrace:
     def run(self, x: Array, parameters: dict[str, Array] | None = None) -> tuple[Array, Array]:
         """Return net input and output for other inputs, with other parameters if given."""
         own = self.parameters | (parameters or {})
-        z = x @ own["weights"] if own else x * self.factor
+        z = x @ own["weights"] if own else self.gathered(x)
         if "biases" in own:
             z = z + own["biases"]
         return z, ACTIVATIONS[self.activation.name].forward(z, self.activation.parameter)
 
+    def gathered(self, x: Array, sample: int | None = None) -> Array:
+        """Return what a layer without weights makes of inputs: of all rows, or of one sample."""
+        if self.kind == "add":
+            return np.sum(self.parts(x), axis=0)
+        if self.kind == "concatenate":
+            return joined(tuple(self.parts(x)), self.pieces)
+        if sample is None:
+            return x * self.factor
+        return x * np.broadcast_to(self.factor, self.inputs.shape)[sample]
 
-def require_known(net: fastbp.Network) -> None:
-    """Refuse a network with an operation that a chain can't go through."""
+    def parts(self, x: Array) -> list[Array]:
+        """Return what belongs to each value that it reads."""
+        return np.split(x, np.cumsum(self.widths)[:-1], axis=1)
+
+    def back(self, delta: Array) -> Array:
+        """Return dL/dx for dL/dz."""
+        if self.weights is not None:
+            return delta @ self.weights.T
+        if self.kind == "add":
+            return np.tile(delta, len(self.widths))
+        if self.kind == "concatenate":
+            parts = tuple(self.parts(self.inputs))
+            return np.concatenate(parted(delta, parts, self.pieces), axis=1)
+        return delta * self.factor
+
+    def place_of(self, number: int) -> int:
+        """Return to which unit of a layer without weights one of its inputs leads."""
+        if self.kind not in JOINS:
+            return number
+        alone = np.zeros((1, sum(self.widths)))
+        alone[0, number] = 1
+        return int(self.gathered(alone).argmax())
+
+
+def require_known(net: fastbp.Network, graph: Graph) -> None:
+    """Refuse a network with an operation that can't be laid open."""
     names = [layer.name for layer in net.layers]
     for op in net.plan.ops:
         if op.kind not in KINDS:
             raise ValueError(
-                f"explain: expected a chain of Dense, Activation, Flatten, Rescale and Dropout "
-                f"layers, got {names[op.layer]}"
+                f"explain: expected Dense, Activation, Flatten, Rescale, Dropout, Add and "
+                f"Concatenate layers, got {names[op.layer]}"
+            )
+    calls = [node.layer for node in graph.nodes]
+    for parameter in net.plan.parameters:
+        if calls.count(parameter.layer) > 1:
+            raise ValueError(
+                f"explain: expected each layer with parameters to be called once, got "
+                f"{names[parameter.layer]} called {calls.count(parameter.layer)} times"
             )
 
 
 @quietly
-def forward(net: fastbp.Network, x: Array, share: Array, factors: Factors) -> list[LayerTrace]:
+def forward(
+    net: fastbp.Network, graph: Graph, inputs: Sequence[Array], share: Array, factors: Factors
+) -> tuple[LayerTrace, ...]:
     """Take rows through the layers of a network; what comes back is still missing.
 
     Parameters
     ----------
     net : Network
         Gives the layers and their parameters.
-    x : ndarray, shape (n, inputs)
-        The rows.
+    graph : Graph
+        Who reads whom.
+    inputs : sequence of ndarray, shape (n, inputs)
+        The rows of each input.
     share : ndarray, shape (n,)
         What each counts.
     factors : callable
         What a dropout multiplies with.
     """
-    require_known(net)
-    traces: list[LayerTrace] = []
-    operations = {op.layer: (number, op) for number, op in enumerate(net.plan.ops)}
-    costly = {p.name: p.regularizer for p, *_ in net.plan.penalties if p.regularizer}
-    for index, layer in enumerate(net.layers):
-        number, op = operations.get(index, (0, None))
-        factor: Array | float = 1.0
-        if op and op.kind == "rescale":
-            factor = op.value
-        elif op and op.kind in ("dropout", "structured_dropout"):
-            rows = 1 if op.kind == "structured_dropout" else len(x)
-            factor = factors(number, op.value, (rows, x.shape[1]))
-        own = op.parameters if op else ()
-        missing = np.empty((0, 0))
-        unrun = LayerTrace(
-            name=layer.name,
-            kind=layer.description.name,
-            activation=op.activation if op else fastbp.activations.Identity(),
-            parameters={p.role: np.array(getattr(layer, p.role), np.float64) for p in own},
-            trainable={p.role: p.trainable for p in own},
-            regularizers={p.role: costly[p.name] for p in own if p.name in costly},
-            constraints={p.role: p.constraint for p in own if p.trainable and p.constraint},
-            factor=factor,
-            share=share,
-            inputs=x,
-            net_input=missing,
-            output=missing,
-            stepped={},
-            new_parameters={},
-            slope=None,
-            output_gradient=None,
-            delta=missing,
-            input_gradient=missing,
-        )
-        z, a = unrun.run(x)
+    require_known(net, graph)
+    values, traces = list(inputs), []
+    for number in range(len(graph.nodes)):
+        unrun = _unrun(net, graph, number, values, share, factors)
+        z, a = unrun.run(unrun.inputs)
         traces.append(replace(unrun, net_input=z, output=a))
-        x = a
-    return traces
+        values.append(a)
+    return tuple(traces)
+
+
+def _unrun(
+    net: fastbp.Network,
+    graph: Graph,
+    number: int,
+    values: Sequence[Array],
+    share: Array,
+    factors: Factors,
+) -> LayerTrace:
+    """Return the trace of a layer that has its inputs."""
+    node = graph.nodes[number]
+    layer, read = net.layers[node.layer], [values[each] for each in node.inputs]
+    described, missing = layer.description, np.empty((0, 0))
+    own = [p for p in net.plan.parameters if p.layer == node.layer]
+    costly = {p.name: p.regularizer for p, *_ in net.plan.penalties if p.regularizer}
+    calls = [each.layer for each in graph.nodes[:number]].count(node.layer)
+    return LayerTrace(
+        name=f"{layer.name} (call {calls + 1})" if calls else layer.name,
+        kind=described.name,
+        activation=getattr(described, "activation", Identity()),
+        parameters={p.role: np.array(getattr(layer, p.role), np.float64) for p in own},
+        trainable={p.role: p.trainable for p in own},
+        regularizers={p.role: costly[p.name] for p in own if p.name in costly},
+        constraints={p.role: p.constraint for p in own if p.trainable and p.constraint},
+        factor=_factor(net, node.layer, calls, read[0].shape, factors),
+        share=share,
+        reads=node.inputs,
+        widths=tuple(each.shape[1] for each in read),
+        pieces=_pieces(graph, number),
+        inputs=np.concatenate(read, axis=1) if len(read) > 1 else read[0],
+        net_input=missing,
+        output=missing,
+        stepped={},
+        new_parameters={},
+        slope=None,
+        output_gradient=None,
+        loss_gradient=None,
+        delta=missing,
+        input_gradient=missing,
+    )
+
+
+def _pieces(graph: Graph, number: int) -> int:
+    """Return how many pieces a row of a concatenation has."""
+    node = graph.nodes[number]
+    layer = graph.layers[node.layer]
+    if not isinstance(layer, fastbp.Concatenate):
+        return 1
+    shape = graph.shapes()[node.inputs[0]]
+    return math.prod(shape[: layer.row_axis(shape)])
+
+
+def _factor(
+    net: fastbp.Network, layer: int, call: int, shape: tuple[int, ...], factors: Factors
+) -> Array | float:
+    """Return what a layer without weights multiplies with when it is called for the nth time."""
+    described = net.layers[layer].description
+    if isinstance(described, fastbp.Rescale):
+        return float(described.factor)
+    if isinstance(described, fastbp.Dropout):
+        numbers = [number for number, op in enumerate(net.plan.ops) if op.layer == layer]
+        rows = 1 if described.structured else shape[0]
+        return factors(numbers[call], float(described.rate), (rows, shape[1]))
+    return 1.0
 
 
 @quietly
-def backward(traces: Sequence[LayerTrace], gradient: Array, fused: bool) -> tuple[LayerTrace, ...]:
+def backward(
+    traces: Sequence[LayerTrace],
+    n_inputs: int,
+    outputs: dict[int, Array],
+    net_inputs: dict[int, Array],
+) -> tuple[LayerTrace, ...]:
     """Return traces with what comes back to them.
 
     Parameters
     ----------
     traces : sequence of LayerTrace
         What `forward` returned.
-    gradient : ndarray, shape (n, outputs)
-        dL/dy of each row; with `fused` that with respect to the net input of the last activation.
-    fused : bool
-        Whether the loss is differentiated together with the last activation.
+    n_inputs : int
+        How many inputs the network has: the values before those of the layers.
+    outputs : dict of int to ndarray, shape (n, outputs)
+        dL/dy of each row, by the number of the value; what comes back to other values is added.
+    net_inputs : dict of int to ndarray
+        The same with respect to the net input of the last activation before the value, where the
+        loss is differentiated together with that.
     """
     done: list[LayerTrace] = []
-    for trace in reversed(traces):
-        together = fused and trace.kind != "flatten"
-        fused = fused and not together
-        f = ACTIVATIONS[trace.activation.name]
-        z, a, constant = trace.net_input, trace.output, trace.activation.parameter
-        delta = gradient if together else f.backward(gradient, z, a, constant)
-        mixes = trace.activation.name == "softmax"
-        back = delta * trace.factor if trace.weights is None else delta @ trace.weights.T
-        done.append(
-            replace(
-                trace,
-                slope=None if mixes else f.backward(np.ones_like(a), z, a, constant),
-                output_gradient=None if together else gradient,
-                delta=delta,
-                input_gradient=back,
-            )
-        )
-        gradient = back
+    for number in reversed(range(len(traces))):
+        value = n_inputs + number
+        trace = _with_delta(traces[number], outputs.get(value), net_inputs.get(value))
+        done.append(trace)
+        if trace.kind != "flatten":
+            for read, part in zip(trace.reads, trace.parts(trace.input_gradient), strict=True):
+                leave(outputs, read, part)
+            continue
+        for found in (outputs, net_inputs):  # which goes on to the activation before it
+            if value in found:
+                leave(found, trace.reads[0], found[value])
     return tuple(reversed(done))
+
+
+def leave(found: dict[int, Array], value: int, gradient: Array) -> None:
+    """Add to what comes back to a value."""
+    found[value] = found[value] + gradient if value in found else gradient
+
+
+def _with_delta(trace: LayerTrace, gradient: Array | None, direct: Array | None) -> LayerTrace:
+    """Return a trace with dL/dz and dL/dx from what comes back to its output and net input."""
+    f = ACTIVATIONS[trace.activation.name]
+    z, a, constant = trace.net_input, trace.output, trace.activation.parameter
+    found = [] if direct is None else [direct]
+    if gradient is not None:
+        found.append(f.backward(gradient, z, a, constant))
+    delta = functools.reduce(np.add, found)
+    flat, mixes = trace.kind == "flatten", trace.activation.name == "softmax"
+    return replace(
+        trace,
+        slope=None if mixes else f.backward(np.ones_like(a), z, a, constant),
+        output_gradient=delta if flat else gradient,
+        loss_gradient=None if flat else direct,
+        delta=delta,
+        input_gradient=trace.back(delta),
+    )

@@ -63,9 +63,29 @@ def _opening(trace: Trace) -> Iterator[Block]:
         else (f"; no step: {trace.why_no_step}",)
     )
     loss = restraint.letter(trace.layers)
-    kind = trace.loss_function.name + (" and penalties" if loss is J else "")
+    kind = _losses(trace) + (" and penalties" if loss is J else "")
     yield sentence(f"{kind}: ", loss, " = ", Number(trace.loss), *behind, ".")
     yield from restraint.loss(trace)
+
+
+def _losses(trace: Trace) -> str:
+    """Return the name of the loss, or those of several outputs with what they count."""
+    names = [end.objective.loss.name for end in trace.ends]
+    if len(names) == 1:
+        return names[0]
+    pairs = zip(trace.ends, names, strict=True)
+    return " + ".join(f"{name} of {end.name}" for end, name in pairs)
+
+
+def by_output(trace: Trace, sample: int) -> Table:
+    """Return a row for each of several outputs: its loss, what that counts, and the product."""
+    rows: list[tuple[Cell, ...]] = []
+    for end in trace.ends:
+        loss = float(end.objective.losses(end.y)[sample])
+        count = float(end.counts[sample])
+        rows.append((end.name, end.objective.loss.name, loss, count, count * loss))
+    rows.append(("sum", "", None, None, float(trace.losses[sample])))
+    return Table(("output", "loss", Symbol("L", "k"), "counts", "product"), tuple(rows))
 
 
 def of_sample(
@@ -76,34 +96,43 @@ def of_sample(
         share, loss = trace.shares[sample], trace.losses[sample]
         yield Heading(2, f"sample {sample}")
         yield sentence(L, " = ", Number(float(loss)), ", which counts ", Number(float(share)), ".")
+    if len(trace.ends) > 1:
+        yield by_output(trace, sample)
     for layer in layers:
-        yield Heading(3, _title(layer))
+        yield Heading(3, _title(trace, layer))
         yield _units(trace, layer, sample, most)
         if layer.weights is not None:
             yield _products(layer, sample, most)
 
 
-def _title(layer: LayerTrace) -> str:
-    inputs, units = layer.inputs.shape[1], layer.output.shape[1]
+def _title(trace: Trace, layer: LayerTrace) -> str:
+    inputs, units = " + ".join(map(str, layer.widths)), layer.output.shape[1]
     named = layer.activation.name != "identity"
-    return f"{layer.name}: {inputs} -> {units}" + (f", {layer.activation.name}" if named else "")
+    title = f"{layer.name}: {inputs} -> {units}" + (f", {layer.activation.name}" if named else "")
+    if trace.graph.is_chain:
+        return title
+    return f"{title}, from {' and '.join(trace.names[number] for number in layer.reads)}"
 
 
 def _units(trace: Trace, layer: LayerTrace, sample: int, most: int) -> Table:
     """Return a row for each unit: forward, slope, and what came back."""
-    last = layer is trace.head
-    a: Symbol = Y if last else A
+    ends = trace.ends_of(layer)
+    a: Symbol = Y if ends else A
+    both = layer.output_gradient is not None and layer.loss_gradient is not None
     columns: list[tuple[Cell, Array | None]] = [
         *_taken(layer),
         (Z, layer.net_input),
         (a, layer.output),
         (Derivative(a, Z), layer.slope),
         (Derivative(L, a), layer.output_gradient),
+        (Symbol("delta", "loss"), layer.loss_gradient if both else None),
         (DELTA, layer.delta),
     ]
-    if last:
-        place = [name for name, _ in columns].index(a) + 1
-        columns[place:place] = [(T, trace.targets), (Symbol("L", "k"), trace.output_losses)]
+    place = [name for name, _ in columns].index(a) + 1
+    for end in ends:
+        of = [(T, end.objective.targets), (Symbol("L", "k"), end.parts)]
+        columns[place:place] = of
+        place += len(of)
     given = [(name, values[sample]) for name, values in columns if values is not None]
     rows: list[tuple[Cell, ...]] = [
         (str(j), *(float(values[j]) for _, values in given)) for j in range(layer.output.shape[1])

@@ -9,15 +9,15 @@ import numpy as np
 
 import fastbp
 from fastbp import random, validate
+from fastbp.engine import alone, each
+from fastbp.graph import Graph
 from fastbp.insight import document, page, picture, place, tables, update
 from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.document import Block
+from fastbp.insight.ends import End, ends, shares
 from fastbp.insight.interpretation import Interpretation
-from fastbp.insight.objective import Objective
-from fastbp.insight.propagation import Array, LayerTrace, backward, forward, quietly
+from fastbp.insight.propagation import Array, LayerTrace, backward, forward, leave, quietly
 from fastbp.insight.report import Report, new_axes
-from fastbp.losses import Loss
-from fastbp.reference.losses import row_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +30,15 @@ class Trace(Report):
     They are those of training: dropout is on, with the masks of the network's next batch. The
     derivatives of a sample are those of its own loss; `shares` are what these count in the batch.
 
-    ``print(trace)`` shows tables, ``trace["dense_1"]`` has one layer's numbers as arrays.
+    ``print(trace)`` shows tables, ``trace["dense_1"]`` has one layer's numbers as arrays. What
+    belongs to several inputs or outputs is a tuple.
 
     Attributes
     ----------
     layers : tuple of LayerTrace
-        What each layer did, from input to output.
+        What each layer did, each behind those that it reads.
+    ends : tuple of End
+        The outputs, each with its loss.
     inputs : ndarray, shape (n, inputs)
         The samples.
     outputs : ndarray, shape (n, outputs)
@@ -43,10 +46,10 @@ class Trace(Report):
     targets : ndarray, shape (n, outputs)
         What it should have made of them; of a class number, 1 for the class.
     losses : ndarray, shape (n,)
-        The loss L of each sample.
+        The loss L of each sample: of several outputs the sum of theirs, each times its weight.
     shares : ndarray, shape (n,)
         What each counts in the batch: 1 / n for a mean, by sample and class weights where there
-        are any.
+        are any. Where outputs weigh samples differently it is 1 / n, and the rest is in `losses`.
     loss : float
         The loss of the batch: `samples_loss`, the sum of shares times losses, and `penalty`.
     samples_loss : float
@@ -71,74 +74,112 @@ class Trace(Report):
     """
 
     @quietly
-    def __init__(self, net: fastbp.Network, data: Any, engine: Any) -> None:
+    def __init__(self, net: fastbp.Network, graph: Graph, data: Any, engine: Any) -> None:
         """Take a step of a network apart.
 
         Parameters
         ----------
         net : Network
             The network; it is left alone.
+        graph : Graph
+            Its layers, and who reads whom.
         data : Rows
             Checked rows of one batch.
         engine : EngineProtocol
             Its engine, which tells where training stands.
         """
-        _require_chain(net)
-        assert net.loss is not None
         self.optimizer, self.learning_rate = net.optimizer, net.learning_rate
         self.digits = self._digits = 9 if net.dtype == "float64" else 6
-        self._fused = any(op.fused for op in net.plan.ops)
-        weights = np.ones(len(data.x)) if data.weights is None else data.weights
-        self.shares = row_weights(net.loss, weights)
+        self.graph = graph
+        self.shares, counts = shares(net, data)
 
         def factors(number: int, rate: float, shape: tuple[int, int]) -> Array:
             kept = random.keep_mask(net.seed, number, engine.position.batches, shape, rate)
             return kept / (1 - rate)
 
-        self.layers = tuple(forward(net, data.x.astype(np.float64), self.shares, factors))
-        self.objective = Objective(net.loss, data.y, self.outputs.shape[1])
-        y = self._read_by_loss(self.outputs, self.head.net_input)
-        self.losses = self.objective.losses(y)
+        given = each(data.x, self.n_inputs)
+        self._given = tuple(rows.astype(np.float64) for rows in given)
+        self.layers = forward(net, graph, self._given, self.shares, factors)
+        values = (*self._given, *(layer.output for layer in self.layers))
+        self.ends = ends(net, graph, data, self.layers, values, counts)
+        self.losses = sum((end.losses(end.y) for end in self.ends), np.zeros(data.n))
         self.samples_loss = float(self.shares @ self.losses)
         self.penalty = sum(layer.penalty() for layer in self.layers)
         self.loss = self.samples_loss + self.penalty
-        self.layers = backward(self.layers, self.objective.gradient(y), self._fused)
+        self.layers = self._back()
         self.why_no_step = self._step(engine)
         self.loss_after = None if self.why_no_step else self.loss_at(self._new_parameters())
 
+    def _back(self) -> tuple[LayerTrace, ...]:
+        """Return the layers with what comes back to them."""
+        outputs, net_inputs = dict[int, Array](), dict[int, Array]()
+        for end in self.ends:
+            leave(net_inputs if end.is_fused else outputs, end.value, end.gradient)
+        return backward(self.layers, self.n_inputs, outputs, net_inputs)
+
+    @property
+    def n_inputs(self) -> int:
+        """How many inputs the network has."""
+        return len(self.graph.inputs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all values: of the inputs, and of the layers."""
+        return (*self.graph.names[: self.n_inputs], *(layer.name for layer in self.layers))
+
+    def value_of(self, layer: int) -> int:
+        """Return the number of the value that a layer computes."""
+        return self.n_inputs + layer
+
+    def width(self, value: int) -> int:
+        """Return how many numbers a row of a value has."""
+        return self._value(value).shape[1]
+
     @property
     def head(self) -> LayerTrace:
-        """The last layer that computes something."""
-        computing = [layer for layer in self.layers if layer.kind != "flatten"]
-        return (computing or list(self.layers))[-1]
+        """The layer that computes the first output, but for those that flatten it."""
+        number = self.ends[0].head
+        return self.layers[-1 if number is None else number]
+
+    def ends_of(self, layer: LayerTrace) -> list[End]:
+        """Return the outputs that a layer computes."""
+        return [e for e in self.ends if e.head is not None and self.layers[e.head] is layer]
 
     @property
-    def inputs(self) -> Array:
+    def inputs(self) -> Any:
         """The samples."""
-        return self.layers[0].inputs
+        return alone(self._given)
 
     @property
-    def outputs(self) -> Array:
+    def outputs(self) -> Any:
         """What the network made of them."""
-        return self.layers[-1].output
+        return alone(tuple(self._value(end.value) for end in self.ends))
+
+    def _value(self, number: int) -> Array:
+        """Return a value by its number."""
+        if number < self.n_inputs:
+            return self._given[number]
+        return self.layers[number - self.n_inputs].output
 
     @property
-    def loss_function(self) -> Loss:
+    def objective(self) -> Any:
+        """The loss with its targets."""
+        return alone(tuple(end.objective for end in self.ends))
+
+    @property
+    def loss_function(self) -> Any:
         """The loss."""
-        return self.objective.loss
+        return alone(tuple(end.objective.loss for end in self.ends))
 
     @property
-    def targets(self) -> Array:
+    def targets(self) -> Any:
         """What it should have made of them, one number for each output."""
-        return self.objective.targets
+        return alone(tuple(end.objective.targets for end in self.ends))
 
     @property
-    def output_losses(self) -> Array | None:
+    def output_losses(self) -> Any:
         """Each output's part of its sample's loss; None for a loss that compares whole rows."""
-        return self.objective.parts(self._read_by_loss(self.outputs, self.head.net_input))
-
-    def _read_by_loss(self, output: Array, net_input: Array) -> Array:
-        return net_input if self._fused else output
+        return alone(tuple(end.parts for end in self.ends))
 
     def _step(self, engine: Any) -> str:
         """Take the next step of the network, or return why it can't be taken."""
@@ -185,16 +226,22 @@ class Trace(Report):
             If a name is unknown or a shape is wrong.
         """
         given = self._checked(parameters)
-        x = net_input = self.inputs
+        values, net_inputs = list(self._given), []
         penalty = 0.0
         for layer in self.layers:
             roles = [role for role in layer.parameters if (layer.name, role) in given]
             changed = {role: given[layer.name, role] for role in roles}
-            z, x = layer.run(x, changed)
-            net_input = net_input if layer.kind == "flatten" else z
+            x = [values[number] for number in layer.reads]
+            z, a = layer.run(np.concatenate(x, axis=1), changed)
+            net_inputs.append(z)
+            values.append(a)
             penalty += layer.penalty(changed)
-        losses = self.objective.losses(self._read_by_loss(x, net_input))
-        return float(self.shares @ losses) + penalty
+        read = (
+            net_inputs[end.head] if end.is_fused and end.head is not None else values[end.value]
+            for end in self.ends
+        )
+        losses = [end.losses(y) for end, y in zip(self.ends, read, strict=True)]
+        return float(self.shares @ sum(losses)) + penalty
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[tuple[str, str], Array]:
         """Return parameters by layer and role."""
@@ -246,7 +293,7 @@ class Trace(Report):
         TypeError, ValueError
             If there is no such layer, weight, bias or sample.
         """
-        found = place.find(self.layers, layer, weight, bias)
+        found = place.find(self, layer, weight, bias)
         if sample is None and len(self.losses) > 1:
             return BatchChain(self, found)
         return Chain(self, found, self.sample_number(sample))
@@ -274,7 +321,7 @@ class Trace(Report):
         Interpretation
             Predicted and true change of the loss, and what to make of them.
         """
-        return Interpretation(self, place.find(self.layers, layer, weight, bias), change)
+        return Interpretation(self, place.find(self, layer, weight, bias), change)
 
     def table(self, layer: str | None = None, sample: int | None = None) -> str:
         """Return tables of one layer, or all, and one sample, each cut after 20 rows.
@@ -384,12 +431,3 @@ class Trace(Report):
     def sample_number(self, sample: int | None) -> int:
         """Return the number of a sample, 0 for None."""
         return validate.integer("sample", 0 if sample is None else sample, 0, len(self.losses) - 1)
-
-
-def _require_chain(net: fastbp.Network) -> None:
-    """Refuse a network whose layers don't follow one another."""
-    plan = net.plan
-    read = [tuple(edge.tensor for edge in op.inputs) for op in plan.ops]
-    written = [(0,), *((op.output,) for op in plan.ops)]
-    if len(plan.inputs) > 1 or len(plan.outputs) > 1 or read != written[:-1]:
-        raise ValueError("explain: expected layers that follow one another, got a graph of them")
