@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fastbp.insight.layout import HEIGHT, RADIUS, Box, Layout, drawn, layout, sources
 from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.routes import origin, ways
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,68 +23,48 @@ BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
 # Blue and vermilion are told apart by the colour-blind too.
 FORWARD, BACKWARD, LINE = "#0b5fa5", "#c8501e", "#9a9a9a"
 # Beyond these numbers cover each other.
-MOST_UNITS, MOST_EDGES, MOST_COLUMNS = 4, 12, 7
-RADIUS, WIDTH, HEIGHT = 0.34, 3.1, 1.9
-WIDER = 0.7  # for each unit beyond two, so that lines are less steep
-TO_LOSS = 2.6
+MOST_UNITS, MOST_EDGES, MOST_COLUMNS, MOST_BELOW = 4, 12, 7, 8
 INCHES = 1.2  # of a unit of the axes
 DIGITS = 3
 NEAR = 0.27  # where along a line its numbers stand
 
-
-class Column(NamedTuple):
-    """Units below each other.
-
-    Attributes
-    ----------
-    name : str
-        What stands above them.
-    x : float
-        Where they stand.
-    values : list of float
-        What is in them.
-    """
-
-    name: str
-    x: float
-    values: list[float]
-
-    def height(self, unit: int) -> float:
-        """Return how high a unit stands; the column is centred at 0."""
-        return HEIGHT * ((len(self.values) - 1) / 2 - unit)
+# Straight lines from one point to another, each once.
+Lines: TypeAlias = dict[tuple[tuple[float, float], tuple[float, float]], None]
 
 
 def refusal(trace: Trace) -> str:
     """Return why the network can't be drawn, or nothing."""
-    layers = _drawn(trace)
-    if not trace.graph.is_chain:
-        return "expected layers that follow one another, got a graph of them"
+    layers = [trace.layers[number] for number in drawn(trace)]
     if not layers:
         return "expected a layer that computes something, got none"
-    units = max(max(layer.inputs.shape[1], layer.output.shape[1]) for layer in layers)
+    placed = layout(trace)
+    units = max(trace.width(value) for value in placed.columns)
     edges = max((layer.weights.size for layer in layers if layer.weights is not None), default=0)
-    if units <= MOST_UNITS and edges <= MOST_EDGES and len(layers) < MOST_COLUMNS:
-        return ""
-    return (
-        f"expected at most {MOST_UNITS} units and {MOST_EDGES} weights in each of fewer than "
-        f"{MOST_COLUMNS} layers, got {units} units, {edges} weights and {len(layers)} layers"
+    count = max(placed.columns.values())
+    if units > MOST_UNITS or edges > MOST_EDGES or count >= MOST_COLUMNS:
+        return (
+            f"expected at most {MOST_UNITS} units and {MOST_EDGES} weights in each of fewer than "
+            f"{MOST_COLUMNS} layers, got {units} units, {edges} weights and {count} layers"
+        )
+    below = max(
+        sum(trace.width(value) for value, at in placed.columns.items() if at == column)
+        for column in range(count + 1)
     )
-
-
-def _drawn(trace: Trace) -> list[LayerTrace]:
-    return [layer for layer in trace.layers if layer.kind != "flatten"]
+    if below > MOST_BELOW:
+        return f"expected at most {MOST_BELOW} units below each other, got {below}"
+    return ""
 
 
 def size(trace: Trace) -> tuple[float, float]:
     """Return width and height that suit the network, in inches."""
-    (left, right), (bottom, top) = limits(_columns(trace, 0))
+    (left, right), (bottom, top) = _limits(layout(trace))
     return INCHES * (right - left), INCHES * (top - bottom)
 
 
-def limits(columns: Sequence[Column]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _limits(placed: Layout) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the ends of the axes."""
-    highest = max(column.height(0) for column in columns) + RADIUS
-    return (-0.6, columns[-1].x + TO_LOSS + 0.6), (-highest - 0.95, highest + 0.8)
+    bottom, top = placed.bottom - RADIUS - 0.95, placed.top + RADIUS + 0.8
+    return (-0.6, placed.loss + 0.6), (bottom, top)
 
 
 def draw(trace: Trace, axes: Axes, sample: int) -> None:
@@ -96,49 +79,47 @@ def draw(trace: Trace, axes: Axes, sample: int) -> None:
     sample : int
         The sample.
     """
-    layers, columns = _drawn(trace), _columns(trace, sample)
-    for layer, left, right in zip(layers, columns, columns[1:], strict=False):
-        _edges(axes, layer, sample, left, right)
-    _loss(axes, trace, sample, columns[-1])
-    for column in columns:
-        _units(axes, column)
-    for layer, column in zip(layers, columns[1:], strict=True):
-        _below(axes, layer, sample, column)
-    _frame(axes, columns)
+    placed = layout(trace)
+    lines: Lines = {}
+    for number in drawn(trace):
+        _edges(axes, trace, placed, number, sample, lines)
+    _loss(axes, trace, placed, sample, lines)
+    for start, end in lines:
+        axes.plot(*zip(start, end, strict=True), color=LINE, linewidth=0.9, zorder=1)
+    for value in placed.columns:
+        box = placed.units(value)
+        _units(axes, box, trace.value(value)[sample].tolist())
+        if value >= trace.n_inputs:
+            _below(axes, trace.layers[value - trace.n_inputs], sample, box)
+    _frame(axes, trace, placed)
 
 
-def _columns(trace: Trace, sample: int) -> list[Column]:
-    layers = _drawn(trace)
-    columns = [Column("input", 0, layers[0].inputs[sample].tolist())]
-    for layer in layers:
-        most = max(layer.inputs.shape[1], layer.output.shape[1])
-        x = columns[-1].x + WIDTH + WIDER * max(0, most - 2)
-        columns.append(Column(layer.name, x, layer.output[sample].tolist()))
-    return columns
+def _edges(
+    axes: Axes, trace: Trace, placed: Layout, number: int, sample: int, lines: Lines
+) -> None:
+    """Collect the lines to a layer, and write a weight above each and its derivative below."""
+    layer, box = trace.layers[number], placed.units(trace.value_of(number))
+    start = 0
+    for value, width in zip(sources(trace, layer), layer.widths, strict=True):
+        # Where several layers read one or two units, fewer lines end at a unit than begin at one.
+        at_end = width <= 2 and len(ways(trace, value)) > 1
+        for i, j in _pairs(layer, start, width):
+            path = placed.path(value, i, box.column)
+            path.append((box.x, box.heights[j]))
+            lines |= dict.fromkeys(pairwise(path))
+            if layer.weights is not None:
+                gradient = float(layer.inputs[sample, i] * layer.delta[sample, j])
+                words = figure(float(layer.weights[i, j])), figure(gradient)
+                _along(axes, path[-2], path[-1], *words, at_end=at_end)
+        start += width
 
 
-def _edges(axes: Axes, layer: LayerTrace, sample: int, left: Column, right: Column) -> None:
-    """Draw the lines of a layer, with a weight above each and its derivative below."""
-    for i, j in _pairs(layer):
-        start, end = (left.x, left.height(i)), (right.x, right.height(j))
-        _line(axes, start, end)
-        if layer.weights is not None:
-            gradient = float(layer.inputs[sample, i] * layer.delta[sample, j])
-            _along(axes, start, end, figure(float(layer.weights[i, j])), figure(gradient))
-
-
-def _pairs(layer: LayerTrace) -> Iterator[tuple[int, int]]:
-    """Yield which input leads to which unit."""
-    if layer.weights is not None:
-        yield from np.ndindex(layer.weights.shape)
-    elif layer.activation.name == "softmax":
-        yield from np.ndindex(layer.inputs.shape[1], layer.output.shape[1])
+def _pairs(layer: LayerTrace, start: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield which units of a value lead to which of a layer, whose inputs they are from `start`."""
+    if layer.weights is not None or layer.activation.name == "softmax":
+        yield from np.ndindex(width, layer.output.shape[1])
     else:
-        yield from ((unit, unit) for unit in range(layer.output.shape[1]))
-
-
-def _line(axes: Axes, start: Sequence[float], end: Sequence[float]) -> None:
-    axes.plot([start[0], end[0]], [start[1], end[1]], color=LINE, linewidth=0.9, zorder=1)
+        yield from ((unit, layer.place_of(start + unit)) for unit in range(width))
 
 
 def _along(
@@ -148,10 +129,16 @@ def _along(
     above: str,
     below: str,
     share: float = NEAR,
+    at_end: bool = False,
 ) -> None:
-    """Write above and below a line, where it has left the others of its unit behind."""
+    """Write above and below a line, where it has left the others of its unit behind.
+
+    That is near its start, or as near to its end.
+    """
     (x, y), (u, v) = start, end
-    near = min(share, 0.38 * HEIGHT / max(abs(v - y), 1e-9))  # steep lines soon meet others
+    # Steep lines soon meet those of the next unit, later where fewer end than begin.
+    near = min(share, (0.75 if at_end else 0.38) * HEIGHT / max(abs(v - y), 1e-9))
+    near = 1 - near if at_end else near
     slope = math.atan2(v - y, u - x)
     for text, colour, side in ((above, FORWARD, 1), (below, BACKWARD, -1)):
         axes.text(
@@ -169,21 +156,21 @@ def _along(
         )
 
 
-def _units(axes: Axes, column: Column) -> None:
+def _units(axes: Axes, box: Box, values: list[float]) -> None:
     from matplotlib.patches import Circle
 
-    for unit, value in enumerate(column.values):
-        centre = column.x, column.height(unit)
+    for height, value in zip(box.heights, values, strict=True):
+        centre = box.x, height
         axes.add_patch(Circle(centre, RADIUS, facecolor="white", edgecolor="#333333", zorder=3))
         axes.text(
             *centre, figure(value), color=FORWARD, ha="center", va="center", fontsize=9.5, zorder=4
         )
 
 
-def _below(axes: Axes, layer: LayerTrace, sample: int, column: Column) -> None:
+def _below(axes: Axes, layer: LayerTrace, sample: int, box: Box) -> None:
     """Write net input and bias above each unit, and delta below it."""
-    for unit in range(len(column.values)):
-        x, y = column.x, column.height(unit)
+    x = box.x
+    for unit, y in enumerate(box.heights):
         words = [f"z = {figure(float(layer.net_input[sample, unit]))}"]
         if layer.biases is not None:
             words.append(f"b = {figure(float(layer.biases[unit]))}")
@@ -196,30 +183,31 @@ def _word(axes: Axes, x: float, y: float, text: str, colour: str, side: str) -> 
     axes.text(x, y, text, color=colour, ha="center", va=side, fontsize=8.5, bbox=BLANK, zorder=2)
 
 
-def _loss(axes: Axes, trace: Trace, sample: int, last: Column) -> None:
+def _loss(axes: Axes, trace: Trace, placed: Layout, sample: int, lines: Lines) -> None:
     """Draw the loss behind the outputs, with each target and what an output does to the loss."""
     from matplotlib.patches import Circle
 
-    x, head, (end,) = last.x + TO_LOSS, trace.head, trace.ends
-    for unit in range(len(last.values)):
-        start = last.x, last.height(unit)
-        _line(axes, start, (x, 0))
-        back = ""
-        if head.output_gradient is not None:
-            slope = figure(float(head.output_gradient[sample, unit]))
-            back = f"$\\partial L/\\partial y$ = {slope}"
-        target = f"t = {figure(float(end.objective.targets[sample, unit]))}"
-        _along(axes, start, (x, 0), target, back, share=0.45)
-    axes.add_patch(Circle((x, 0), RADIUS, facecolor="#f3f3f3", edgecolor="#333333", zorder=3))
+    at = placed.loss, 0.0
+    for end in trace.ends:
+        value = origin(trace.layers, trace.n_inputs, end.value)
+        for unit, t in enumerate(end.objective.targets[sample].tolist()):
+            path = [*placed.path(value, unit, 1 + max(placed.columns.values())), at]
+            lines |= dict.fromkeys(pairwise(path))
+            slope = "" if end.is_fused else figure(float(end.gradient[sample, unit]))
+            back = f"$\\partial L/\\partial y$ = {slope}" if slope else ""
+            _along(axes, path[-2], path[-1], f"t = {figure(t)}", back, share=0.45)
+    axes.add_patch(Circle(at, RADIUS, facecolor="#f3f3f3", edgecolor="#333333", zorder=3))
     loss = figure(float(trace.losses[sample]))
-    axes.text(x, 0, f"L\n{loss}", color=FORWARD, ha="center", va="center", fontsize=9, zorder=4)
+    axes.text(*at, f"L\n{loss}", color=FORWARD, ha="center", va="center", fontsize=9, zorder=4)
 
 
-def _frame(axes: Axes, columns: list[Column]) -> None:
-    """Name the columns and the colours, and leave the rest blank."""
-    (left, right), (bottom, top) = limits(columns)
-    for column in columns:
-        axes.text(column.x, top - 0.35, column.name, ha="center", va="bottom", fontsize=10)
+def _frame(axes: Axes, trace: Trace, placed: Layout) -> None:
+    """Name the layers and the colours, and leave the rest blank."""
+    (left, right), (bottom, top) = _limits(placed)
+    for value in placed.columns:
+        box = placed.units(value)
+        y = top - 0.35 if trace.graph.is_chain else box.heights[0] + RADIUS + 0.38
+        axes.text(box.x, y, box.name, ha="center", va="bottom", fontsize=10)
     middle = (left + right) / 2
     for words, colour, side, ha in (
         ("forward: values, weights", FORWARD, -1, "right"),

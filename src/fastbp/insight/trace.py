@@ -133,7 +133,7 @@ class Trace(Report):
 
     def width(self, value: int) -> int:
         """Return how many numbers a row of a value has."""
-        return self._value(value).shape[1]
+        return self.value(value).shape[1]
 
     @property
     def head(self) -> LayerTrace:
@@ -153,9 +153,9 @@ class Trace(Report):
     @property
     def outputs(self) -> Any:
         """What the network made of them."""
-        return alone(tuple(self._value(end.value) for end in self.ends))
+        return alone(tuple(self.value(end.value) for end in self.ends))
 
-    def _value(self, number: int) -> Array:
+    def value(self, number: int) -> Array:
         """Return a value by its number."""
         if number < self.n_inputs:
             return self._given[number]
