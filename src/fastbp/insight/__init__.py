@@ -10,7 +10,7 @@ from fastbp.insight.descent import Descent, gradient_descent
 from fastbp.insight.factor import Factor
 from fastbp.insight.gradient_check import Entry, GradientReport, check_gradients
 from fastbp.insight.interpretation import Interpretation
-from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.layer_trace import LayerTrace
 from fastbp.insight.range_test import RangeTest, find_learning_rate
 from fastbp.insight.starts import Restarts, restarts
 from fastbp.insight.trace import Trace

@@ -21,8 +21,8 @@ from fastbp.insight.document import (
 from fastbp.insight.expression import Derivative, Expression, Number, Symbol, product
 from fastbp.insight.factor import Factor
 from fastbp.insight.formulas import A, L, X, Y, Z
+from fastbp.insight.layer_trace import LayerTrace
 from fastbp.insight.place import Place
-from fastbp.insight.propagation import LayerTrace
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace

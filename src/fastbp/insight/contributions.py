@@ -11,7 +11,7 @@ import numpy as np
 from fastbp.insight.document import Cell, Table
 from fastbp.insight.expression import Derivative, Expression, Symbol, Total, product
 from fastbp.insight.formulas import L
-from fastbp.insight.propagation import Array, LayerTrace, quietly
+from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 from fastbp.insight.routes import Way
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp import validate
 from fastbp.insight import plots
 from fastbp.insight.document import Block, Heading, sentence
-from fastbp.insight.propagation import Array
+from fastbp.insight.layer_trace import Array
 from fastbp.insight.report import PlottedReport
 
 if TYPE_CHECKING:

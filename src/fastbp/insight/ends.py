@@ -11,8 +11,8 @@ import numpy as np
 import fastbp
 from fastbp.engine import each
 from fastbp.graph import Graph
+from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 from fastbp.insight.objective import Objective
-from fastbp.insight.propagation import Array, LayerTrace, quietly
 from fastbp.insight.routes import origin
 from fastbp.reference.losses import row_weights
 

@@ -11,7 +11,7 @@ from fastbp.insight import document, formulas
 from fastbp.insight.document import Equation
 from fastbp.insight.expression import Derivative, Expression, Number, Operand, Symbol, product
 from fastbp.insight.formulas import CONSTANTS, TARGETS, A, N, P, S, T, Y, Z
-from fastbp.insight.propagation import JOINS, LayerTrace
+from fastbp.insight.layer_trace import JOINS, LayerTrace
 from fastbp.losses import ProbabilityLoss
 from fastbp.reference.activations import ACTIVATIONS
 

@@ -18,7 +18,7 @@ import fastbp
 from fastbp.data import arrays
 from fastbp.engine import alone, each, indexed
 from fastbp.insight.document import Block, Cell, Heading, Table, sentence
-from fastbp.insight.propagation import Array
+from fastbp.insight.layer_trace import Array
 from fastbp.insight.report import Report
 
 # A central difference over 2 h is off by h^2 |L'''| / 6 and by the rounding of L, eps |L| / h. With

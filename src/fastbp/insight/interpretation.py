@@ -12,8 +12,8 @@ from fastbp.insight import restraint
 from fastbp.insight.chain import Chain
 from fastbp.insight.document import Block, Heading, Shown, Table, sentence
 from fastbp.insight.expression import Derivative, Number
+from fastbp.insight.layer_trace import quietly
 from fastbp.insight.place import Place
-from fastbp.insight.propagation import quietly
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.layer_trace import LayerTrace
 from fastbp.insight.routes import origin, ways
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.insight.propagation import Array, quietly
+from fastbp.insight.layer_trace import Array, quietly
 from fastbp.losses import CrossEntropy, Loss
 from fastbp.reference.losses import loss_gradient, one_hot, row_losses, smoothed
 

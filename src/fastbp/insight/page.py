@@ -31,8 +31,8 @@ from fastbp.insight.expression import (
     product,
 )
 from fastbp.insight.formulas import J, L, N, P, R, W, Y
+from fastbp.insight.layer_trace import JOINS, LayerTrace
 from fastbp.insight.place import find
-from fastbp.insight.propagation import JOINS, LayerTrace
 
 if TYPE_CHECKING:
     from fastbp.insight.ends import End

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fastbp.insight.layer_trace import LayerTrace
 from fastbp.insight.layout import HEIGHT, RADIUS, Box, Layout, drawn, layout, sources
-from fastbp.insight.propagation import LayerTrace
 from fastbp.insight.routes import origin, ways
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastbp import validate
 from fastbp.insight.expression import Symbol
 from fastbp.insight.formulas import B, W
-from fastbp.insight.propagation import Array, LayerTrace, quietly
+from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 from fastbp.insight.routes import origin
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fastbp.insight.descent import Descent
-    from fastbp.insight.propagation import Array
+    from fastbp.insight.layer_trace import Array
     from fastbp.insight.range_test import RangeTest
     from fastbp.insight.starts import Restarts
 

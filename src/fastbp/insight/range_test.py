@@ -14,7 +14,7 @@ import fastbp
 from fastbp import validate
 from fastbp.insight import plots
 from fastbp.insight.document import Block, Heading, sentence
-from fastbp.insight.propagation import Array
+from fastbp.insight.layer_trace import Array
 from fastbp.insight.report import PlottedReport
 from fastbp.schedules import Cyclical, Exponential, Schedule
 

@@ -12,8 +12,8 @@ from fastbp.insight import formulas
 from fastbp.insight.document import Equation, Equations
 from fastbp.insight.expression import Derivative, Expression, Number, Operand, Symbol
 from fastbp.insight.formulas import L1, L2, MAX_VALUE, NORM, SIZES, SQUARES, STEPPED, J, L, R, W
+from fastbp.insight.layer_trace import LayerTrace, quietly
 from fastbp.insight.place import Place
-from fastbp.insight.propagation import LayerTrace, quietly
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace

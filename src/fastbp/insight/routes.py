@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastbp.insight.propagation import LayerTrace
+from fastbp.insight.layer_trace import LayerTrace
 
 if TYPE_CHECKING:
     from fastbp.insight.ends import End

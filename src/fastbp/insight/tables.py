@@ -12,7 +12,7 @@ from fastbp.insight import restraint
 from fastbp.insight.document import Block, Cell, Heading, Table, sentence
 from fastbp.insight.expression import Derivative, Number, Symbol, product
 from fastbp.insight.formulas import A, J, L, R, T, W, X, Y, Z
-from fastbp.insight.propagation import Array, LayerTrace, quietly
+from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 
 if TYPE_CHECKING:
     from fastbp.insight.trace import Trace

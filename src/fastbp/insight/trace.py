@@ -16,7 +16,8 @@ from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.document import Block
 from fastbp.insight.ends import End, ends, shares
 from fastbp.insight.interpretation import Interpretation
-from fastbp.insight.propagation import Array, LayerTrace, backward, forward, leave, quietly
+from fastbp.insight.layer_trace import Array, LayerTrace, quietly
+from fastbp.insight.propagation import backward, forward, leave
 from fastbp.insight.report import Report, new_axes
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from fastbp.insight import restraint
 from fastbp.insight.document import Block, Equation, Equations, sentence
 from fastbp.insight.expression import Derivative, Expression, Number, Symbol
 from fastbp.insight.formulas import J, L
+from fastbp.insight.layer_trace import Array
 from fastbp.insight.place import Place
-from fastbp.insight.propagation import Array
 from fastbp.optimizers import Optimizer
 from fastbp.reference.propagation import view
 
