@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import tempfile
 import timeit
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +26,32 @@ from fastbp.bench.machine import facts
 from fastbp.files import to_c
 
 HERE = Path(__file__).parent
-NETWORKS = {
-    "4-16-16-2 relu": ((4, 16, 16, 2), "relu", "identity"),
-    "4-32-16-4 tanh": ((4, 32, 16, 4), "tanh", "identity"),
-    "64-32-10 relu softmax": ((64, 32, 10), "relu", "softmax"),
-    "784-128-10 relu softmax": ((784, 128, 10), "relu", "softmax"),
-}
 CALLS, ROUNDS = 2000, 7
 
 
-def build(sizes: tuple[int, ...], hidden: str, last: str, dtype: str) -> fastbp.Network:
+def dense(sizes: tuple[int, ...], hidden: str, last: str, dtype: str) -> fastbp.Network:
     """Return a network of dense layers."""
     functions = [hidden] * (len(sizes) - 2) + [last]
     layers = [fastbp.Dense(n, activation=f) for n, f in zip(sizes[1:], functions, strict=True)]
     return fastbp.Network(layers, input_shape=sizes[0], dtype=dtype, seed=0)
+
+
+def residual(dtype: str) -> fastbp.Network:
+    """Return a network of two residual blocks of 16 units, each with a hidden layer of 16."""
+    x = fastbp.Input(8)
+    h = fastbp.Dense(16, "relu")(x)
+    for _ in range(2):
+        h = fastbp.Add()([h, fastbp.Dense(16)(fastbp.Dense(16, "relu")(h))])
+    return fastbp.Network(inputs=x, outputs=fastbp.Dense(2)(h), dtype=dtype, seed=0)
+
+
+NETWORKS: dict[str, Callable[[str], fastbp.Network]] = {
+    "4-16-16-2 relu": partial(dense, (4, 16, 16, 2), "relu", "identity"),
+    "4-32-16-4 tanh": partial(dense, (4, 32, 16, 4), "tanh", "identity"),
+    "64-32-10 relu softmax": partial(dense, (64, 32, 10), "relu", "softmax"),
+    "784-128-10 relu softmax": partial(dense, (784, 128, 10), "relu", "softmax"),
+    "8-16+16+16-2 residual": residual,
+}
 
 
 def command(header: str, compiler: str) -> list[str]:
@@ -74,9 +88,9 @@ def main() -> None:
     print(f"{'network':24} {'dtype':8} {'compiler':8} {'source':>8} {'object':>8} "
           f"{'in turn':>8} {'waiting':>8} {'net(x)':>8}")  # fmt: skip
     compilers = [name for name in ("gcc", "clang") if shutil.which(name)]
-    for name, described in NETWORKS.items():
+    for name, build in NETWORKS.items():
         for dtype in ("float32", "float64"):
-            net = build(*described, dtype)
+            net = build(dtype)
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
                 to_c(net, folder / "net.c")
