@@ -222,6 +222,15 @@ def test_what_is_joined_by_pieces_is_known_by_its_place(core: None) -> None:
     np.testing.assert_array_equal(layer.net_input[:, places], layer.inputs)
 
 
+def test_a_chain_may_count_otherwise_than_once(core: None) -> None:
+    x = Input(2)
+    case = Case(x, Dense(2, "tanh")(Dense(2)(x)), (MeanSquaredError(),), (2.0,))
+    trace = check(*of_case(case))
+    check_chains(trace)
+    assert "2 * mean_squared_error: L = " in str(trace)
+    assert "mean_squared_error, which counts 2" in str(trace.chain("dense_1", bias=0, sample=0))
+
+
 def test_interpretations_hold_in_graphs(core: None) -> None:
     told = branches().explain(X, Y).interpret("dense", weight=(0, 1))
     _, predicted, actual = told.checks[-1]

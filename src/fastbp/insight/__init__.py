@@ -7,6 +7,7 @@ differences; `find_learning_rate` makes a range test; `gradient_descent` walks d
 
 from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.descent import Descent, gradient_descent
+from fastbp.insight.ends import End
 from fastbp.insight.factor import Factor
 from fastbp.insight.gradient_check import Entry, GradientReport, check_gradients
 from fastbp.insight.interpretation import Interpretation
@@ -19,6 +20,7 @@ __all__ = [
     "BatchChain",
     "Chain",
     "Descent",
+    "End",
     "Entry",
     "Factor",
     "GradientReport",

@@ -15,6 +15,7 @@ from fastbp.insight.formulas import A, J, L, R, T, W, X, Y, Z
 from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 
 if TYPE_CHECKING:
+    from fastbp.insight.ends import End
     from fastbp.insight.trace import Trace
 
 # Rows that all tables may have together, and those of one that is shown in part.
@@ -69,12 +70,18 @@ def _opening(trace: Trace) -> Iterator[Block]:
 
 
 def _losses(trace: Trace) -> str:
-    """Return the name of the loss, or those of several outputs with what they count."""
-    names = [end.objective.loss.name for end in trace.ends]
+    """Return the name of the loss, with its weight; or those of several outputs."""
+    names = [_weighed(end) for end in trace.ends]
     if len(names) == 1:
         return names[0]
     pairs = zip(trace.ends, names, strict=True)
     return " + ".join(f"{name} of {end.name}" for end, name in pairs)
+
+
+def _weighed(end: End) -> str:
+    """Return the name of a loss behind what it counts in all samples, unless that is 1."""
+    name, count = end.objective.loss.name, end.counts[0]
+    return name if count == 1 or (end.counts != count).any() else f"{count:g} * {name}"
 
 
 def by_output(trace: Trace, sample: int) -> Table:
