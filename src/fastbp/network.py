@@ -501,8 +501,8 @@ class Network(NetworkState):
         Raises
         ------
         TypeError, ValueError
-            If the data are not such as `fit` takes, or a part of the network can't be laid open: a
-            custom activation or layer, or a layer with parameters that is called twice.
+            If the data are not such as `fit` takes, or the network has a custom activation or
+            layer, which can't be laid open.
         """
         from fastbp.insight import Trace
 

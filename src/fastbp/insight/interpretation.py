@@ -12,7 +12,7 @@ from fastbp.insight import restraint
 from fastbp.insight.chain import Chain
 from fastbp.insight.document import Block, Heading, Shown, Table, sentence
 from fastbp.insight.expression import Derivative, Number
-from fastbp.insight.layer_trace import quietly
+from fastbp.insight.layer_trace import by_layer, quietly
 from fastbp.insight.place import Place
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Interpretation(Shown):
         layer = self._trace.layers[self._place.layer]
         changed = layer.parameters[self._place.role].copy()
         changed[self._place.index] += change
-        loss = self._trace.loss_at({f"{layer.name}.{self._place.role}": changed})
+        loss = self._trace.loss_at({f"{layer.layer}.{self._place.role}": changed})
         return change, self.gradient * change, loss - self._trace.loss
 
     def _blocks(self) -> Iterator[Block]:
@@ -97,7 +97,7 @@ class Interpretation(Shown):
         return f", for {' and '.join(zero)} is 0" if zero else ""
 
     def _size(self) -> str:
-        layers = self._trace.layers
+        layers = by_layer(self._trace.layers)
         gradients = [layer.gradient(role) for layer in layers for role in layer.parameters]
         sizes = np.abs(np.concatenate([each.ravel() for each in gradients]))
         larger = int((sizes > abs(self.gradient)).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -32,7 +32,9 @@ class LayerTrace:
     Attributes
     ----------
     name : str
-        The layer's name, as in "dense_1".
+        The layer's name, as in "dense_1", and from its second call on "dense_1[1]".
+    layer : str
+        The layer's name alone: that of its parameters, which all of its calls have together.
     kind : str
         "dense", "activation", "rescale", "dropout", "flatten", "add" or "concatenate".
     activation : ActivationFunction
@@ -74,6 +76,8 @@ class LayerTrace:
         is differentiated together with the activation.
     loss_gradient : ndarray, shape (n, o), or None
         What comes back to z from such a loss; None without.
+    elsewhere : dict of str to ndarray
+        What the layer's other calls add to the gradients of its parameters; empty without.
     delta : ndarray, shape (n, o)
         dL/dz.
     input_gradient : ndarray, shape (n, i)
@@ -81,6 +85,7 @@ class LayerTrace:
     """
 
     name: str
+    layer: str
     kind: str
     activation: Any
     parameters: dict[str, Array]
@@ -100,6 +105,7 @@ class LayerTrace:
     slope: Array | None
     output_gradient: Array | None
     loss_gradient: Array | None
+    elsewhere: dict[str, Array]
     delta: Array
     input_gradient: Array
 
@@ -127,7 +133,13 @@ class LayerTrace:
 
     @quietly
     def samples_gradient(self, role: str) -> Array:
-        """Return the part of the samples' losses: x^T delta, or the sum of delta, by shares."""
+        """Return the part of the samples' losses, through all calls of the layer."""
+        own = self.call_gradient(role)
+        return own + self.elsewhere[role] if self.elsewhere else own
+
+    @quietly
+    def call_gradient(self, role: str) -> Array:
+        """Return what comes through this call: x^T delta, or the sum of delta, by shares."""
         weighed = self.delta * self.share[:, None]
         return self.inputs.T @ weighed if role == "weights" else weighed.sum(axis=0)
 
@@ -167,7 +179,7 @@ class LayerTrace:
         stepped : mapping of str to ndarray
             Parameters of the network after the optimizer's step, as "dense_1.weights".
         """
-        own = {role: np.array(stepped[f"{self.name}.{role}"]) for role in self.parameters}
+        own = {role: np.array(stepped[f"{self.layer}.{role}"]) for role in self.parameters}
         projected = {
             role: CONSTRAINTS[each.name](each, own[role]) for role, each in self.constraints.items()
         }
@@ -220,3 +232,9 @@ class LayerTrace:
         alone = np.zeros((1, sum(self.widths)))
         alone[0, number] = 1
         return int(self.gathered(alone).argmax())
+
+
+def by_layer(layers: Sequence[LayerTrace]) -> list[LayerTrace]:
+    """Return the first call of each layer: whatever belongs to its parameters is counted once."""
+    first = {call.layer: call for call in reversed(layers)}
+    return [call for call in layers if first[call.layer] is call]

@@ -31,7 +31,7 @@ from fastbp.insight.expression import (
     product,
 )
 from fastbp.insight.formulas import J, L, N, P, R, W, Y
-from fastbp.insight.layer_trace import JOINS, LayerTrace
+from fastbp.insight.layer_trace import JOINS, LayerTrace, by_layer
 from fastbp.insight.place import find
 
 if TYPE_CHECKING:
@@ -303,9 +303,9 @@ def _step(trace: Trace, layers: Sequence[LayerTrace]) -> Iterator[Block]:
         yield Equations((Equation((Symbol("w", "new"), step)),))
     else:
         yield sentence(f"{rule.name}: {rule.formula}")
-    for layer in layers:
+    for layer in by_layer(layers):
         for role, constraint in layer.constraints.items():
-            yield sentence(f"Then {layer.name}.{role}, {constraint}: {constraint.formula}")
+            yield sentence(f"Then {layer.layer}.{role}, {constraint}: {constraint.formula}")
     yield from tables.step(trace, layers)
     if trace.loss_after is None:
         yield sentence(f"There is no step: {trace.why_no_step}.")

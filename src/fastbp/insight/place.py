@@ -88,7 +88,11 @@ class Place:
     @quietly
     def samples_gradient(self, layer: LayerTrace) -> float:
         """Return the part of the samples' losses."""
-        return float(layer.share @ self.products(layer))
+        return float(layer.share @ self.products(layer)) + self.elsewhere(layer)
+
+    def elsewhere(self, layer: LayerTrace) -> float:
+        """Return what the other calls of the layer add to that."""
+        return self.of(layer.elsewhere[self.role]) if layer.elsewhere else 0.0
 
     def penalty_gradient(self, layer: LayerTrace) -> float:
         """Return the derivative of the penalty: 0 for a parameter that costs nothing."""

@@ -31,7 +31,7 @@ KINDS = (
 )  # fmt: skip
 
 
-def require_known(net: fastbp.Network, graph: Graph) -> None:
+def require_known(net: fastbp.Network) -> None:
     """Refuse a network with an operation that can't be laid open."""
     names = [layer.name for layer in net.layers]
     for op in net.plan.ops:
@@ -39,13 +39,6 @@ def require_known(net: fastbp.Network, graph: Graph) -> None:
             raise ValueError(
                 f"explain: expected Dense, Activation, Flatten, Rescale, Dropout, Add and "
                 f"Concatenate layers, got {names[op.layer]}"
-            )
-    calls = [node.layer for node in graph.nodes]
-    for parameter in net.plan.parameters:
-        if calls.count(parameter.layer) > 1:
-            raise ValueError(
-                f"explain: expected each layer with parameters to be called once, got "
-                f"{names[parameter.layer]} called {calls.count(parameter.layer)} times"
             )
 
 
@@ -68,7 +61,7 @@ def forward(
     factors : callable
         What a dropout multiplies with.
     """
-    require_known(net, graph)
+    require_known(net)
     values, traces = list(inputs), []
     for number in range(len(graph.nodes)):
         unrun = _unrun(net, graph, number, values, share, factors)
@@ -94,7 +87,8 @@ def _unrun(
     costly = {p.name: p.regularizer for p, *_ in net.plan.penalties if p.regularizer}
     calls = [each.layer for each in graph.nodes[:number]].count(node.layer)
     return LayerTrace(
-        name=f"{layer.name} (call {calls + 1})" if calls else layer.name,
+        name=f"{layer.name}[{calls}]" if calls else layer.name,
+        layer=layer.name,
         kind=described.name,
         activation=getattr(described, "activation", Identity()),
         parameters={p.role: np.array(getattr(layer, p.role), np.float64) for p in own},
@@ -114,6 +108,7 @@ def _unrun(
         slope=None,
         output_gradient=None,
         loss_gradient=None,
+        elsewhere={},
         delta=missing,
         input_gradient=missing,
     )
@@ -176,7 +171,29 @@ def backward(
         for found in (outputs, net_inputs):  # which goes on to the activation before it
             if value in found:
                 leave(found, trace.reads[0], found[value])
-    return tuple(reversed(done))
+    return _together(tuple(reversed(done)))
+
+
+def _together(traces: tuple[LayerTrace, ...]) -> tuple[LayerTrace, ...]:
+    """Let each of several calls of a layer know what the others add to its gradients."""
+    sums: dict[tuple[str, str], Array] = {}
+    for trace in traces:
+        for role in trace.parameters:
+            key = trace.layer, role
+            sums[key] = sums.get(key, 0) + trace.call_gradient(role)
+    names = [trace.layer for trace in traces]
+    return tuple(
+        replace(
+            trace,
+            elsewhere={
+                role: sums[trace.layer, role] - trace.call_gradient(role)
+                for role in trace.parameters
+            },
+        )
+        if names.count(trace.layer) > 1
+        else trace
+        for trace in traces
+    )
 
 
 def leave(found: dict[int, Array], value: int, gradient: Array) -> None:

@@ -12,7 +12,7 @@ from fastbp.insight import formulas
 from fastbp.insight.document import Equation, Equations
 from fastbp.insight.expression import Derivative, Expression, Number, Operand, Symbol
 from fastbp.insight.formulas import L1, L2, MAX_VALUE, NORM, SIZES, SQUARES, STEPPED, J, L, R, W
-from fastbp.insight.layer_trace import LayerTrace, quietly
+from fastbp.insight.layer_trace import LayerTrace, by_layer, quietly
 from fastbp.insight.place import Place
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def letter(layers: Sequence[LayerTrace]) -> Symbol:
 
 def loss(trace: Trace) -> Iterator[Equations]:
     """Yield what parameters cost and the loss of the batch with that, if they cost something."""
-    lines = [_cost(layer, role) for layer in trace.layers for role in layer.regularizers]
+    lines = [_cost(layer, role) for layer in by_layer(trace.layers) for role in layer.regularizers]
     if not lines:
         return
     numbers = Number(trace.samples_loss) + Number(trace.penalty)
@@ -45,7 +45,7 @@ def _cost(layer: LayerTrace, role: str) -> Equation:
     }
     numbers = formula.where(sums | _factors(layer, role))
     value = Number(layer.penalty_of(role, w))
-    left = Symbol(R.name, f"{layer.name}.{role}")
+    left = Symbol(R.name, f"{layer.layer}.{role}")
     return Equation((left, formula, numbers, value), regularizer.name)
 
 

@@ -12,7 +12,7 @@ from fastbp.insight import restraint
 from fastbp.insight.document import Block, Cell, Heading, Table, sentence
 from fastbp.insight.expression import Derivative, Number, Symbol, product
 from fastbp.insight.formulas import A, J, L, R, T, W, X, Y, Z
-from fastbp.insight.layer_trace import Array, LayerTrace, quietly
+from fastbp.insight.layer_trace import Array, LayerTrace, by_layer, quietly
 
 if TYPE_CHECKING:
     from fastbp.insight.ends import End
@@ -178,12 +178,12 @@ def step(trace: Trace, layers: Sequence[LayerTrace], most: int = MOST_ROWS) -> I
     rows: list[tuple[Cell, ...]] = []
     loss = restraint.letter(layers)
     total = 0
-    for layer in layers:
+    for layer in by_layer(layers):
         for role, values in layer.parameters.items():
             total += values.size
             slopes, new = _slopes(layer, role, loss), layer.new_parameters.get(role)
             for index in islice(np.ndindex(values.shape), most + 1 - len(rows)):
-                name = f"{layer.name}.{role}[{', '.join(map(str, index))}]"
+                name = f"{layer.layer}.{role}[{', '.join(map(str, index))}]"
                 numbers = (float(each[index]) for each in (values, *slopes))
                 after = "" if new is None else float(new[index])
                 rows.append((name, *numbers, after, _word(layer, role, index)))

@@ -16,7 +16,7 @@ from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.document import Block
 from fastbp.insight.ends import End, ends, shares
 from fastbp.insight.interpretation import Interpretation
-from fastbp.insight.layer_trace import Array, LayerTrace, quietly
+from fastbp.insight.layer_trace import Array, LayerTrace, by_layer, quietly
 from fastbp.insight.propagation import backward, forward, leave
 from fastbp.insight.report import Report, new_axes
 
@@ -105,7 +105,7 @@ class Trace(Report):
         self.ends = ends(net, graph, data, self.layers, values, counts)
         self.losses = sum((end.losses(end.y) for end in self.ends), np.zeros(data.n))
         self.samples_loss = float(self.shares @ self.losses)
-        self.penalty = sum(layer.penalty() for layer in self.layers)
+        self.penalty = sum(layer.penalty() for layer in by_layer(self.layers))
         self.loss = self.samples_loss + self.penalty
         self.layers = self._back()
         self.why_no_step = self._step(engine)
@@ -188,8 +188,8 @@ class Trace(Report):
             name = type(self.optimizer).__name__
             return f"{name} takes its steps in fit(), each after several evaluations of the loss"
         gradients = {
-            f"{layer.name}.{role}": layer.gradient(role)
-            for layer in self.layers
+            f"{layer.layer}.{role}": layer.gradient(role)
+            for layer in by_layer(self.layers)
             for role, trainable in layer.trainable.items()
             if trainable
         }
@@ -202,8 +202,8 @@ class Trace(Report):
 
     def _new_parameters(self) -> dict[str, Array]:
         return {
-            f"{layer.name}.{role}": values
-            for layer in self.layers
+            f"{layer.layer}.{role}": values
+            for layer in by_layer(self.layers)
             for role, values in layer.new_parameters.items()
         }
 
@@ -228,15 +228,13 @@ class Trace(Report):
         """
         given = self._checked(parameters)
         values, net_inputs = list(self._given), []
-        penalty = 0.0
+        penalty = sum(each.penalty(self._own(each, given)) for each in by_layer(self.layers))
         for layer in self.layers:
-            roles = [role for role in layer.parameters if (layer.name, role) in given]
-            changed = {role: given[layer.name, role] for role in roles}
+            changed = self._own(layer, given)
             x = [values[number] for number in layer.reads]
             z, a = layer.run(np.concatenate(x, axis=1), changed)
             net_inputs.append(z)
             values.append(a)
-            penalty += layer.penalty(changed)
         read = (
             net_inputs[end.head] if end.is_fused and end.head is not None else values[end.value]
             for end in self.ends
@@ -244,10 +242,16 @@ class Trace(Report):
         losses = [end.losses(y) for end, y in zip(self.ends, read, strict=True)]
         return float(self.shares @ sum(losses)) + penalty
 
+    def _own(self, layer: LayerTrace, given: dict[tuple[str, str], Array]) -> dict[str, Array]:
+        """Return those of some parameters that a layer has."""
+        return {role: values for (name, role), values in given.items() if name == layer.layer}
+
     def _checked(self, parameters: Mapping[str, Any]) -> dict[tuple[str, str], Array]:
         """Return parameters by layer and role."""
         known = {
-            f"{each.name}.{role}": (each, role) for each in self.layers for role in each.parameters
+            f"{each.layer}.{role}": (each, role)
+            for each in by_layer(self.layers)
+            for role in each.parameters
         }
         checked = {}
         for name, values in parameters.items():
@@ -256,7 +260,7 @@ class Trace(Report):
             array = np.asarray(values, np.float64)
             if array.shape != shape:
                 raise ValueError(f"parameters[{name!r}]: expected shape {shape}, got {array.shape}")
-            checked[layer.name, role] = array
+            checked[layer.layer, role] = array
         return checked
 
     def __getitem__(self, layer: str) -> LayerTrace:

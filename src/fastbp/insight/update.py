@@ -64,6 +64,12 @@ def of(trace: Trace, place: Place) -> Iterator[Block]:
     A penalty adds to its derivative, the optimizer takes a step, a constraint brings it back.
     """
     layer, rule = trace.layers[place.layer], trace.optimizer
+    if layer.elsewhere:
+        others, whole = place.elsewhere(layer), place.samples_gradient(layer)
+        yield sentence(
+            f"Other calls of {layer.layer} add ", Number(others), " to it: of the batch it is ",
+            Number(whole), ".",
+        )  # fmt: skip
     lines = (
         restraint.slope(layer, place),
         (_step(trace, place),),
