@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import Dense, callbacks, reference
+from fastbp import Concatenate, Dense, callbacks, reference
 from fastbp.datasets import digits
 from fastbp.insight import find_learning_rate
 
@@ -246,6 +246,61 @@ def test_a_network_in_a_fit_is_refused_elsewhere_and_copied_within(core: None) -
     )
     net.fit(x, y, callbacks=[within], verbose=0)
     assert found[0].suggestion
+
+
+def of_several(Network: Any, **more: Any) -> tuple[Any, Any, Any]:
+    """Return a network of two inputs and outputs, and data for it."""
+    a, b = fastbp.Input(2), fastbp.Input(1)
+    h = Concatenate()([a, b])
+    given = {"loss": "half_squared_error", "optimizer": "sgd", "dtype": "float64", "seed": 1}
+    net = Network(inputs=(a, b), outputs=(Dense(1)(h), Dense(2)(a)), **(given | more))
+    x, y = quadratic([3.0, 0.7, 0.2])
+    return net, (x[:, :2], x[:, 2:]), (y, np.stack([y, -y], axis=1))
+
+
+def test_several_inputs_and_outputs_come_as_tuples(Network: Any) -> None:
+    net, x, y = of_several(Network)
+    found = find_learning_rate(net, x, y, batch_size=ROWS, high=100)
+    losses = []
+    for rate in found.rates[:20]:
+        net.learning_rate = rate
+        losses.append(net.train_on_batch(x, y)["loss"])
+    np.testing.assert_allclose(found.losses[:20], losses, rtol=1e-12)
+    assert found.suggestion
+    assert set(found.metrics) == {"dense_loss", "dense_1_loss"}
+
+
+def test_weights_of_several_outputs_are_for_all_or_for_each(Network: Any) -> None:
+    net, x, y = of_several(Network)
+    weights = 1.0 + np.arange(ROWS) % 3
+
+    def losses(sample_weight: Any, **more: Any) -> Any:
+        return find_learning_rate(net, x, y, sample_weight=sample_weight, **more).losses
+
+    both = losses(weights, batch_size=7)
+    np.testing.assert_array_equal(both, losses((weights, weights), batch_size=7))
+    np.testing.assert_array_equal(both, losses(tuple(weights), batch_size=7))
+    assert not np.array_equal(both, losses((weights, None), batch_size=7))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "weights", "error", "match"),
+    [
+        (slice(0, 1), slice(2), None, ValueError, "x: expected a tuple of 2, one for each input"),
+        (0, slice(2), None, TypeError, "x: expected a tuple of 2, one for each input, got ndarray"),
+        (slice(2), 1, None, TypeError, "y: expected a tuple of 2, one for each output"),
+        (slice(2), slice(2), (None,), ValueError, "sample_weight: expected a tuple of 2, one for"),
+        (slice(2), slice(2), ([1.0], None), ValueError, r"sample_weight\[0\]: expected 40 rows"),
+    ],
+)
+def test_tuples_that_do_not_fit_are_refused(
+    x: Any, y: Any, weights: Any, error: Any, match: str
+) -> None:
+    net, inputs, targets = of_several(reference.Network)
+    with pytest.raises(error, match=match):
+        find_learning_rate(net, inputs[x], targets[y], sample_weight=weights)
+    with pytest.raises(ValueError, match=r"x\[1\]: expected 40 rows as in x\[0\], got shape"):
+        find_learning_rate(net, (inputs[0], inputs[1][1:]), targets)
 
 
 X, Y = quadratic([3.0, 0.7])

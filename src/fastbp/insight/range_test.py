@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 import fastbp
-from fastbp import validate
+from fastbp import data, validate
+from fastbp.engine import alone, indexed
 from fastbp.insight import plots
 from fastbp.insight.document import Block, Heading, sentence
 from fastbp.insight.layer_trace import Array
@@ -118,15 +118,15 @@ class RangeTest(PlottedReport):
 def find_learning_rate(
     net: fastbp.Network,
     x: Any,
-    y: npt.ArrayLike | None = None,
+    y: Any = None,
     *,
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
     shape: str = "exponential",
     batch_size: int | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    class_weight: Mapping[int, float] | npt.ArrayLike | None = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
 ) -> RangeTest:
     """Raise the learning rate from step to step, and see from where on the loss no longer falls.
 
@@ -181,7 +181,7 @@ def find_learning_rate(
     source: Any = x
     if y is not None:
         size = validate.integer("batch_size", 32 if batch_size is None else batch_size, 1)
-        source = _batches(_columns(x, y, sample_weight), size, net.seed)
+        source = _batches(_columns(net, x, y, sample_weight), size, net.seed)
         batch_size = sample_weight = None
     elif hasattr(x, "__getitem__") or isinstance(x, fastbp.Batches):
         raise TypeError(
@@ -226,36 +226,89 @@ def _rising(low: Any, high: Any, steps: int, shape: Any) -> Schedule:
     return Exponential(low, decay=high / low, length=steps - 1)
 
 
-def _columns(x: Any, y: Any, sample_weight: Any) -> list[Array]:
+# Of inputs, targets and, where there are any, sample weights: an array of each, with all rows.
+Columns: TypeAlias = "list[tuple[Array | None, ...]]"
+
+
+def _columns(net: fastbp.Network, x: Any, y: Any, sample_weight: Any) -> Columns:
     """Return arrays of as many rows each."""
-    given = {"x": x, "y": y, "sample_weight": sample_weight}
-    arrays = {name: np.asanyarray(value) for name, value in given.items() if value is not None}
-    rows = arrays["x"].shape[:1]
+    n_inputs, n_outputs = _counts(net)
+    columns = [
+        _arrays(data.entries("x", x, n_inputs, "input")),
+        _arrays(data.entries("y", y, n_outputs, "output")),
+    ]
+    if sample_weight is not None:
+        columns.append(_arrays(_weights(sample_weight, n_outputs)))
+    first = columns[0][0]
+    assert first is not None
+    for name, given in zip(("x", "y", "sample_weight"), columns, strict=False):
+        for place, array in zip(indexed(name, len(given)), given, strict=True):
+            _require_rows(place, array, first.shape[:1], indexed("x", n_inputs)[0])
+    return columns
+
+
+def _counts(net: fastbp.Network) -> tuple[int, int]:
+    """Return how many inputs and outputs there are."""
+    try:
+        return len(net.plan.inputs), len(net.plan.outputs)
+    except RuntimeError:  # a chain whose sizes nobody knows yet
+        return 1, 1
+
+
+def _arrays(given: tuple[Any, ...]) -> tuple[Array | None, ...]:
+    return tuple(None if value is None else np.asanyarray(value) for value in given)
+
+
+def _weights(given: Any, n_outputs: int) -> tuple[Any, ...]:
+    """Return sample weights for all outputs, or those of each."""
+    if n_outputs == 1 or not isinstance(given, tuple | list):
+        return (given,)
+    if not any(weight is None or np.ndim(weight) for weight in given):
+        return (given,)
+    return data.entries("sample_weight", given, n_outputs, "output")
+
+
+def _require_rows(place: str, array: Array | None, rows: tuple[int, ...], like: str) -> None:
+    if array is None:
+        return
     if rows in ((), (0,)):
-        raise ValueError(f"x: expected at least one row, got shape {arrays['x'].shape}")
-    for name, array in arrays.items():
-        if array.shape[:1] != rows:
-            raise ValueError(f"{name}: expected {rows[0]} rows as in x, got shape {array.shape}")
-    return list(arrays.values())
+        raise ValueError(f"{place}: expected at least one row, got shape {array.shape}")
+    if array.shape[:1] != rows:
+        raise ValueError(f"{place}: expected {rows[0]} rows as in {like}, got shape {array.shape}")
 
 
-def _batches(
-    arrays: list[Array], size: int, seed: int
-) -> Callable[[], Iterator[tuple[Array, ...]]]:
+def _batches(columns: Columns, size: int, seed: int) -> Callable[[], Iterator[tuple[Any, ...]]]:
     """Return what goes through the rows in random orders without end."""
 
-    def endless() -> Iterator[tuple[Array, ...]]:
+    def batch(rows: Array | slice) -> tuple[Any, ...]:
+        return tuple(
+            alone(tuple(None if array is None else array[rows] for array in given))
+            for given in columns
+        )
+
+    def endless() -> Iterator[tuple[Any, ...]]:
         rng = np.random.default_rng(seed)
-        # A batch of rows that count nothing has no loss.
-        counted = np.flatnonzero(arrays[2]) if len(arrays) > 2 else np.arange(len(arrays[0]))
+        counted = _counted(columns)
         while size >= len(counted):
-            yield tuple(arrays)
+            yield batch(slice(None))
         while True:
             order = rng.permutation(counted)
             for start in range(0, len(order), size):
-                yield tuple(array[order[start : start + size]] for array in arrays)
+                yield batch(order[start : start + size])
 
     return endless
+
+
+def _counted(columns: Columns) -> Array:
+    """Return the rows that count anything: a batch of others has no loss."""
+    first = columns[0][0]
+    assert first is not None
+    every = np.arange(len(first))
+    weights = columns[2] if len(columns) > 2 else (None,)
+    given = [weight for weight in weights if weight is not None]
+    if len(given) < len(weights):  # an output for which all count
+        return every
+    return every[np.any([weight != 0 for weight in given], axis=0)]
 
 
 def _found(logs: list[dict[str, Any]], steps: int) -> RangeTest:
