@@ -29,6 +29,7 @@ NETWORKS: dict[str, tuple[int, list[Layer]]] = {
     "chains": (257, [Dense(9, "silu"), Dense(300, "elu"), Dense(3)]),
     "softmax": (7, [Dense(19, "softmax"), Dense(21, "tanh"), Dense(18, "softmax")]),
     "wide": (130, [Dense(130, "relu"), Dense(10, "softmax")]),
+    "wide outputs": (129, [Dense(130)]),
     "blocks": (20, [Dense(300, "relu"), Dense(520, "tanh"), Dense(3)]),
     "wide and narrow": (3, [Dense(5, "tanh"), Dense(129), Dense(128, "relu"), Dense(2), Dense(2)]),
     "dropout": (6, [Rescale(0.5), Dropout(0.2), Dense(20, "softplus"), Dropout(0.5), Dense(4)]),
@@ -177,8 +178,8 @@ def test_subnormal_numbers_count_as_zero(dtype: str, n_threads: int, isa: str) -
     np.testing.assert_array_equal(net.predict(x), np.zeros((5, 50)))
 
 
-@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 300, 2100])
-@pytest.mark.parametrize("name", ["narrow", "tiles", "wide and narrow", "dropout"])
+@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 300, 511, 512, 2100])
+@pytest.mark.parametrize("name", ["narrow", "tiles", "wide and narrow", "wide outputs", "dropout"])
 def test_gradients_have_the_same_bits_for_any_number_of_threads(
     name: str, rows: int, dtype: str
 ) -> None:

@@ -21,7 +21,9 @@ cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:
     """The whole batch in the team's frame: the threads meet where they share out a product."""
     cdef Team *team = worker.team
     cdef const fbp_plan *plan = run.plan
-    cdef size_t grain = plan.kernels.tile_rows, block = plan.row_block * <size_t>worker.size
+    cdef size_t grain = plan.kernels.tile_rows
+    # Whole tiles of rows for each thread, no more than its scratch has room for.
+    cdef size_t block = plan.row_block // grain * grain * <size_t>worker.size
     cdef size_t begin, stop
     cdef Shared shared = Shared(&team.barrier, worker.rank, worker.size, 0, 0)
     for begin from 0 <= begin < run.rows by block:
