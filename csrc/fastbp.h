@@ -112,15 +112,18 @@ typedef struct fbp_op {
     size_t n_out;
     size_t weights; /* offsets in the arena's spans, or FBP_NONE */
     size_t biases;
+    size_t earlier;      /* the op before it that has the same parameters, or FBP_NONE */
     size_t slot_weights; /* offsets in a slot's span of gradients */
     size_t slot_biases;
-    size_t lanes; /* offset in the lanes, for a narrow layer */
-    size_t run;   /* narrow layers of which this is one, each fed by the one before (fbp_run) */
+    size_t chains; /* offset of its weights, and then its biases, where chains grow */
+    size_t lanes;  /* offset in the lanes, for a narrow layer */
+    size_t run;    /* narrow layers of which this is one, each fed by the one before (fbp_run) */
     size_t run_values; /* elements of a row that runs before this one keep */
     size_t n_own;      /* elements of a custom op's parameters, from `weights` on */
     bool trains_weights;
     bool trains_biases;
     bool propagates; /* training needs the delta of an input */
+    bool adds;       /* its gradients, to those of a later op that has the same parameters */
     bool fused;      /* a loss reads z in its output and completes the activation */
     bool narrow;     /* n_in and n_out < row_lanes: gradients by row lanes (kernels.h) */
     uint32_t stream; /* of its random numbers */
@@ -176,10 +179,11 @@ typedef struct fbp_plan {
     size_t n_groups;
     size_t mask_elements; /* of all structured dropouts */
     size_t n_parameters;
-    size_t slot_elements; /* of a slot's span: all small layers */
-    size_t lane_elements; /* of the lanes of all narrow layers */
-    size_t run_elements;  /* that all runs keep of a row */
-    size_t n_spans;       /* trainable parts of the parameters: start, stop, start, stop, ... */
+    size_t slot_elements;  /* of a slot's span: all small layers */
+    size_t chain_elements; /* of all chains, in a plan of small layers */
+    size_t lane_elements;  /* of the lanes of all narrow layers */
+    size_t run_elements;   /* that all runs keep of a row */
+    size_t n_spans;        /* trainable parts of the parameters: start, stop, start, stop, ... */
     size_t *spans;
     size_t n_penalties;
     fbp_penalty *penalties;
@@ -242,7 +246,9 @@ static inline size_t fbp_frame_bytes(const fbp_plan *plan, size_t capacity)
 
 /* Slots of a batch: the rows are cut into S contiguous runs of ceil(rows / S) rows; S depends on
  * rows and layer only. Weight and bias gradients of each slot are summed by themselves, then
- * the slots are added in a binary tree: slot s += slot s + 2^j. */
+ * the slots are added in a binary tree: slot s += slot s + 2^j. Within a slot, chains of FBP_BLOCK
+ * rows are added in order; where ops share parameters, each FBP_BLOCK rows have a chain for each
+ * op, the last op first. */
 static inline size_t fbp_slots(size_t rows, size_t weights)
 {
     size_t slots = (rows + FBP_SLOT_ROWS - 1) / FBP_SLOT_ROWS;

@@ -153,6 +153,35 @@ def long_terms() -> Case:
     return Case(x, Dense(3)(Concatenate()([Dense(520, "relu")(h), Dense(300)(h), h])))
 
 
+def siamese() -> Case:
+    """One layer, called on two inputs and on what it makes of one of them; and all of it twice."""
+    a, b = fastbp.Input(18), fastbp.Input(18)
+    shared, both = Dense(18, "tanh"), Dense(6, "gelu")
+    h = both(Add()([shared(a), shared(b)]))
+    other = both(Rescale(0.5)(shared(shared(b))))
+    return Case((a, b), (h, Dense(3)(Concatenate()([h, other]))), (Huber(), MeanSquaredError()),
+                (0.5, 1.0))  # fmt: skip
+
+
+def recurrent(units: int, steps: int) -> Case:
+    """A layer that goes on with what it has made, beside others and at last alone."""
+    x = fastbp.Input(units)
+    step = Dense(units, "tanh", weights_regularizer=0.01, weights_constraint=1.5)
+    h = x
+    for _ in range(steps):
+        h = Add()([step(h), x])
+    return Case(x, step(step(h)))
+
+
+def shared_and_dropped() -> Case:
+    """Calls of one layer, of which batches keep different units."""
+    x = fastbp.Input(20)
+    shared, still = Dense(20, "relu"), Dense(17, trainable=False)
+    h = shared(Dropout(0.4, structured=True)(shared(x)))
+    h = Dense(20, "tanh")(Dropout(0.3, structured=True)(h))
+    return Case(x, Add()([still(Dropout(0.5, structured=True)(h)), still(h)]))
+
+
 def deep(blocks: int = 66) -> Case:
     """Three operations a block."""
     x = fastbp.Input(4)
@@ -212,4 +241,8 @@ CASES = {
     "wide": wide(),
     "long terms": long_terms(),
     "deep": deep(),
+    "siamese": siamese(),
+    "recurrent": recurrent(5, 3),
+    "wide recurrent": recurrent(140, 2),
+    "shared and dropped": shared_and_dropped(),
 }

@@ -298,7 +298,7 @@ def cycle() -> Any:
     return {"inputs": IN, "outputs": other}
 
 
-SHARED = Dense(4)
+SHARED, OTHER = Dense(4), fastbp.Input(7)
 NETWORKS = {
     "nothing": (dict, TypeError, "layers: expected a list of layers, or inputs= and outputs"),
     "inputs alone": (lambda: {"inputs": IN}, TypeError, "layers: expected a list of layers, or"),
@@ -336,9 +336,10 @@ NETWORKS = {
         r"inputs\[1\]: expected one that outputs depend on, got Input\(shape=\(7,\)\)",
     ),
     "a cycle": (cycle, ValueError, "outputs: expected a graph without cycles, got one at <Tensor"),
-    "parameters twice": (
-        lambda: {"inputs": IN, "outputs": SHARED(SHARED(IN))}, ValueError,
-        "outputs: expected each layer with parameters to be called once, got dense called on sev",
+    "other rows": (
+        lambda: {"inputs": (IN, OTHER), "outputs": (SHARED(IN), SHARED(OTHER))}, ValueError,
+        r"layers: dense expects rows of one shape in all of its calls, got \(4,\) from input "
+        r"and \(7,\) from input_1",
     ),
     "too few losses": (
         lambda: {"inputs": IN, "outputs": (OUT, IN), "loss": ("huber",)}, ValueError,

@@ -48,10 +48,13 @@ class Graph(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each tensor: of the input, or of the layer that computes it."""
-        layers = layer_names(self.layers)
-        inputs = numbered(["input"] * len(self.inputs))
-        return (*inputs, *(layers[node.layer] for node in self.nodes))
+        """Name of each tensor: of the input, or of the layer and its call, as dense, dense[1]."""
+        names, calls = layer_names(self.layers), [0] * len(self.layers)
+        found = list(numbered(["input"] * len(self.inputs)))
+        for layer, _ in self.nodes:
+            found.append(f"{names[layer]}[{calls[layer]}]" if calls[layer] else names[layer])
+            calls[layer] += 1
+        return tuple(found)
 
     @property
     def is_chain(self) -> bool:

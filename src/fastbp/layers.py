@@ -25,7 +25,8 @@ class Layer(Description):
     """Base of the layer descriptions.
 
     Calling one on a tensor, as in ``fastbp.Dense(4)(fastbp.Input(3))``, returns the tensor that it
-    computes. One layer called twice is one layer of the network.
+    computes. One layer called several times is one layer of the network, whose parameters all calls
+    share: it is trained by the sum of their gradients. (In a list of layers each entry is a layer.)
 
     Raises
     ------
@@ -200,8 +201,8 @@ class Dropout(Layer):
         it is then not computed at all, forward or backward, where a `Dense` layer follows, at once
         or behind a further structured dropout or a `Rescale`: with rate 0.5 on both sides of a
         `Dense`, a quarter of its work is left. The gradient of a weight that belongs to a dropped
-        unit is 0. Where none follows, or where the units are fewer than 64 bytes hold (16 in
-        float32, 8 in float64), units are masked.
+        unit is 0. Where none follows, or one that is called several times, or where the units are
+        fewer than 64 bytes hold (16 in float32, 8 in float64), units are masked.
 
     Raises
     ------

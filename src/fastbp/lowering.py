@@ -63,7 +63,8 @@ def lower_graph(
     Raises
     ------
     ValueError
-        If shapes don't chain, an initializer's array has the wrong shape, sizes overflow, or a
+        If shapes don't chain, a layer is called on rows of shapes that need parameters of
+        different shapes, an initializer's array has the wrong shape, sizes overflow, or a
         loss does not fit its output.
     """
     lowering = _Lowering(graph)
@@ -95,6 +96,8 @@ class _Lowering:
         self.shapes = graph.shapes()
         self.names = graph.names
         self.places = list(range(len(graph.inputs)))
+        # Of each layer's first call: what it read, and the shapes of its parameters.
+        self.first_calls: dict[int, tuple[int, dict[str, Shape]]] = {}
         # Of the node that is being lowered: what it reads, then what it computes.
         self.layer = 0
         self.inputs: tuple[int, ...] = ()
@@ -105,9 +108,22 @@ class _Lowering:
         """Append the operations of a node."""
         self.layer, self.shape = node.layer, self.shapes[node.inputs[0]]
         self.inputs = tuple(self.places[number] for number in node.inputs)
-        self.tensor = self.inputs[0]
+        self.tensor, first = self.inputs[0], len(self.ops)
         self.lower(self.graph.layers[node.layer])
+        self._require_alike(node, [p for op in self.ops[first:] for p in op.parameters])
         self.places.append(self.tensor)
+
+    def _require_alike(self, node: Node, parameters: list[Parameter]) -> None:
+        """Refuse a further call of a layer on rows for which it would need other parameters."""
+        shapes = {parameter.name: parameter.shape for parameter in parameters}
+        source = node.inputs[0]
+        first, expected = self.first_calls.setdefault(node.layer, (source, shapes))
+        if shapes != expected:
+            raise ValueError(
+                f"layers: {self.layer_names[node.layer]} expects rows of one shape in all of its "
+                f"calls, got {self.shapes[first]} from {self.names[first]} and "
+                f"{self.shapes[source]} from {self.names[source]}"
+            )
 
     @singledispatchmethod
     def lower(self, layer: Layer) -> None:
@@ -223,9 +239,14 @@ class _Lowering:
                 self.inputs = (tensor,)
                 self._append("rescale", shape, value=1.0)
                 tensor = self.tensor
-            name = _unlike(self.names[number], [output.name for output in found])
+            name = _unlike(self._maker(number), [output.name for output in found])
             found.append(Output(name, tensor, shape, loss, weight))
         return tuple(self._fitted(output) for output in found)
+
+    def _maker(self, number: int) -> str:
+        """Return the name of the input or of the layer that gives a tensor of the graph."""
+        node = number - len(self.graph.inputs)
+        return self.names[number] if node < 0 else self.layer_names[self.graph.nodes[node].layer]
 
     def _fitted(self, output: Output) -> Output:
         """Return the output with a tensor that its loss can read; refuse a loss that can't be."""
@@ -257,23 +278,17 @@ class _Lowering:
         self.ops.insert(at + 1, made._replace(output=self._tensor(self.tensors[made.output])))
         return at + 1
 
-    def _require_once(self, op: Op, again: bool) -> None:
-        """Refuse a layer with parameters that is called a second time."""
-        if again:
-            raise ValueError(
-                f"outputs: expected each layer with parameters to be called once, got "
-                f"{self.layer_names[op.layer]} called on several tensors"
-            )
-
     def lay_out(self) -> tuple[tuple[Parameter, ...], tuple[Op, ...]]:
-        """Give every parameter its place: all weights in layer order, all biases, custom ones."""
+        """Give every parameter its place: all weights in layer order, all biases, custom ones.
+
+        Those of a layer that is called several times have one.
+        """
         placed: dict[str, Parameter] = {}
         start = 0
         for role in ("weights", "biases", "own"):
             for op in self.ops:
                 for parameter in op.own if role == "own" else (getattr(op, role),):
-                    if parameter is not None:
-                        self._require_once(op, parameter.name in placed)
+                    if parameter is not None and parameter.name not in placed:
                         placed[parameter.name] = parameter._replace(start=start)
                         start += parameter.size
         ops = tuple(
@@ -294,20 +309,24 @@ def _unlike(name: str, others: list[str]) -> str:
 
 
 def wired(ops: tuple[Op, ...], outputs: tuple[Output, ...]) -> tuple[Op, ...]:
-    """Return the operations with edges that say which gradients training needs, and who adds."""
+    """Return the operations, which then say which gradients training needs, and who adds."""
     trained: set[int] = set()  # tensors that depend on a trainable parameter
     for op in ops:
         trains = any(parameter.trainable for parameter in op.parameters)
         if trains or any(edge.tensor in trained for edge in op.inputs):
             trained.add(op.output)
     written = {output.tensor for output in outputs}
+    called: set[int] = set()  # layers with parameters
     found = []
     for op in reversed(ops):
         edges = []
         for tensor, *_ in op.inputs:
             edges.append(Edge(tensor, tensor in trained, tensor in written))
             written.add(tensor)
-        found.append(op._replace(inputs=tuple(edges)))
+        adds = bool(op.parameters) and op.layer in called
+        found.append(op._replace(inputs=tuple(edges), adds=adds))
+        if op.parameters:
+            called.add(op.layer)
     return tuple(reversed(found))
 
 

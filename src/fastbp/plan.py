@@ -7,7 +7,8 @@ Tensors are numbered; tensor t holds ``tensors[t]`` numbers for each row of a ba
 network's inputs come first. Operations stand in an order in which each one's inputs come before it.
 
 Back-propagation takes the operations in reverse. Each leaves dL/d(tensor) of what it reads, in the
-order of its edges, and where several read a tensor, those that come to it later add.
+order of its edges, and where several read a tensor, those that come to it later add. So do the
+gradients of parameters that several operations have: those of a layer that is called several times.
 """
 
 from __future__ import annotations
@@ -127,6 +128,9 @@ class Op(NamedTuple):
         The functions of a custom operation.
     own : tuple of Parameter
         The parameters of a custom operation, side by side.
+    adds : bool
+        Whether an operation behind this one has the same parameters: this one's gradients are added
+        to that one's.
     """
 
     kind: Literal[
@@ -151,6 +155,7 @@ class Op(NamedTuple):
     pieces: int = 1
     calls: Calls | None = None
     own: tuple[Parameter, ...] = ()
+    adds: bool = False
 
     @property
     def propagates(self) -> bool:

@@ -16,9 +16,11 @@ def summary(plan: Plan, graph: Graph) -> str:
     """Return a table of layers with output shapes and parameter counts, and their totals.
 
     Where the network is no chain it has a line for each input too, and tells what each layer reads.
+    A layer that is called several times has a line for each call, and counts with the first.
     """
     names, shapes, first = graph.names, graph.shapes(), len(graph.inputs)
     table: list[tuple[str, ...]] = [HEADINGS]
+    called: set[int] = set()
     reads = ["reads", *[""] * (0 if graph.is_chain else first)]
     if not graph.is_chain:
         table += [
@@ -26,9 +28,11 @@ def summary(plan: Plan, graph: Graph) -> str:
         ]
     for number, node in enumerate(graph.nodes, first):
         own = [parameter for parameter in plan.parameters if parameter.layer == node.layer]
+        counts = ("", "") if node.layer in called and own else _counts(own)
+        called.add(node.layer)
         detail = _detail(graph.layers[node.layer])
         name = f"{names[number]} ({detail})" if detail else names[number]
-        table.append((name, str(shapes[number]), *_counts(own)))
+        table.append((name, str(shapes[number]), *counts))
         reads.append(", ".join(names[source] for source in node.inputs))
     if graph.is_chain:
         lines = [*_lines(table, 2), f"input {plan.input_shape}, {plan.dtype}"]

@@ -15,6 +15,7 @@ from fastbp._core.delta cimport RowRun, Target, add_rows, arena_target, slot_tar
 from fastbp._core.layout cimport (
     FBP_BLOCK,
     FBP_CHUNK,
+    FBP_NONE,
     FBP_OP_custom,
     FBP_OP_dense,
     fbp_frame,
@@ -288,7 +289,7 @@ cdef void spread_slots(const Worker *worker, const Pass *run) noexcept nogil:
     cdef size_t i
     sync(worker)
     for i in range(run.plan.n_ops):
-        if run.plan.ops[i].kind == FBP_OP_dense:
+        if run.plan.ops[i].kind == FBP_OP_dense and not run.plan.ops[i].adds:
             spread_layer(worker, run, &run.plan.ops[i], worker.rank == 0)
     sync(worker)
 
@@ -335,15 +336,20 @@ cdef void add_and_update(const Worker *worker, const Pass *run, const Rule *rule
 
 cdef void form_slot(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
                     size_t first, size_t stop, size_t low, size_t high) noexcept nogil:
-    """Rows [low, high) of a layer's weight gradient over rows [first, stop) of the batch."""
+    """Rows [low, high) of a layer's weight gradient over rows [first, stop) of the batch, for `op`
+    and the calls before it."""
     cdef Scratch *scratch = &worker.team.scratches[worker.rank]
+    cdef const fbp_op *call
     cdef size_t row, rows
     cdef RowRun block
     for row from first <= row < stop by FBP_BLOCK:
         rows = min(stop - row, FBP_BLOCK)
         block = RowRun(row, rows, row - first, row + rows == stop)
-        add_rows(run.plan, op, sums, Target(NULL, NULL), scratch.lanes, scratch.panel,
-                 &worker.team.frame, &block, low, high - low)
+        call = op
+        while call != NULL:
+            add_rows(run.plan, call, sums, Target(NULL, NULL), scratch.lanes, scratch.panel,
+                     &worker.team.frame, &block, low, high - low)
+            call = NULL if call.earlier == FBP_NONE else &run.plan.ops[call.earlier]
 
 
 cdef void form_layer(const Worker *worker, const Pass *run, const fbp_op *op, Target sums,
@@ -482,14 +488,15 @@ cdef void form_and_update(const Worker *worker, const Pass *run, const Rule *rul
                           const fbp_step *step) noexcept nogil:
     """Wide plan: this thread's rows of each weight matrix, some at a time.
 
-    A narrow layer is one thread's, and so are the biases of any.
+    A narrow layer is one thread's, and so are the biases of any. All calls of a layer are gone
+    through with the last one.
     """
     cdef const fbp_plan *plan = run.plan
     cdef const fbp_op *op
     cdef size_t i, rows, low, high, first, last, chunk, height = plan.kernels.tile_rows
     for i in range(plan.n_ops):
         op = &plan.ops[i]
-        if not (op.trains_weights or op.trains_biases):
+        if op.adds or not (op.trains_weights or op.trains_biases):
             continue
         if op.kind == FBP_OP_custom:
             update_own(worker, i, rule, step)

@@ -61,7 +61,7 @@ cdef class Calls:
         self.leave(run, &run.plan.ops[i], rows_at(run, frame, frame.deltas, x), answer)
         for parameter, gradient, total in zip(op.own, self.gradients[i], sums):
             if parameter.trainable:
-                gradient[...] = total
+                gradient[...] = gradient + total if op.adds else total
         return 0
 
     cdef int leave(self, const Pass *run, const fbp_op *op, char *dx, object answer) except -1:

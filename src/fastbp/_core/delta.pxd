@@ -30,6 +30,7 @@ cdef void backward_op(const fbp_plan *plan, const fbp_op *op, const char *parame
                       char *panel) noexcept nogil
 cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients) noexcept nogil
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil
+cdef Target chain_target(const fbp_plan *plan, const fbp_op *op, char *chains) noexcept nogil
 cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const char *lanes,
                     const RowRun *run) noexcept nogil
 cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target chains,

@@ -1,8 +1,10 @@
 """Delta propagation: from dL/dy of an operation to its parameters' gradients and dL/dx.
 
 Gradients are summed over slots of rows (csrc/fastbp.h). Within a slot, every 256 rows are one
-chain of fused multiply-adds, and chain after chain is added in order. A chain may be built up from
-several row blocks: then the first chain of a slot grows in the slot's span, later ones in scratch.
+chain of fused multiply-adds, and chain after chain is added in order. Where a layer is called
+several times, each call has a chain, that of the last call comes first, and the chains of all calls
+before those of the next 256 rows. A chain may be built up from several row blocks: then the first
+chain of a slot grows in the slot's span, others in scratch.
 """
 from libc.string cimport memcpy, memset
 
@@ -93,8 +95,13 @@ cdef Target arena_target(const fbp_plan *plan, const fbp_op *op, char *gradients
 
 
 cdef Target slot_target(const fbp_plan *plan, const fbp_op *op, char *slot) noexcept nogil:
-    """The layer's part of a slot's span, or of the chains that belong to one."""
+    """The layer's part of a slot's span."""
     return target(plan, op, slot, op.slot_weights, op.slot_biases)
+
+
+cdef Target chain_target(const fbp_plan *plan, const fbp_op *op, char *chains) noexcept nogil:
+    """Where chains of the operation grow that are not the first of its layer's in a slot."""
+    return target(plan, op, chains, op.chains, op.chains + op.n_in * op.n_out)
 
 
 cdef void fold(const fbp_plan *plan, const char *sums, size_t n, char *to,
@@ -111,7 +118,7 @@ cdef void take_sums(const fbp_plan *plan, const fbp_op *op, Target sums, const c
                     const RowRun *run) noexcept nogil:
     """The sums of a narrow layer's chains, which stand in the lanes where these rows end them."""
     cdef size_t weights = op.n_in * op.n_out
-    cdef bint adds = run.place >= FBP_BLOCK
+    cdef bint adds = op.adds or run.place >= FBP_BLOCK
     lanes += op.lanes * plan.itemsize
     fold(plan, lanes, weights, sums.weights, adds)
     fold(plan, lanes + weights * plan.itemsize, op.n_out, sums.biases, adds)
@@ -155,7 +162,7 @@ cdef void add_rows(const fbp_plan *plan, const fbp_op *op, Target sums, Target c
         add_narrow_rows(plan, op, sums, lanes, x, delta, run)
         return
     cdef fbp_chain chain = FBP_CHAIN_START if starts else FBP_CHAIN_CONTINUE
-    if run.place < FBP_BLOCK:
+    if run.place < FBP_BLOCK and not op.adds:
         add_products(plan, op, sums, x, delta, run.rows, first_input, inputs, chain, panel)
     elif starts and ends:
         chain = FBP_CHAIN_ADD

@@ -75,8 +75,10 @@ cdef extern from "fastbp.h" nogil:
         size_t n_out
         size_t weights
         size_t biases
+        size_t earlier
         size_t slot_weights
         size_t slot_biases
+        size_t chains
         size_t lanes
         size_t run
         size_t run_values
@@ -84,6 +86,7 @@ cdef extern from "fastbp.h" nogil:
         bint trains_weights
         bint trains_biases
         bint propagates
+        bint adds
         bint fused
         bint narrow
         uint32_t stream
@@ -133,6 +136,7 @@ cdef extern from "fastbp.h" nogil:
         size_t mask_elements
         size_t n_parameters
         size_t slot_elements
+        size_t chain_elements
         size_t lane_elements
         size_t run_elements
         size_t n_spans

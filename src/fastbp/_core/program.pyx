@@ -13,6 +13,7 @@ from fastbp._core.layout cimport (
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
     fbp_activation,
+    fbp_aligned,
     fbp_constraint,
     fbp_constraint_kind,
     fbp_edge,
@@ -91,7 +92,7 @@ cdef int fill_op(fbp_plan *plan, fbp_op *op, fbp_edge *edges, object source,
     if source.own:
         op.weights, op.trains_weights = source.own[0].start, source.own[0].trainable
         op.n_own = sum([parameter.size for parameter in source.own])
-    op.propagates, op.fused = source.propagates, source.fused
+    op.propagates, op.adds, op.fused = source.propagates, source.adds, source.fused
     op.narrow = (op.kind == FBP_OP_dense and op.n_in < plan.kernels.row_lanes
                  and op.n_out < plan.kernels.row_lanes)
     op.stream = FBP_STREAM_DROPOUT + <unsigned int>position
@@ -112,6 +113,9 @@ cdef void place_slots(fbp_plan *plan) noexcept:
             plan.lane_elements += plan.kernels.row_lanes * (weights + op.n_out)
         if not plan.wide:
             op.slot_weights, op.slot_biases = op.weights, op.biases
+            op.chains = plan.chain_elements
+            plan.chain_elements += (
+                fbp_aligned((weights + op.n_out) * plan.itemsize) // plan.itemsize)
         elif weights <= FBP_SLOT_WEIGHTS:
             op.slot_weights = plan.slot_elements
             op.slot_biases = plan.slot_elements + weights
@@ -195,8 +199,13 @@ cdef int fill_sizes(fbp_plan *plan, object source) except -1:
 
 cdef int fill_ops(fbp_plan *plan, fbp_edge *edges, object source) except -1:
     cdef size_t i
+    called = {}  # where a layer with parameters was called last
     for i in range(plan.n_ops):
         fill_op(plan, &plan.ops[i], edges, source.ops[i], i)
+        plan.ops[i].earlier = FBP_NONE
+        if source.ops[i].parameters:
+            plan.ops[i].earlier = called.get(source.ops[i].layer, FBP_NONE)
+            called[source.ops[i].layer] = i
         edges += plan.ops[i].n_inputs
         plan.calls |= plan.ops[i].kind == FBP_OP_custom
         if plan.ops[i].kind == FBP_OP_dense:

@@ -34,6 +34,8 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
         op = &plan.ops[i]
         if op.kind != FBP_OP_dense or not op.narrow or op.activation == FBP_ACTIVATION_softmax:
             return False
+        if op.adds:
+            return False  # one layer, called twice
     if goal.loss == FBP_LOSS_binary_crossentropy and goal.parameter != 0:
         return False  # smoothed labels
     if plan.n_penalties > 0 or plan.n_constraints > 0:

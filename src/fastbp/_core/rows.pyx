@@ -15,6 +15,7 @@ from fastbp._core.delta cimport (
     add_rows,
     arena_target,
     backward_op,
+    chain_target,
     ends_chain,
     slot_target,
     take_sums,
@@ -204,7 +205,7 @@ cdef Target target_of(const fbp_plan *plan, const fbp_op *op, const Slot *slot) 
 cdef void add_block(const fbp_plan *plan, const fbp_op *op, Scratch *scratch,
                     const fbp_frame *frame, const Slot *slot, const RowRun *block) noexcept nogil:
     """The block's part of one layer's gradients."""
-    add_rows(plan, op, target_of(plan, op, slot), slot_target(plan, op, scratch.chains),
+    add_rows(plan, op, target_of(plan, op, slot), chain_target(plan, op, scratch.chains),
              scratch.lanes, scratch.panel, frame, block, 0, op.n_in)
 
 
@@ -212,10 +213,10 @@ cdef void backward_in_lanes(const Pass *run, const fbp_op *ops, Scratch *scratch
                             const fbp_frame *frame, const Slot *slot, const RowRun *block,
                             bint activated) noexcept nogil:
     """Back through narrow layers that belong together, and their part of the gradients."""
-    cdef size_t i
+    cdef ptrdiff_t i
     backward_run(run.plan, ops, run.parameters, frame, block, activated, scratch.values,
                  scratch.partial, scratch.lanes)
-    for i in range(ops.run if ends_chain(block) else 0):
+    for i in range(ops.run - 1 if ends_chain(block) else -1, -1, -1):
         take_sums(run.plan, ops + i, target_of(run.plan, ops + i, slot), scratch.lanes, block)
 
 

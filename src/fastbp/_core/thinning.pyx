@@ -43,6 +43,11 @@ cdef const fbp_op *writer(const fbp_plan *plan, size_t tensor) noexcept:
     return NULL
 
 
+cdef bint is_shared(const fbp_op *op) noexcept:
+    """Whether others have its parameters: a batch may drop other units of each call's tensors."""
+    return op.adds or op.earlier != FBP_NONE
+
+
 cdef size_t top_of_group(const fbp_plan *plan, size_t tensor, const size_t *readers) noexcept:
     """The first tensor that lacks units if `tensor`, a dense layer's input, does; or FBP_NONE.
 
@@ -54,7 +59,8 @@ cdef size_t top_of_group(const fbp_plan *plan, size_t tensor, const size_t *read
     while op != NULL and readers[op.output] == 1:
         if op.kind == FBP_OP_structured_dropout and zeros_stay and not op.inputs.adds:
             top = op.output
-        elif op.kind == FBP_OP_dense and op.activation != FBP_ACTIVATION_softmax:
+        elif (op.kind == FBP_OP_dense and op.activation != FBP_ACTIVATION_softmax
+              and not is_shared(op)):
             return op.output if top != FBP_NONE else FBP_NONE
         elif op.kind == FBP_OP_activation and op.activation != FBP_ACTIVATION_softmax:
             zeros_stay = False
@@ -87,7 +93,7 @@ cdef void find_groups(fbp_plan *plan, const size_t *readers) noexcept:
         op = &plan.ops[i]
         if op.kind == FBP_OP_structured_dropout:
             plan.mask_elements += op.n_out
-        if op.kind != FBP_OP_dense or op.n_in < plan.kernels.row_lanes:
+        if op.kind != FBP_OP_dense or op.n_in < plan.kernels.row_lanes or is_shared(op):
             continue
         top = top_of_group(plan, op.input, readers)
         if top != FBP_NONE:

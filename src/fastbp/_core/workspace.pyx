@@ -55,7 +55,7 @@ cdef void claim_scratch(Claim *walk, const fbp_plan *plan, Scratch *scratch,
         walk, plan.row_block * plan.kernels.row_lanes * plan.itemsize if gradients else 0)
     scratch.gradient = claim(walk, chunk_bytes(plan) if gradients else 0)
     scratch.thinned = claim(walk, thinned_bytes(plan) if gradients else 0)
-    scratch.chains = claim(walk, plan.slot_elements * plan.itemsize if gradients else 0)
+    scratch.chains = claim(walk, plan.chain_elements * plan.itemsize if gradients else 0)
     scratch.lanes = claim(walk, plan.lane_elements * plan.itemsize if gradients else 0)
 
 

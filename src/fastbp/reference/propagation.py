@@ -13,7 +13,7 @@ without weights multiplies by a factor instead: z = k x, dx = k dz. One that joi
 adds them, and dz is the dx of each, or puts them behind each other, and each dx is its part of dz.
 
 A tensor that several operations read has an effect on the loss through each of them: its gradient
-is the sum of what they leave there.
+is the sum of what they leave there. So is the gradient of a parameter that several operations have.
 """
 
 from __future__ import annotations
@@ -106,12 +106,18 @@ def backward(
         f = ACTIVATIONS[op.activation.name]
         dz = f.backward(deltas[op.output], trace.z, trace.a, op.activation.parameter)
         if op.weights is not None and op.weights.trainable:
-            view(gradients, op.weights)[:] = weights_gradient(trace.x, dz)
+            put(op, op.weights, weights_gradient(trace.x, dz), gradients)
         if op.biases is not None and op.biases.trainable:
-            view(gradients, op.biases)[:] = biases_gradient(dz)
+            put(op, op.biases, biases_gradient(dz), gradients)
         if not (op.propagates or to_input):
             continue
         leave(op, input_deltas(trace, dz, parameters), deltas, to_input)
+
+
+def put(op: Op, parameter: Parameter, gradient: Array, gradients: Array) -> None:
+    """Write a parameter's gradient, or add it to that of a later call of the layer."""
+    place = view(gradients, parameter)
+    place[...] = place + gradient if op.adds else gradient
 
 
 def leave(op: Op, found: list[Array], deltas: dict[int, Array], to_input: bool) -> None:
@@ -132,7 +138,7 @@ def backward_custom(op: Op, trace: Trace, dy: Array, parameters: Array, gradient
     dx, given = op.calls.backward(trace.x, trace.a, dy, own_parameters(op, parameters))
     for parameter, gradient in zip(op.own, given, strict=True):
         if parameter.trainable:
-            view(gradients, parameter)[:] = gradient
+            put(op, parameter, gradient, gradients)
     return dx.copy()
 
 
