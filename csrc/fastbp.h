@@ -192,6 +192,8 @@ typedef struct fbp_plan {
     size_t n_inputs; /* tensors 0, 1, ... */
     size_t n_outputs;
     const fbp_output *outputs;
+    size_t n_losses;  /* of the outputs, and behind those of several, as that of a further one, what
+                       * the parameters cost, if they do */
     size_t row_block; /* rows that run through all ops together; divides FBP_BLOCK */
     bool wide;        /* some layer exceeds FBP_SLOT_WEIGHTS: gradients by tiles of weights */
     bool calls;       /* some op or a loss is a Python function, of whole batches; then wide too */

@@ -130,6 +130,16 @@ def penalized() -> Case:
     return Case(x, Dense(3, "tanh")(h), (Huber(),), (2.0,))
 
 
+def penalized_outputs() -> Case:
+    """Parameters that cost something beside several outputs."""
+    x = fastbp.Input(5)
+    h = Dense(18, "tanh", weights_regularizer="l2")(x)
+    shared = Dense(3, "softmax", bias_regularizer=fastbp.regularizers.L1L2(0.03, 0.02))
+    outputs = shared(h), shared(Dense(18, "relu")(h)), Dense(2)(h)
+    losses = SparseCategoricalCrossentropy(), CategoricalCrossentropy(), Huber()
+    return Case(x, outputs, losses, (0.5, 0.0, 2.0))
+
+
 def frozen() -> Case:
     """A branch without anything to train, one that ends before it, and one that is trained."""
     a, b = fastbp.Input(4), fastbp.Input(4)
@@ -245,4 +255,5 @@ CASES = {
     "recurrent": recurrent(5, 3),
     "wide recurrent": recurrent(140, 2),
     "shared and dropped": shared_and_dropped(),
+    "penalized outputs": penalized_outputs(),
 }

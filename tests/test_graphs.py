@@ -563,11 +563,71 @@ def test_several_outputs_of_a_stream_are_predicted(Network: Any) -> None:
         np.testing.assert_array_equal(of_stream, at_once)
 
 
-def test_penalties_are_refused_beside_several_outputs(Network: Any) -> None:
+def costly_outputs(Network: Any, factor: float, **options: Any) -> Any:
+    """Return a network of two outputs, and its cost by itself."""
     x = fastbp.Input(4)
-    outputs = Dense(3, weights_regularizer="l2")(x), Dense(1)(x)
-    with pytest.raises(ValueError, match="outputs: expected one beside parameters with a regula"):
-        Network(inputs=x, outputs=outputs, loss="squared_error")
+    h = Dense(5, "tanh", weights_regularizer=fastbp.regularizers.L1L2(factor / 2, factor))(x)
+    outputs = Dense(3)(h), Dense(1, bias_regularizer=fastbp.regularizers.L1(factor))(h)
+    net = Network(
+        inputs=x, outputs=outputs, loss="squared_error", loss_weights=(0.5, 3), dtype="float64",
+        seed=1, **options,
+    )  # fmt: skip
+    net.named_parameters()["dense_2.biases"][...] = -0.5
+    w = net.named_parameters()["dense.weights"]
+    return net, factor / 2 * abs(w).sum() + factor * (w**2).sum() + factor * 0.5
+
+
+def test_penalties_count_in_the_loss_of_several_outputs_and_in_none_of_theirs(
+    Network: Any,
+) -> None:
+    """In evaluation, in a batch, in an epoch of several batches and in validation."""
+    y = np.zeros((12, 3)), np.zeros((12, 1))
+    (plain, _), (costly, cost) = costly_outputs(Network, 0.0), costly_outputs(Network, 0.25)
+    for ask in (
+        lambda net: net.evaluate(X, y),
+        lambda net: dict(zip(["loss"], net.loss_and_gradients(X, y), strict=False)),
+        lambda net: net.copy().train_on_batch(X, y),
+    ):
+        theirs, ours = ask(plain), ask(costly)
+        assert ours["loss"] == pytest.approx(theirs["loss"] + cost, rel=1e-13)
+        assert {k: v for k, v in ours.items() if k != "loss"} == {
+            k: v for k, v in theirs.items() if k != "loss"
+        }
+    history = costly.fit(
+        X, y, epochs=2, batch_size=5, validation_data=(X, y), callbacks=[], verbose=0
+    )
+    for prefix in ("", "val_"):
+        rest = (
+            np.array(history[f"{prefix}loss"])
+            - 0.5 * np.array(history[f"{prefix}dense_1_loss"])
+            - 3 * np.array(history[f"{prefix}dense_2_loss"])
+        )
+        assert (rest > 0).all()
+    last = costly.evaluate(X, y)
+    assert last["loss"] == history["val_loss"][-1]
+
+
+def test_a_network_of_penalties_and_several_outputs_goes_on_within_an_epoch(
+    Network: Any, tmp_path: Path
+) -> None:
+    y = np.zeros((12, 3)), np.zeros((12, 1))
+    path = tmp_path / "net.safetensors"
+    whole = costly_outputs(Network, 0.1)[0]
+
+    def save(batch: int, values: dict[str, float]) -> None:
+        if batch == 1:
+            whole.save(path)
+
+    history = whole.fit(
+        X, y, batch_size=5, verbose=0,
+        callbacks=[fastbp.callbacks.LambdaCallback(on_batch_end=save)],
+    )  # fmt: skip
+    net = Network.load(path)
+    assert len(net.position.part.loss_sum) == 3
+    rest = net.fit(X, y, batch_size=5, verbose=0)
+    assert rest["loss"] == history["loss"]
+    assert rest["dense_2_loss"] == history["dense_2_loss"]
+    assert np.array_equal(net.parameters, whole.parameters)
 
 
 def test_a_penalty_counts_once_whatever_the_loss_counts(Network: Any) -> None:

@@ -84,16 +84,6 @@ def graph(layers: Any, inputs: Any, outputs: Any) -> Graph | None:
     return traced(inputs, outputs)
 
 
-def require_one_loss(plan: Plan) -> None:
-    """Refuse penalties of parameters beside several outputs."""
-    if len(plan.outputs) > 1 and plan.penalties:
-        parameter, *_ = plan.penalties[0]
-        raise ValueError(
-            f"outputs: expected one beside parameters with a regularizer, got {len(plan.outputs)} "
-            f"and {parameter.name} with {parameter.regularizer}"
-        )
-
-
 def require_projection(optimizer: Optimizer, plan: Plan) -> None:
     """Refuse L-BFGS for parameters that are to be brought back behind each update."""
     if optimizer.evaluates and plan.constrained:

@@ -116,7 +116,7 @@ class EpochPart(NamedTuple):
         Rows taken of all that it has; 0 between two epochs, and in one of a feed, with which nobody
         goes on.
     measured : int, or tuple of int
-        Those of them that metrics count, at each of several outputs.
+        Those of them that metrics count, for each of several losses (`Plan.loss_weights`).
     loss_sum, right_sum : float, or tuple of float
         Sums over these of the batches' losses, and of the accuracy.
     """
@@ -286,8 +286,8 @@ def loss_names(prefixes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def loss_values(plan: Plan, losses: Sequence[float]) -> dict[str, float]:
-    """Return the weighted sum of the outputs' losses, and these where there are several."""
-    total = sum(output.weight * loss for output, loss in zip(plan.outputs, losses, strict=True))
+    """Return the weighted sum of the plan's losses, and those of several outputs."""
+    total = sum(weight * loss for weight, loss in zip(plan.loss_weights, losses, strict=True))
     return dict(zip(loss_names(plan.prefixes), (total, *losses), strict=False))
 
 

@@ -196,9 +196,9 @@ class Network(NetworkState):
         -------
         History
             The loss and each metric, one value per epoch, and those of validation, one value per
-            evaluation; of several outputs also the loss of each. An epoch's loss is the mean over
-            rows of the losses of its batches, each before its update; metrics too are of outputs
-            before the update by their batch.
+            evaluation; of several outputs also the loss of each, without penalties. An epoch's
+            loss is the mean over rows of the losses of its batches, each before its update; metrics
+            too are of outputs before the update by their batch.
 
         Raises
         ------

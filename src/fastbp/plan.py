@@ -275,6 +275,16 @@ class Plan(NamedTuple):
         return tuple((p, l1, l2) for p, l1, l2 in costly if p.trainable and (l1 or l2))
 
     @property
+    def loss_weights(self) -> tuple[float, ...]:
+        """What each loss counts in the sum that training lowers.
+
+        They are those of the outputs and, behind those of several, what the parameters cost, if
+        they do. With one output that is part of its loss.
+        """
+        weights = tuple(output.weight for output in self.outputs)
+        return (*weights, 1.0) if len(weights) > 1 and self.penalties else weights
+
+    @property
     def constrained(self) -> tuple[Parameter, ...]:
         """The parameters that an update brings back to their constraint."""
         return tuple(p for p in self.parameters if p.trainable and p.constraint)

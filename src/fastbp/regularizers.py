@@ -2,7 +2,8 @@
 
 The cost of trainable parameters is added to every loss, in training and in `evaluate`, as Keras
 does it: once for each batch, whatever its rows, sample weights and the loss's reduction, and its
-gradient to theirs, before clipping and the optimizer. Frozen parameters cost nothing.
+gradient to theirs, before clipping and the optimizer. Of several outputs it counts in the sum of
+their losses, once, and in none of theirs. Frozen parameters cost nothing.
 
 w is an element of the parameters; sums are over all of them.
 """

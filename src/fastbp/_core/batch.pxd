@@ -16,7 +16,7 @@ cdef struct Team:
     double *row_losses         # of each output, one a row
     double *row_rights
     Thinning thinning          # of the batch, with structured dropout
-    Score *scores              # of each output, over the rows that are being scored
+    Score *scores              # of each loss, over the rows that are being scored
     char *accumulated          # gradients of the parts of a batch, added up, or NULL
     double *squares            # of the gradients, summed over each chunk
     double *penalties          # of each chunk of the parameters, or NULL: there are none
@@ -34,7 +34,7 @@ cdef struct Worker:
 
 cdef struct Score:
     # Sums over rows at one output: of loss times weight, of weights, of right answers; rows that
-    # metrics count; and what the parameters cost.
+    # metrics count; and what the parameters cost, where this is the only one.
     double loss
     double weight
     double right

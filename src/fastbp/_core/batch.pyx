@@ -134,8 +134,10 @@ cdef void fill_gradient_scales(Pass *run, double *scales) noexcept nogil:
 
 
 cdef Score score_of(const Pass *run, size_t output) noexcept nogil:
-    """Sums over the rows of a batch that has run."""
+    """Sums over the rows of a batch that has run, for one of the plan's losses."""
     cdef Score score
+    if output == run.plan.n_outputs:  # beside several of them
+        return Score(penalty_of(run) if run.penalties != NULL else 0.0, 0.0, 0.0, run.rows, 0.0)
     score.loss = sum_of(run.row_losses + output * run.rows, run.rows)
     score.weight = weight_of(run, output)
     score.right = 0.0
@@ -143,19 +145,19 @@ cdef Score score_of(const Pass *run, size_t output) noexcept nogil:
         score.right = sum_of(run.row_rights + output * run.rows, run.rows)
     score.measured = rows_measured(run, output)
     score.penalty = 0.0
-    if run.penalties != NULL:  # then this is the only output
+    if run.penalties != NULL and run.plan.n_losses == 1:
         score.penalty = penalty_of(run) / run.plan.outputs[output].weight
     return score
 
 
 cdef void clear_scores(Team *team) noexcept nogil:
-    memset(team.scores, 0, team.plan.n_outputs * sizeof(Score))
+    memset(team.scores, 0, team.plan.n_losses * sizeof(Score))
 
 
 cdef void take_scores(Team *team, const Pass *run) noexcept nogil:
     """Let the team's scores be those of a batch. One thread's work."""
     cdef size_t output
-    for output in range(team.plan.n_outputs):
+    for output in range(team.plan.n_losses):
         team.scores[output] = score_of(run, output)
 
 
@@ -163,7 +165,7 @@ cdef void add_scores(Team *team, const Pass *run) noexcept nogil:
     """Add the sums over a part of some rows to those of the parts before. One thread's work."""
     cdef size_t output
     cdef Score score
-    for output in range(team.plan.n_outputs):
+    for output in range(team.plan.n_losses):
         score = score_of(run, output)
         team.scores[output].loss += score.loss
         team.scores[output].weight += score.weight

@@ -44,7 +44,7 @@ cdef struct Curves:
     double *learning_rate      # or NULL
 
 cdef struct Sums:
-    # Of the running epoch at one output.
+    # Of the running epoch, of one of the plan's losses.
     double loss                # weighted with rows
     double right
     size_t measured            # rows that metrics count
@@ -82,7 +82,7 @@ cdef struct Training:
     size_t start               # rows of the running one before the first row of `data`
     size_t batches             # batches taken of it
     double learning_rate       # of the last update
-    Sums *sums                 # of each output, the engine's
+    Sums *sums                 # of each loss, the engine's
     size_t validated           # rows of the validation data, after the running epoch's batches
     size_t validation_start    # and before the first row of `validation`
     Curves curves

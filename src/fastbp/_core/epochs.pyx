@@ -37,11 +37,11 @@ cdef double CHECK_SECONDS = 1e-3
 
 cdef size_t snapshot_bytes(const Training *t) noexcept nogil:
     cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize
-    return t.team.plan.n_outputs * sizeof(Sums) + n * (1 + t.rule.n_states)
+    return t.team.plan.n_losses * sizeof(Sums) + n * (1 + t.rule.n_states)
 
 
 cdef void take_snapshot(Training *t) noexcept nogil:
-    cdef size_t sums = t.team.plan.n_outputs * sizeof(Sums), s
+    cdef size_t sums = t.team.plan.n_losses * sizeof(Sums), s
     cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize
     cdef char *to = t.snapshot.memory + sums
     memcpy(t.snapshot.memory, t.sums, sums)
@@ -53,7 +53,7 @@ cdef void take_snapshot(Training *t) noexcept nogil:
 
 
 cdef void restore_snapshot(Training *t) noexcept nogil:
-    cdef size_t sums = t.team.plan.n_outputs * sizeof(Sums), s
+    cdef size_t sums = t.team.plan.n_losses * sizeof(Sums), s
     cdef size_t n = t.team.plan.n_parameters * t.team.plan.itemsize
     cdef const char *source = t.snapshot.memory + sums
     memcpy(t.sums, t.snapshot.memory, sums)
@@ -147,7 +147,7 @@ cdef void begin_epoch(Training *t) noexcept nogil:
     t.counters.epochs += 1
     t.counters.part = Part(0, 0 if t.feeds else t.data.n)
     t.validated = t.validation_start = 0
-    memset(t.sums, 0, t.team.plan.n_outputs * sizeof(Sums))
+    memset(t.sums, 0, t.team.plan.n_losses * sizeof(Sums))
 
 
 cdef void begin_rows(Training *t, const Worker *worker) noexcept nogil:
@@ -196,7 +196,7 @@ cdef bint add_batch(Training *t) noexcept nogil:
     cdef size_t k
     cdef Score score
     cdef bint finite = True
-    for k in range(t.team.plan.n_outputs):
+    for k in range(t.team.plan.n_losses):
         score = t.team.scores[k]
         t.sums[k].loss += (mean_loss(&t.team.plan.outputs[k], score)
                            * <double>score.measured)
@@ -210,7 +210,7 @@ cdef double loss_so_far(const Training *t) noexcept nogil:
     """The mean over the rows of the running epoch that have run, of all outputs together."""
     cdef double total = 0.0
     cdef size_t k
-    for k in range(t.team.plan.n_outputs):
+    for k in range(t.team.plan.n_losses):
         total += t.team.plan.outputs[k].weight * per_row(t.sums[k].loss, t.sums[k].measured)
     return total
 
@@ -308,9 +308,11 @@ cdef bint validates_now(const Training *t) noexcept nogil:
 
 cdef void record(const Training *t, double *curves, size_t at, size_t output, double loss,
                  double right) noexcept nogil:
-    """Put the values of an output on record, and add its loss to that of all."""
+    """Put the values of a loss on record, and add its loss to that of all."""
     cdef size_t room = t.curves.room, own_losses = t.curves.own_losses
     curves[at] = (curves[at] if output > 0 else 0.0) + t.team.plan.outputs[output].weight * loss
+    if output == t.team.plan.n_outputs:
+        return  # what parameters cost has no curve
     if own_losses > 0:
         curves[(1 + output) * room + at] = loss
     if t.wants_accuracy:
@@ -323,15 +325,15 @@ cdef void close_epoch(Training *t) noexcept nogil:
     cdef size_t at = t.epoch, k
     cdef Score score
     cdef Sums sums
-    for k in range(plan.n_outputs):
+    for k in range(plan.n_losses):
         sums = t.sums[k]
         record(t, t.curves.training, at, k, per_row(sums.loss, sums.measured),
                per_row(sums.right, sums.measured))
-        if t.outputs != NULL:
+        if t.outputs != NULL and k < plan.n_outputs:
             t.outputs[k] += t.output_bytes[k]
     if t.curves.learning_rate != NULL:
         t.curves.learning_rate[at] = t.learning_rate
-    for k in range(plan.n_outputs if validates_now(t) else 0):
+    for k in range(plan.n_losses if validates_now(t) else 0):
         score = t.team.scores[k]
         record(t, t.curves.validation, at // t.validation_freq, k,
                mean_loss(&plan.outputs[k], score), per_row(score.right, score.measured))

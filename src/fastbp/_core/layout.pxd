@@ -148,6 +148,7 @@ cdef extern from "fastbp.h" nogil:
         size_t n_inputs
         size_t n_outputs
         const fbp_output *outputs
+        size_t n_losses
         size_t row_block
         bint wide
         bint calls

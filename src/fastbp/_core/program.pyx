@@ -249,10 +249,11 @@ cdef Program build(object source, const fbp_kernels *kernels):
     plan.type = <fbp_source>fbp_find_source(source.dtype.encode())
     plan.n_ops, plan.n_tensors = len(source.ops), len(source.tensors)
     plan.n_inputs, plan.n_outputs = len(source.inputs), len(source.outputs)
+    plan.n_losses = len(source.loss_weights)
     plan.n_spans, plan.n_parameters = len(spans), source.n_parameters
     plan.n_penalties, plan.n_constraints = len(source.penalties), len(source.constrained)
     program.memory = <char *>PyMem_Calloc(
-        1, plan.n_ops * sizeof(fbp_op) + plan.n_outputs * sizeof(fbp_output)
+        1, plan.n_ops * sizeof(fbp_op) + plan.n_losses * sizeof(fbp_output)
         + n_edges * sizeof(fbp_edge) + plan.n_penalties * sizeof(fbp_penalty)
         + plan.n_constraints * sizeof(fbp_constraint)
         + (4 * plan.n_tensors + 2 * plan.n_spans) * sizeof(size_t))
@@ -260,7 +261,7 @@ cdef Program build(object source, const fbp_kernels *kernels):
         raise MemoryError()
     plan.ops = <fbp_op *>program.memory
     outputs = <fbp_output *>(plan.ops + plan.n_ops)
-    edges = <fbp_edge *>(outputs + plan.n_outputs)
+    edges = <fbp_edge *>(outputs + plan.n_losses)
     plan.sizes = <size_t *>(edges + n_edges)
     plan.offsets = plan.sizes + plan.n_tensors
     plan.groups = plan.offsets + plan.n_tensors
@@ -276,6 +277,8 @@ cdef Program build(object source, const fbp_kernels *kernels):
     for i, output in enumerate(source.outputs):
         fill_output(plan, &outputs[i], output)
         plan.calls |= outputs[i].calls
+    for i in range(plan.n_outputs, plan.n_losses):
+        outputs[i].weight, outputs[i].sums = source.loss_weights[i], True
     plan.wide |= plan.calls
     place_slots(plan)
     count_readers(plan, readers)

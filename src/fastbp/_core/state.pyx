@@ -51,7 +51,7 @@ cdef class EngineState:
         self.parameters, self.gradients = spans(2, plan.n_parameters, self.dtype)
         self.memory.parameters = address(self.parameters)
         self.memory.gradients = address(self.gradients)
-        self.sums_memory = np.zeros(self.native.n_outputs * sizeof(Sums), np.uint8)
+        self.sums_memory = np.zeros(self.native.n_losses * sizeof(Sums), np.uint8)
         self.sums = <Sums *>address(self.sums_memory)
         self.workspaces = []
         self.widths = tuple([plan.tensors[output.tensor] for output in plan.outputs])
@@ -79,7 +79,7 @@ cdef class EngineState:
     cdef object epoch_part(self):
         """What has been done of an epoch that is not over."""
         cdef const Part *part = &self.counters.part
-        cdef size_t k, n = self.native.n_outputs
+        cdef size_t k, n = self.native.n_losses
         if part.rows == 0 or part.of_rows == 0:
             return NO_PART
         return EpochPart(
@@ -89,9 +89,9 @@ cdef class EngineState:
             alone(tuple([self.sums[k].right for k in range(n)])))
 
     cdef int take_sums(self, object part) except -1:
-        cdef size_t k, n = self.native.n_outputs
-        of_outputs = zip(each(part.loss_sum, n), each(part.right_sum, n), each(part.measured, n))
-        for k, (loss, right, measured) in enumerate(list(of_outputs)):
+        cdef size_t k, n = self.native.n_losses
+        of_losses = zip(each(part.loss_sum, n), each(part.right_sum, n), each(part.measured, n))
+        for k, (loss, right, measured) in enumerate(list(of_losses)):
             self.sums[k] = Sums(loss, right, measured)
         return 0
 

@@ -525,10 +525,11 @@ cdef class Engine(DirectCalls):
         cdef size_t k
         cdef double loss, total = 0.0
         values = {"loss": total}
-        for k in range(self.native.n_outputs):
+        for k in range(self.native.n_losses):
             loss = mean_loss(&self.native.outputs[k], team.scores[k])
             total += self.native.outputs[k].weight * loss
-            values[self.loss_names[k]] = loss
+            if k < self.native.n_outputs:
+                values[self.loss_names[k]] = loss
         values["loss"] = total
         for name, k, metric in self.metrics_of(metrics):
             if metric.of_rows:

@@ -94,7 +94,7 @@ cdef void claim_team(Claim *walk, Team *team, size_t n_threads, size_t rows, bin
                       gradients)
     team.row_losses = <double *>claim(walk, rows * plan.n_outputs * sizeof(double))
     team.row_rights = <double *>claim(walk, rows * plan.n_outputs * sizeof(double))
-    team.scores = <Score *>claim(walk, plan.n_outputs * sizeof(Score))
+    team.scores = <Score *>claim(walk, plan.n_losses * sizeof(Score))
     team.squares = <double *>claim(walk, n_chunks * sizeof(double))
     team.penalties = NULL
     if plan.n_penalties > 0:

@@ -127,7 +127,8 @@ class _Reader:
         if connections is not None and tuple(made._graph or ())[1:] != connections:
             raise FileFormatError("connections: expected layers in the order in which they run")
         made.class_names, made.preprocessing = class_names, preprocessing
-        trained = self._trained(parameters, made.optimizer, len(made.loss_weights))
+        n_losses = 1 if connections is None else len(made.plan.loss_weights)
+        trained = self._trained(parameters, made.optimizer, n_losses)
         if (input_shape is None) != (trained is None):
             raise FileFormatError("input_shape: expected beside parameters, and there alone")
         made.__setstate__(made.__getstate__() | {"input_shape": input_shape, "trained": trained})
@@ -143,12 +144,12 @@ class _Reader:
         require(plan, parameters, self.state, optimizers.resolve(parts["optimizer"]))
 
     def _trained(
-        self, parameters: dict[str, Array], optimizer: Any, n_outputs: int
+        self, parameters: dict[str, Array], optimizer: Any, n_losses: int
     ) -> dict[str, Any] | None:
         tree = self.training["position"]
         if tree is None and self.state is None and not parameters:
             return None
-        position = _position(tree, n_outputs)
+        position = _position(tree, n_losses)
         if isinstance(optimizer.learning_rate, Schedule):
             _require_order("schedule_steps", position.schedule_steps, position.steps)
             _require_order("schedule_epochs", position.schedule_epochs, position.epochs)
@@ -222,7 +223,7 @@ def _plain(position: Position) -> dict[str, Any]:
     return position._asdict() | {"part": position.part._asdict()}
 
 
-def _position(tree: Any, n_outputs: int) -> Position:
+def _position(tree: Any, n_losses: int) -> Position:
     """Return a position whose numbers go together, for engines rely on it."""
     if not isinstance(tree, dict) or tree.keys() != set(Position._fields):
         raise FileFormatError(f"position: expected {', '.join(Position._fields)}")
@@ -230,8 +231,8 @@ def _position(tree: Any, n_outputs: int) -> Position:
     if not isinstance(part, dict) or part.keys() != set(EpochPart._fields):
         raise FileFormatError(f"position.part: expected {', '.join(EpochPart._fields)}")
     rows, of_rows = (_count(name, part[name]) for name in ("rows", "of_rows"))
-    measured = _of_outputs("measured", part, n_outputs, _count)
-    sums = {name: _of_outputs(name, part, n_outputs, validate.real) for name in SUMS}
+    measured = _of_losses("measured", part, n_losses, _count)
+    sums = {name: _of_losses(name, part, n_losses, validate.real) for name in SUMS}
     made = Position(
         **{name: _count(name, tree[name]) for name in Position._fields if name != "part"},
         part=EpochPart(rows, of_rows, alone(measured), **{k: alone(v) for k, v in sums.items()}),
@@ -243,16 +244,16 @@ def _position(tree: Any, n_outputs: int) -> Position:
     return made
 
 
-def _of_outputs(
-    name: str, part: Mapping[str, Any], n_outputs: int, read: Callable[[str, Any], Any]
+def _of_losses(
+    name: str, part: Mapping[str, Any], n_losses: int, read: Callable[[str, Any], Any]
 ) -> tuple[Any, ...]:
-    """Return a number for each output, which stand in a list where there are several."""
+    """Return a number for each loss, which stand in a list where there are several."""
     values = part[name]
     if not part["rows"]:
         return (read(name, values),)
-    values = (values,) if n_outputs == 1 else values
-    if not isinstance(values, list | tuple) or len(values) != n_outputs:
-        raise FileFormatError(f"position.part.{name}: expected {n_outputs} numbers")
+    values = (values,) if n_losses == 1 else values
+    if not isinstance(values, list | tuple) or len(values) != n_losses:
+        raise FileFormatError(f"position.part.{name}: expected {n_losses} numbers")
     return tuple(read(name, value) for value in values)
 
 

@@ -175,7 +175,7 @@ class Engine(EngineProtocol):
             mean_loss(loss_of(output), *score)
             for output, *score in zip(self.plan.outputs, losses, weights, strict=True)
         ]
-        means[0] += self._penalty()
+        means = self._with_penalty(means)
         found = loss_values(self.plan, means)
         found |= {name: sums[name] / rows_measured[k] for name, k, _ in counted}
         return found | self.measured(metrics, parts)
@@ -217,7 +217,7 @@ class Engine(EngineProtocol):
     ) -> tuple[list[float], dict[str, float], list[Array], Array]:
         """Go forward and back with a batch in training.
 
-        Returns the loss of each output, the metrics that are means over rows, outputs, gradients.
+        Returns the losses of the plan, the metrics that are means over rows, outputs, gradients.
         """
         traces, values = forward(
             self._measured_ops, batch.x, self.parameters, self._dropout_factors
@@ -235,7 +235,7 @@ class Engine(EngineProtocol):
             for name, rows in self._metric_rows(counted, outputs, batch).items()
         }
         gradients = np.zeros_like(self.gradients)
-        losses[0] += self._penalty()
+        losses = self._with_penalty(losses)
         backward(traces, deltas, self.parameters, gradients, to_input=False)
         add_penalty_gradient(self.plan, self.parameters, gradients)
         return losses, means, outputs, gradients
@@ -324,9 +324,13 @@ class Engine(EngineProtocol):
             if not metric.of_rows
         }
 
-    def _penalty(self) -> float:
-        """Return what parameters cost, as part of the loss of the only output."""
-        return penalty(self.plan, self.parameters) / self.plan.outputs[0].weight
+    def _with_penalty(self, losses: list[float]) -> list[float]:
+        """Return losses of the outputs with what parameters cost, as `Plan.loss_weights` has it."""
+        cost = penalty(self.plan, self.parameters)
+        if len(losses) < len(self.plan.loss_weights):
+            return [*losses, cost]
+        losses[0] += cost / self.plan.outputs[0].weight
+        return losses
 
     def _dropout_factors(self, number: int, op: Op, shape: tuple[int, int]) -> Array:
         """0 for a unit that is dropped, 1 / (1 - rate) for one that is kept."""

@@ -55,17 +55,17 @@ class Snapshot(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What an epoch adds up over its rows at each output."""
+    """What an epoch adds up over its rows for each of the plan's losses."""
 
     losses: list[float]
     right: list[float]  # of the metric that is a mean over rows
     measured: list[int]  # rows that metrics count
 
     @classmethod
-    def of(cls, part: EpochPart, n_outputs: int) -> Sums:
+    def of(cls, part: EpochPart, n_losses: int) -> Sums:
         """Return the sums of an epoch that is not over."""
         sums = part.loss_sum, part.right_sum, part.measured
-        return cls(*(list(each(total, n_outputs)) for total in sums))
+        return cls(*(list(each(total, n_losses)) for total in sums))
 
     def part(self, rows: int, of_rows: int) -> EpochPart:
         """Return where an epoch with these sums stands."""
@@ -157,16 +157,16 @@ class Training:
 
     def begin_epoch(self) -> None:
         """Begin an epoch, or go on with one that is not over."""
-        engine, data, n_outputs = self.engine, self.job.data, len(self.engine.plan.outputs)
+        engine, data, n_losses = self.engine, self.job.data, len(self.engine.plan.loss_weights)
         n = data.n if isinstance(data, Rows) else 0
         begun = engine.position.part
         if 0 < begun.rows <= begun.of_rows == n:
-            self.part, self.sums = begun, Sums.of(begun, n_outputs)
+            self.part, self.sums = begun, Sums.of(begun, n_losses)
             self.means = self.means_of(self.sums)
             self.learning_rate = self.last_rate(begun)
         else:
             self.part = EpochPart(of_rows=n)
-            self.sums = Sums([0.0] * n_outputs, [0.0] * n_outputs, [0] * n_outputs)
+            self.sums = Sums([0.0] * n_losses, [0.0] * n_losses, [0] * n_losses)
             engine.position = engine.position._replace(
                 epochs=engine.position.epochs + 1, part=EpochPart()
             )
@@ -229,8 +229,9 @@ class Training:
         if not all(math.isfinite(loss) for loss in losses):
             raise DivergedError
         sums = self.sums.copy()
-        for k, (loss, answers) in enumerate(zip(losses, batch.answers, strict=True)):
-            count = int(answers.measured.sum())
+        counts = [int(answers.measured.sum()) for answers in batch.answers]
+        counts += [len(rows)] * (len(losses) - len(counts))  # of what the parameters cost
+        for k, (loss, count) in enumerate(zip(losses, counts, strict=True)):
             sums.losses[k] += count * loss
             sums.measured[k] += count
             sums.right[k] += sum(count * means[name] for name, at, _ in self.counted if at == k)
