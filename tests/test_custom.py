@@ -10,6 +10,7 @@ from typing import Any
 import custom_parts as parts
 import numpy as np
 import pytest
+from engine_pair import Pair
 
 import fastbp
 from fastbp import (
@@ -811,3 +812,130 @@ def test_the_check_says_what_it_takes() -> None:
 def test_samples_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^samples: expected finite numbers"):
         fastbp.custom.check(fastbp.activations.Custom(np.sin, np.cos), [0.5, np.nan])
+
+
+def gate(**options: Any) -> Any:
+    """A layer of two inputs and one parameter: y = x0 x1 + s x1, of shapes (5,) and (5,)."""
+    return layers.Custom(
+        lambda x, s: x[0] * x[1] + s * x[1],
+        lambda x, y, dy, s: (
+            (dy * x[1], dy * (x[0] + s)),
+            (dy * x[1]).sum(axis=0),
+        ),
+        parameters=lambda shapes: {"s": (shapes[1], "normal")},
+        **options,
+    )
+
+
+def outer() -> Any:
+    """A layer of three inputs of different shapes, without parameters."""
+    return layers.Custom(
+        lambda x: np.einsum("bi,bjk->bijk", x[0], x[1]) * x[2][:, :, None, None],
+        lambda x, y, dy: (
+            np.einsum("bijk,bjk,bi->bi", dy, x[1], x[2]),
+            np.einsum("bijk,bi,bi->bjk", dy, x[0], x[2]),
+            np.einsum("bijk,bjk,bi->bi", dy, x[1], x[0]),
+        ),
+        shape=lambda shapes: shapes[0] + shapes[1],
+    )
+
+
+def gated(Network: Any, **options: Any) -> Any:
+    """Return a network of two inputs; a tensor is read twice by one layer, and by others."""
+    a, b = fastbp.Input(4), fastbp.Input((2, 3))
+    h, of_two = fastbp.Dense(5, "tanh")(a), gate()
+    flat = fastbp.layers.Flatten()(outer()([h, b, of_two([h, h])]))
+    y = fastbp.layers.Add()([fastbp.Dense(5)(flat), of_two([fastbp.Dense(5)(flat), h])])
+    return Network(inputs=(a, b), outputs=y, loss="mean_squared_error", seed=1, **options)
+
+
+def test_the_check_takes_layers_of_several_inputs() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(size=(3, 5)), rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 5))
+    fastbp.custom.check(gate(), a, c)
+    fastbp.custom.check(outer(), a, b, c)
+    wrong = layers.Custom(lambda x: x[0] * x[1], lambda x, y, dy: (dy * x[1], dy * x[1]))
+    with pytest.raises(ValueError, match=r"layers.Custom: dL/dx\[1\]: expected"):
+        fastbp.custom.check(wrong, a, c)
+
+
+def test_layers_of_several_inputs_have_the_gradients_of_central_differences(Network) -> None:
+    net = gated(Network, dtype="float64")
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(6, 4)), rng.normal(size=(6, 2, 3))), rng.normal(size=(6, 5))
+    gradients = net.loss_and_gradients(x, y)[1].copy()
+    for i in rng.permutation(net.n_parameters)[:40]:
+        kept, losses = net.parameters[i], []
+        for side in (1, -1):
+            net.parameters[i] = kept + side * 2.0**-18
+            losses.append(net.evaluate(x, y)["loss"])
+        net.parameters[i] = kept
+        slope = (losses[0] - losses[1]) * 2.0**17
+        assert abs(gradients[i] - slope) < 1e-8 + 1e-7 * abs(slope)
+    dy = rng.normal(size=(6, 5))
+    net.forward(x)
+    for rows, slopes in zip(x, net.backward(dy), strict=True):
+        for i in list(np.ndindex(rows.shape))[:12]:
+            kept, values = rows[i], []
+            for side in (1, -1):
+                rows[i] = kept + side * 2.0**-18
+                values.append(float((dy * net.predict(x)).sum()))
+            rows[i] = kept
+            slope = (values[0] - values[1]) * 2.0**17
+            assert abs(slopes[i] - slope) < 1e-8 + 1e-7 * abs(slope)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_engines_agree_on_layers_of_several_inputs(core, dtype, threads) -> None:
+    plan = gated(fastbp.Network, dtype=dtype).plan
+    Pair(plan, rows=30, n_threads=threads, metrics=(), scale=1).check()
+
+
+def test_a_layer_of_several_inputs_goes_to_a_file(Network, tmp_path) -> None:
+    a, b = fastbp.Input(3), fastbp.Input(3)
+    layer = layers.Custom(product, product_backward)
+    net = Network(inputs=(a, b), outputs=fastbp.Dense(2)(layer([a, b])), seed=0)
+    net.save(tmp_path / "net")
+    again = Network.load(
+        tmp_path / "net",
+        custom_objects={"product": product, "product_backward": product_backward},
+    )
+    x = tuple(np.random.default_rng(0).normal(size=(2, 4, 3)))
+    assert np.array_equal(again.predict(x), net.predict(x))
+
+
+def product(x: Any) -> Any:
+    return x[0] * x[1]
+
+
+def product_backward(x: Any, y: Any, dy: Any) -> Any:
+    return dy * x[1], dy * x[0]
+
+
+def test_wrong_answers_of_layers_of_several_inputs_are_told(Network) -> None:
+    a, b = fastbp.Input(3), fastbp.Input(3)
+    x, y = tuple(np.ones((2, 4, 3))), np.ones((4, 3))
+    for backward, kind, message in (
+        (lambda x, y, dy: dy, TypeError, r"dL/dx: expected a tuple of 2 arrays, got ndarray"),
+        (lambda x, y, dy: (dy,), TypeError, r"dL/dx: expected a tuple of 2 arrays, got 1 items"),
+        (
+            lambda x, y, dy: (dy, dy[:2]), ValueError,
+            r"dL/dx\[1\]: expected an array of shape \(4, 3\), got \(2, 3\)",
+        ),
+    ):  # fmt: skip
+        h = fastbp.Dense(3)(a)
+        layer = layers.Custom(product, backward)
+        net = Network(inputs=(a, b), outputs=layer([h, b]), loss="mean_squared_error")
+        with pytest.raises(kind, match=message):
+            net.fit(x, y, verbose=0)
+
+
+def test_layers_of_several_inputs_that_do_not_fit_are_refused() -> None:
+    layer = layers.Custom(product, product_backward)
+    message = r"custom expects rows of one shape where it is given no shape=, got \(3,\) from input"
+    with pytest.raises(ValueError, match=message):
+        layer([fastbp.Input(3), fastbp.Input(4)])
+    with pytest.raises(ValueError, match="custom expects a tensor or several, got none"):
+        layer([])
+    with pytest.raises(TypeError, match=r"custom: expected tensors, got int at \[1\]"):
+        layer([fastbp.Input(3), 4])

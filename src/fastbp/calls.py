@@ -2,7 +2,8 @@
 
 Engines hand over arrays that never change again, and copy what comes back before they call another
 function: a function may keep what it is given, and use what it gives once more. Engines have rows
-in one line, (rows, elements); functions see them in their shape.
+in one line, (rows, elements); functions see them in their shape. An operation gets its inputs as a
+tuple; its function gets one alone, and several as a tuple.
 """
 
 from __future__ import annotations
@@ -14,21 +15,23 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from fastbp import activations, initializers, layers, losses, metrics
+from fastbp.several import alone, each, indexed
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Shape: TypeAlias = tuple[int, ...]
+Inputs: TypeAlias = Sequence[Array]
 
 
 class Calls(Protocol):
     """An operation that is given as functions, once a batch forward and once back."""
 
-    def forward(self, x: Array, parameters: Sequence[Array]) -> Array:
-        """Return y, shape (rows, outputs), for x, shape (rows, inputs)."""
+    def forward(self, inputs: Inputs, parameters: Sequence[Array]) -> Array:
+        """Return y, shape (rows, outputs), for inputs of shape (rows, its elements) each."""
 
     def backward(
-        self, x: Array, y: Array, dy: Array, parameters: Sequence[Array]
-    ) -> tuple[Array, Sequence[Array]]:
-        """Return dL/dx and the gradient of each parameter."""
+        self, inputs: Inputs, y: Array, dy: Array, parameters: Sequence[Array]
+    ) -> tuple[Inputs, Sequence[Array]]:
+        """Return dL/d(input) of each input and the gradient of each parameter."""
 
 
 class ActivationCalls(NamedTuple):
@@ -37,15 +40,15 @@ class ActivationCalls(NamedTuple):
     part: activations.Custom
     shape: Shape
 
-    def forward(self, x: Array, parameters: Sequence[Array]) -> Array:
+    def forward(self, inputs: Inputs, parameters: Sequence[Array]) -> Array:
         """Return f(z) for the net input z."""
-        return self._call("function", x)
+        return self._call("function", *inputs)
 
     def backward(
-        self, x: Array, y: Array, dy: Array, parameters: Sequence[Array]
-    ) -> tuple[Array, Sequence[Array]]:
+        self, inputs: Inputs, y: Array, dy: Array, parameters: Sequence[Array]
+    ) -> tuple[Inputs, Sequence[Array]]:
         """Return dL/dz = f'(z) dL/da."""
-        return self._call("derivative", x) * dy, ()
+        return (self._call("derivative", *inputs) * dy,), ()
 
     def _call(self, role: str, z: Array) -> Array:
         function = getattr(self.part, role)
@@ -58,35 +61,53 @@ class LayerCalls(NamedTuple):
     """A layer, with parameters of its own or without."""
 
     part: layers.Custom
-    input_shape: Shape
+    input_shapes: tuple[Shape, ...]
     output_shape: Shape
     parameter_names: tuple[str, ...]
 
-    def forward(self, x: Array, parameters: Sequence[Array]) -> Array:
+    def forward(self, inputs: Inputs, parameters: Sequence[Array]) -> Array:
         """Return the outputs of a batch."""
-        own = (_given(p) for p in parameters)
-        y = self.part.forward(_given(x, self.input_shape), *own)
-        shape = len(x), *self.output_shape
-        return _returned((self.part, "forward"), y, shape, x.dtype).reshape(len(x), -1)
+        n, dtype = len(inputs[0]), inputs[0].dtype
+        y = self.part.forward(alone(self._rows(inputs)), *(_given(p) for p in parameters))
+        shape = n, *self.output_shape
+        return _returned((self.part, "forward"), y, shape, dtype).reshape(n, -1)
 
     def backward(
-        self, x: Array, y: Array, dy: Array, parameters: Sequence[Array]
-    ) -> tuple[Array, Sequence[Array]]:
-        """Return dL/dx and the gradient of each parameter."""
-        batch = (_given(x, self.input_shape), *(_given(a, self.output_shape) for a in (y, dy)))
+        self, inputs: Inputs, y: Array, dy: Array, parameters: Sequence[Array]
+    ) -> tuple[Inputs, Sequence[Array]]:
+        """Return dL/d(input) of each input and the gradient of each parameter."""
+        rows, dtype = self._rows(inputs), y.dtype
+        batch = alone(rows), *(_given(a, self.output_shape) for a in (y, dy))
         answer = self.part.backward(*batch, *(_given(p) for p in parameters))
         dx, *gradients = self._split(answer)
-        dx = _returned((self.part, "backward", "dL/dx"), dx, batch[0].shape, x.dtype)
         named = zip(self.parameter_names, gradients, parameters, strict=True)
         checked = [
-            _returned((self.part, "backward", "gradient of", n), g, p.shape, x.dtype)
+            _returned((self.part, "backward", "gradient of", n), g, p.shape, dtype)
             for n, g, p in named
         ]
-        return dx.reshape(len(x), -1), checked
+        return self._deltas(dx, rows), checked
+
+    def _rows(self, inputs: Inputs) -> tuple[Array, ...]:
+        return tuple(_given(x, shape) for x, shape in zip(inputs, self.input_shapes, strict=True))
+
+    def _deltas(self, dx: Any, rows: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return dL/d(input) of each input, rows in one line."""
+        count = len(rows)
+        if count > 1 and not (isinstance(dx, tuple | list) and len(dx) == count):
+            what = f"{_what((self.part, 'backward', 'dL/dx'))}: expected a tuple of {count} arrays"
+            got = f"{len(dx)} items" if isinstance(dx, tuple | list) else type(dx).__name__
+            raise TypeError(f"{what}, got {got}")
+        named = zip(indexed("dL/dx", count), each(dx, count), rows, strict=True)
+        return tuple(
+            _returned((self.part, "backward", name), given, x.shape, x.dtype).reshape(len(x), -1)
+            for name, given, x in named
+        )
 
     def _split(self, answer: Any) -> Sequence[Any]:
         """Return dL/dx and the gradients, as many as there are parameters."""
         n = 1 + len(self.parameter_names)
+        if n == 1 and len(self.input_shapes) > 1:
+            return (answer,)
         if isinstance(answer, tuple | list) and len(answer) == n:
             return answer
         if n == 1:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp import activations, layers, losses, random
 from fastbp.calls import ActivationCalls, Array, LayerCalls, loss_gradient, row_losses
+from fastbp.several import indexed
 
 # The step that balances the error of the formula, h^2, with that of rounding, 1 / h.
 STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
@@ -30,8 +31,8 @@ def check(part: Any, *samples: Any) -> None:
         The part.
     *samples : array_like
         Where to look, away from points without a derivative. For an activation z; for a loss y,
-        shape (rows, outputs), and t; for a layer x, shape (rows, *shape of an input row). Each
-        element of these, and of a layer's parameters, takes two calls of the function.
+        shape (rows, outputs), and t; for a layer x, shape (rows, *shape of an input row), of each
+        input. Each element of these, and of a layer's parameters, takes two calls of the function.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def check(part: Any, *samples: Any) -> None:
     """
     for kind, (checked, names) in CHECKS.items():
         if isinstance(part, kind):
-            if len(samples) != len(names):
+            if len(samples) != len(names) and not (samples and kind is layers.Custom):
                 expected = ", ".join(names)
                 raise TypeError(f"samples: expected {expected}, got {len(samples)} arrays")
             checked(part, *samples)
@@ -58,14 +59,15 @@ def check(part: Any, *samples: Any) -> None:
 def _check_activation(part: activations.Custom, z: Any) -> None:
     rows = _rows(z)
     calls = ActivationCalls(part, rows.shape[1:])
-    _compare_layer("activations.Custom", calls, rows, [], ())
+    _compare_layer("activations.Custom", calls, (rows,), [], ())
 
 
-def _check_layer(part: layers.Custom, x: Any) -> None:
-    rows = _rows(x)
-    given = part.parameters_for(rows.shape[1:])
+def _check_layer(part: layers.Custom, *x: Any) -> None:
+    rows = tuple(map(_rows, x))
+    shapes = tuple(array.shape[1:] for array in rows)
+    given = part.parameters_for(shapes)
     names = tuple(name for name, _, _ in given)
-    calls = LayerCalls(part, rows.shape[1:], part.shape_for(rows.shape[1:]), names)
+    calls = LayerCalls(part, shapes, part.shape_for(shapes), names)
     # Away from where they start: a gradient that counts for nothing at 0 is to be seen too.
     rng = np.random.default_rng(1)
     own = [
@@ -86,14 +88,17 @@ def _check_loss(part: losses.Custom, y: Any, t: Any) -> None:
 
 
 def _compare_layer(
-    name: str, calls: Any, x: Array, own: Sequence[Array], names: Sequence[str]
+    name: str, calls: Any, x: tuple[Array, ...], own: Sequence[Array], names: Sequence[str]
 ) -> None:
     """Check dL/dx and each gradient of L = sum c y, with c drawn at random."""
-    flat = x.reshape(len(x), -1)
+    flat = tuple(rows.reshape(len(rows), -1) for rows in x)
     y = calls.forward(flat, own)
     c = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
     dx, gradients = calls.backward(flat, y, c, own)
-    arrays = [(f"{name}: dL/dx", dx, flat, x.shape)]
+    arrays = [
+        (f"{name}: {what}", given, at, rows.shape)
+        for what, given, at, rows in zip(indexed("dL/dx", len(x)), dx, flat, x, strict=True)
+    ]
     arrays += [
         (f"{name}: gradient of {n}", g, p, p.shape)
         for n, g, p in zip(names, gradients, own, strict=True)

@@ -5,7 +5,7 @@ to `EngineProtocol`; a test compares their signatures. All arrays that reach an 
 checked by `fastbp.data`, which leaves it to the engine to look for NaN and infinity in rows.
 
 What belongs to the only input or output of a plan comes and goes as it is, here and at `Network`;
-what belongs to several is a tuple with an entry for each. `each` makes it a tuple in both cases.
+what belongs to several is a tuple with an entry for each (`fastbp.several`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import numpy as np
 from fastbp.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
+from fastbp.several import alone as alone
+from fastbp.several import each as each
+from fastbp.several import indexed as indexed
 
 if TYPE_CHECKING:
     from threading import Lock
@@ -28,24 +31,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = "npt.NDArray[Any]"
 Arrays: TypeAlias = "Array | tuple[Array, ...]"
 """One array, or one for each of several inputs or outputs."""
-
-
-def each(value: Any, count: int) -> tuple[Any, ...]:
-    """Return what belongs to `count` inputs or outputs as a tuple: what belongs to one is alone."""
-    return (value,) if count == 1 else value
-
-
-def indexed(argument: str, count: int) -> tuple[str, ...]:
-    """Return what errors call an argument of `count` inputs or outputs: x, or x[0] of some rows."""
-    if count == 1:
-        return (argument,)
-    name, of, rows = argument.partition(" of ")
-    return tuple([f"{name}[{i}]{of}{rows}" for i in range(count)])
-
-
-def alone(values: tuple[Any, ...]) -> Any:
-    """Return what belongs to each of some inputs or outputs as it is handed on: one alone."""
-    return values[0] if len(values) == 1 else values
 
 
 class Rows(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 from fastbp import activations, constraints, initializers, regularizers, validate
 from fastbp.description import Description
 from fastbp.initializers import Initializer
+from fastbp.several import alone
 from fastbp.tensors import Shape, Tensor
 
 Parameters: TypeAlias = tuple[tuple[str, Shape, Initializer], ...]
@@ -233,20 +234,36 @@ class Dropout(Layer):
         object.__setattr__(self, "structured", validate.flag("structured", self.structured))
 
 
+def _several(name: str, inputs: Any) -> tuple[Tensor, ...]:
+    """Return a list or tuple of tensors, which a layer is called on, as a tuple."""
+    if not isinstance(inputs, Iterable):
+        raise TypeError(f"{name}: expected a list of tensors, got {type(inputs).__name__}")
+    read = tuple(inputs)
+    for index, tensor in enumerate(read):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name}: expected tensors, got {type(tensor).__name__} at [{index}]")
+    return read
+
+
+def _require_one_shape(name: str, sources: tuple[Source, ...], where: str = "") -> None:
+    """Refuse tensors of different shapes."""
+    first = sources[0]
+    for source, shape in sources:
+        if shape != first.shape:
+            raise ValueError(
+                f"{name} expects rows of one shape{where}, got {first.shape} from {first.name} "
+                f"and {shape} from {source}"
+            )
+
+
 class Join(Layer):
     """Base of the layers that are called on several tensors, given as a list or a tuple."""
 
     def read(self, inputs: Any) -> tuple[Tensor, ...]:
         """Return what the layer is called on: at least two tensors."""
-        if isinstance(inputs, Tensor) or not isinstance(inputs, Iterable):
+        if isinstance(inputs, Tensor):
             raise TypeError(f"{self.name}: expected a list of tensors, got {type(inputs).__name__}")
-        read = tuple(inputs)
-        for index, tensor in enumerate(read):
-            if not isinstance(tensor, Tensor):
-                raise TypeError(
-                    f"{self.name}: expected tensors, got {type(tensor).__name__} at [{index}]"
-                )
-        return read
+        return _several(self.name, inputs)
 
     def require_several(self, name: str, sources: tuple[Source, ...]) -> None:
         """Refuse to join fewer than two."""
@@ -270,14 +287,8 @@ class Add(Join):
     def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
         """Return the one shape of all."""
         self.require_several(name, sources)
-        first = sources[0]
-        for source, shape in sources:
-            if shape != first.shape:
-                raise ValueError(
-                    f"{name} expects rows of one shape, got {first.shape} from {first.name} "
-                    f"and {shape} from {source}"
-                )
-        return first.shape
+        _require_one_shape(name, sources)
+        return sources[0].shape
 
 
 class Concatenate(Join):
@@ -332,8 +343,9 @@ class Concatenate(Join):
 class Custom(Layer):
     """A layer of your own: its way forward and its way back, each called once a batch.
 
-    Arrays that the functions are given are read-only, in the network's dtype; they may be kept, and
-    change no more.
+    It is called on a tensor, or on a list or a tuple of at least two: then x, dL/dx and the shape
+    of an input row are tuples with an entry for each, here and in the functions. Arrays that the
+    functions are given are read-only, in the network's dtype; they may be kept, and change no more.
 
     Parameters
     ----------
@@ -349,7 +361,7 @@ class Custom(Layer):
         `fastbp.initializers` knows. A function makes it from the shape of an input row.
     shape : int, tuple of int or callable, optional
         Shape of an output row, or a function that makes it from that of an input row; left out, the
-        two are the same.
+        two are the same, and so are those of several inputs.
     trainable : bool, default True
         Whether training changes the parameters.
 
@@ -367,6 +379,14 @@ class Custom(Layer):
     ...     lambda x, y, dy, factors: (dy * factors, (dy * x).sum(axis=0)),
     ...     parameters=lambda shape: {"factors": (shape, fastbp.initializers.Constant(1.0))},
     ... )
+
+    The product of two inputs:
+
+    >>> product = fastbp.layers.Custom(
+    ...     lambda x: x[0] * x[1],
+    ...     lambda x, y, dy: (dy * x[1], dy * x[0]),
+    ... )
+    >>> gated = product([fastbp.Dense(8)(h), fastbp.Dense(8, "sigmoid")(h)])
     """
 
     name = "custom"
@@ -389,21 +409,29 @@ class Custom(Layer):
         if not callable(self.shape) and self.shape is not None:
             object.__setattr__(self, "shape", _shape("shape", self.shape))
 
-    def parameters_for(self, shape: Shape) -> Parameters:
-        """Return name, shape and initializer of each parameter for input rows of a shape."""
+    def read(self, inputs: Any) -> tuple[Tensor, ...]:
+        """Return what the layer is called on: a tensor, or several."""
+        return (inputs,) if isinstance(inputs, Tensor) else _several(self.name, inputs)
+
+    def parameters_for(self, shapes: tuple[Shape, ...]) -> Parameters:
+        """Return name, shape and initializer of each parameter for input rows of such shapes."""
         if not callable(self.parameters):
             given: Parameters = self.parameters
             return given
-        return _parameters(self.parameters(shape))
+        return _parameters(self.parameters(alone(shapes)))
 
-    def shape_for(self, shape: Shape) -> Shape:
-        """Return the shape of an output row for input rows of a shape."""
-        made = self.shape(shape) if callable(self.shape) else self.shape
-        return shape if made is None else _shape("shape", made)
+    def shape_for(self, shapes: tuple[Shape, ...]) -> Shape:
+        """Return the shape of an output row for input rows of such shapes."""
+        made = self.shape(alone(shapes)) if callable(self.shape) else self.shape
+        return shapes[0] if made is None else _shape("shape", made)
 
     def output_shape(self, name: str, sources: tuple[Source, ...]) -> Shape:
         """Return the shape of a row of what the layer computes."""
-        return self.shape_for(sources[0].shape)
+        if not sources:
+            raise ValueError(f"{name} expects a tensor or several, got none")
+        if self.shape is None:
+            _require_one_shape(name, sources, " where it is given no shape=")
+        return self.shape_for(tuple(source.shape for source in sources))
 
 
 def _parameters(given: Any) -> Parameters:

@@ -101,12 +101,15 @@ class _Lowering:
         # Of the node that is being lowered: what it reads, then what it computes.
         self.layer = 0
         self.inputs: tuple[int, ...] = ()
+        self.read: tuple[Shape, ...] = ()
         self.tensor = 0
         self.shape: Shape = ()
 
     def run(self, node: Node) -> None:
         """Append the operations of a node."""
-        self.layer, self.shape = node.layer, self.shapes[node.inputs[0]]
+        self.layer = node.layer
+        self.read = tuple(self.shapes[number] for number in node.inputs)
+        self.shape = self.read[0]
         self.inputs = tuple(self.places[number] for number in node.inputs)
         self.tensor, first = self.inputs[0], len(self.ops)
         self.lower(self.graph.layers[node.layer])
@@ -171,11 +174,11 @@ class _Lowering:
     def _custom(self, layer: CustomLayer) -> None:
         own = tuple(
             self._parameter(name, shape, layer.trainable, initializer)
-            for name, shape, initializer in layer.parameters_for(self.shape)
+            for name, shape, initializer in layer.parameters_for(self.read)
         )
-        shape = layer.shape_for(self.shape)
+        shape = layer.shape_for(self.read)
         names = tuple(parameter.role for parameter in own)
-        calls = LayerCalls(layer, self.shape, shape, names)
+        calls = LayerCalls(layer, self.read, shape, names)
         self._append("custom", shape, calls=calls, own=own)
 
     @lower.register(Flatten)

@@ -473,7 +473,9 @@ class LBFGS(Optimizer):
     """Quasi-Newton steps from a few past gradients, with a line search, for full batches.
 
     In `fit` each epoch is one step on all rows, whatever the batch size, and evaluates loss and
-    gradient once or more. `step` and `train_on_batch` are for the other rules.
+    gradient once or more. `step` and `train_on_batch` are for the other rules. Streams are refused,
+    since their rows would have to be read over and over, and so are constrained parameters, which a
+    search along a line would take away from their constraint.
 
     Parameters
     ----------

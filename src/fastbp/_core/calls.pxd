@@ -1,5 +1,5 @@
 from fastbp._core.batch cimport Team
-from fastbp._core.layout cimport fbp_op
+from fastbp._core.layout cimport fbp_edge
 from fastbp._core.rows cimport Pass
 
 cdef enum Call:
@@ -15,7 +15,8 @@ cdef class Calls:
     cdef object error          # what a function has raised, or None
 
     cdef object rows_of(self, const Pass *run, const char *rows, size_t tensor)
-    cdef int leave(self, const Pass *run, const fbp_op *op, char *dx, object answer) except -1
+    cdef tuple inputs_of(self, const Team *team, const Pass *run, size_t i)
+    cdef int leave(self, const Pass *run, const fbp_edge *edge, char *dx, object answer) except -1
     cdef object targets_of(self, Pass *run, size_t output)
     cdef int forward(self, const Team *team, const Pass *run, size_t i) except -1
     cdef int backward(self, const Team *team, const Pass *run, size_t i) except -1

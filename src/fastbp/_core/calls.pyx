@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from fastbp._core.layout cimport FBP_PADDING, fbp_frame, fbp_op, fbp_output, tensor
+from fastbp._core.layout cimport FBP_PADDING, fbp_edge, fbp_frame, fbp_output, tensor
 from fastbp._core.native cimport address
 from fastbp._core.rows cimport FAULT_CALL, fill_scales, gather_targets, row_weight
 
@@ -41,34 +41,45 @@ cdef class Calls:
         memcpy(address(copy), rows, copy.nbytes)
         return copy
 
+    cdef tuple inputs_of(self, const Team *team, const Pass *run, size_t i):
+        """Copies of the rows of each tensor that an operation reads."""
+        cdef const fbp_frame *frame = &team.frame
+        return tuple([
+            self.rows_of(run, rows_at(run, frame, frame.values, edge.tensor), edge.tensor)
+            for edge in self.plan.ops[i].inputs])
+
     cdef int forward(self, const Team *team, const Pass *run, size_t i) except -1:
         cdef const fbp_frame *frame = &team.frame
-        cdef size_t x = run.plan.ops[i].input, y = run.plan.ops[i].output
-        values = self.rows_of(run, rows_at(run, frame, frame.values, x), x)
+        cdef size_t y = run.plan.ops[i].output
+        values = self.inputs_of(team, run, i)
         answer = self.plan.ops[i].calls.forward(values, self.parameters[i])
         memcpy(rows_at(run, frame, frame.values, y), address(answer), answer.nbytes)
         return 0
 
     cdef int backward(self, const Team *team, const Pass *run, size_t i) except -1:
         cdef const fbp_frame *frame = &team.frame
-        cdef size_t x = run.plan.ops[i].input, y = run.plan.ops[i].output
+        cdef size_t y = run.plan.ops[i].output
+        cdef fbp_edge edge
         op = self.plan.ops[i]
-        answer, sums = op.calls.backward(
-            self.rows_of(run, rows_at(run, frame, frame.values, x), x),
+        answers, sums = op.calls.backward(
+            self.inputs_of(team, run, i),
             self.rows_of(run, rows_at(run, frame, frame.values, y), y),
             self.rows_of(run, rows_at(run, frame, frame.deltas, y), y),
             self.parameters[i])
-        self.leave(run, &run.plan.ops[i], rows_at(run, frame, frame.deltas, x), answer)
+        for k, answer in enumerate(answers):
+            edge = run.plan.ops[i].inputs[<size_t>k]
+            self.leave(run, &edge, rows_at(run, frame, frame.deltas, edge.tensor), answer)
         for parameter, gradient, total in zip(op.own, self.gradients[i], sums):
             if parameter.trainable:
                 gradient[...] = gradient + total if op.adds else total
         return 0
 
-    cdef int leave(self, const Pass *run, const fbp_op *op, char *dx, object answer) except -1:
+    cdef int leave(self, const Pass *run, const fbp_edge *edge, char *dx,
+                   object answer) except -1:
         """Write the delta of what the operation reads, or add to it."""
-        if not (op.propagates or run.wants_input_delta):
+        if not (edge.propagates or run.wants_input_delta):
             return 0
-        if op.inputs.adds:
+        if edge.adds:
             run.plan.kernels.add(answer.size, address(answer), dx)
         else:
             memcpy(dx, address(answer), answer.nbytes)

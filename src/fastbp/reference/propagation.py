@@ -66,7 +66,7 @@ def forward(
     for position, op in enumerate(ops):
         inputs = tuple(values[edge.tensor] for edge in op.inputs)
         if op.calls is not None:
-            a = op.calls.forward(inputs[0], own_parameters(op, parameters)).copy()
+            a = op.calls.forward(inputs, own_parameters(op, parameters)).copy()
             traces.append(Trace(op, 1.0, inputs, a, a))
             values[op.output] = a
             continue
@@ -100,8 +100,8 @@ def backward(
             continue
         if op.calls is not None:
             if any(p.trainable for p in op.own) or op.propagates or to_input:
-                dx = backward_custom(op, trace, deltas[op.output], parameters, gradients)
-                leave(op, [dx], deltas, to_input)
+                found = backward_custom(op, trace, deltas[op.output], parameters, gradients)
+                leave(op, found, deltas, to_input)
             continue
         f = ACTIVATIONS[op.activation.name]
         dz = f.backward(deltas[op.output], trace.z, trace.a, op.activation.parameter)
@@ -132,14 +132,16 @@ def own_parameters(op: Op, parameters: Array) -> list[Array]:
     return [view(parameters, parameter) for parameter in op.own]
 
 
-def backward_custom(op: Op, trace: Trace, dy: Array, parameters: Array, gradients: Array) -> Array:
-    """Return dL/dx as the function of the operation gives it, and write its gradients."""
+def backward_custom(
+    op: Op, trace: Trace, dy: Array, parameters: Array, gradients: Array
+) -> list[Array]:
+    """Return dL/d(input) as the function of the operation gives them, and write its gradients."""
     assert op.calls is not None
-    dx, given = op.calls.backward(trace.x, trace.a, dy, own_parameters(op, parameters))
+    found, given = op.calls.backward(trace.inputs, trace.a, dy, own_parameters(op, parameters))
     for parameter, gradient in zip(op.own, given, strict=True):
         if parameter.trainable:
             put(op, parameter, gradient, gradients)
-    return dx.copy()
+    return [dx.copy() for dx in found]
 
 
 def net_input(op: Op, inputs: tuple[Array, ...], parameters: Array, factor: Array | float) -> Array:
