@@ -912,6 +912,24 @@ def product_backward(x: Any, y: Any, dy: Any) -> Any:
     return dy * x[1], dy * x[0]
 
 
+def shifted(x: Any, b: Any) -> Any:
+    return x + b
+
+
+def shifted_back(x: Any, y: Any, dy: Any, b: Any) -> Any:
+    return dy, dy.sum(axis=0)
+
+
+def test_a_layer_with_a_mapping_of_parameters_goes_to_a_file(Network, tmp_path) -> None:
+    layer = layers.Custom(shifted, shifted_back, parameters={"b": (3, "normal")})
+    net = Network([layer], input_shape=3, seed=0)
+    net.save(tmp_path / "net")
+    functions = {"shifted": shifted, "shifted_back": shifted_back}
+    again = Network.load(tmp_path / "net", custom_objects=functions)
+    assert again.layers[0].description == layer
+    assert np.array_equal(again.predict(np.eye(3)), net.predict(np.eye(3)))
+
+
 def test_wrong_answers_of_layers_of_several_inputs_are_told(Network) -> None:
     a, b = fastbp.Input(3), fastbp.Input(3)
     x, y = tuple(np.ones((2, 4, 3))), np.ones((4, 3))

@@ -435,12 +435,17 @@ class Custom(Layer):
 
 
 def _parameters(given: Any) -> Parameters:
-    """Return a mapping of names to shapes and initializers as a tuple that can be hashed."""
-    if not isinstance(given, Mapping | tuple) or (given and isinstance(given, tuple)):
+    """Return a mapping of names to shapes and initializers as a tuple that can be hashed.
+
+    Such a tuple, of a description that is made again, is as good.
+    """
+    if isinstance(given, tuple) and all(isinstance(p, tuple) and len(p) == 3 for p in given):
+        given = {name: rest for name, *rest in given}
+    if not isinstance(given, Mapping):
         raise TypeError(
             f"parameters: expected a mapping of names to (shape, initializer), got {given!r}"
         )
-    return tuple(_parameter(name, value) for name, value in dict(given).items())
+    return tuple(_parameter(name, value) for name, value in given.items())
 
 
 def _parameter(name: Any, value: Any) -> tuple[str, Shape, Initializer]:

@@ -23,6 +23,7 @@ from fastbp.engine import (
     Rows,
     alone,
     each,
+    loss_names,
     loss_values,
     measured,
 )
@@ -178,7 +179,7 @@ class Engine(EngineProtocol):
         means = self._with_penalty(means)
         found = loss_values(self.plan, means)
         found |= {name: sums[name] / rows_measured[k] for name, k, _ in counted}
-        return found | self.measured(metrics, parts)
+        return self._in_order(found | self.measured(metrics, parts), metrics)
 
     @quietly
     def forward(self, x: Arrays, training: bool, n_threads: int | None) -> Any:
@@ -209,7 +210,8 @@ class Engine(EngineProtocol):
         losses, means, outputs, gradients = self.differentiate(batch, metrics)
         self._keep(gradients, accumulate)
         parts = [(outputs, each(data.y, len(outputs)))]
-        return loss_values(self.plan, losses) | means | self.measured(metrics, parts)
+        found = loss_values(self.plan, losses) | means | self.measured(metrics, parts)
+        return self._in_order(found, metrics)
 
     @quietly
     def differentiate(
@@ -323,6 +325,11 @@ class Engine(EngineProtocol):
             for name, k, metric in measured(self.plan.prefixes, metrics)
             if not metric.of_rows
         }
+
+    def _in_order(self, values: dict[str, Any], metrics: tuple[Any, ...]) -> dict[str, Any]:
+        """Return losses and metrics in the order in which they are named."""
+        names = [m.name for m in measured(self.plan.prefixes, metrics)]
+        return {name: values[name] for name in (*loss_names(self.plan.prefixes), *names)}
 
     def _with_penalty(self, losses: list[float]) -> list[float]:
         """Return losses of the outputs with what parameters cost, as `Plan.loss_weights` has it."""

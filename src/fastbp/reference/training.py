@@ -250,6 +250,7 @@ class Training:
             values |= {"val_" + name: value for name, value in validation.items()}
         if job.record_rates:
             values["learning_rate"] = self.learning_rate
+        values = {name: values[name] for name in job.names if name in values}
         for name, value in values.items():
             record.curves[name].append(value)
         engine.position = engine.position._replace(part=EpochPart())
