@@ -185,11 +185,6 @@ def test_engines_agree_on_shared_custom_layers(n_threads: int, dtype: str) -> No
     Pair(net.plan, rows=70, n_threads=n_threads, metrics=()).check()
 
 
-def test_explanations_refuse_layers_that_are_called_again(Network: Any) -> None:
-    with pytest.raises(ValueError, match="explain: expected layers that are called once"):
-        network(Network).explain(X, Y)
-
-
 def test_custom_layers_need_the_same_parameters_in_all_calls(Network: Any) -> None:
     a, b = fastbp.Input(4), fastbp.Input(5)
     layer = Custom(

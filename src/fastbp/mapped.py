@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import memory
 from fastbp.engine import Array
 from fastbp.tensors import Shape
 
@@ -147,5 +146,7 @@ def planned(parts: list[Any]) -> list[Any]:
     paths = {part.path for part in parts if isinstance(part, FileRows)}
     if not (paths and hasattr(os, "O_DIRECT")):
         return parts
+    from fastbp import memory  # here, for an import of fastbp has no use for its pathlib
+
     directly = sum(map(os.path.getsize, paths)) > memory.most()
     return [replace(p, directly=directly) if isinstance(p, FileRows) else p for p in parts]
