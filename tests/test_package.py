@@ -19,7 +19,7 @@ SOURCE = ROOT / "src"
 FLOORS = (
     "_version exceptions validate description several tensors "
     "activations constraints initializers layers losses metrics optimizers regularizers schedules",
-    "graph plan lowering engine random arena measures calls custom memory",
+    "graph plan watch lowering engine random arena measures calls custom memory",
     "_core reference.*",
     "data items wanted mapped sources prefetch batches streams arguments parameters bound "
     "occupancy summary state history progress callbacks callbacks.* lbfgs fitting network",
@@ -42,6 +42,7 @@ PUBLIC = {
     "callbacks",
     "engine",
     "state",
+    "watch",
 }
 PUBLIC |= {*FLOORS[0].split()}
 

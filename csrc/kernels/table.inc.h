@@ -9,6 +9,7 @@
 #include "matmul.inc.h"
 #include "group.inc.h"
 #include "span.inc.h"
+#include "watch.inc.h"
 #include "activation.inc.h"
 #include "softmax.inc.h"
 #include "loss.inc.h"
@@ -47,6 +48,7 @@ const fbp_kernels FBP_TABLE(FBP_ISA, FBP_REAL_BITS) = {
     .gather = gather,
     .scatter = scatter,
     .dot = dot,
+    .watch_units = watch_units,
     .activate = activate,
     .activate_backward = activate_backward,
     .softmax = softmax,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from fastbp.watch import Watch
+
 Array: TypeAlias = "npt.NDArray[Any]"
 Arrays: TypeAlias = "Array | tuple[Array, ...]"
 """One array, or one for each of several inputs or outputs."""
@@ -197,6 +199,8 @@ class Fit(NamedTuple):
         Whether to keep the learning rate of the last update of each epoch.
     n_threads : int or None
         Size of the team; None lets the engine choose.
+    watch : Watch or None
+        Steps to record, and where; the engine fills it.
     on_epoch_begin : callable or None
         Called with the number of an epoch, counted from 0, before it begins.
     on_epoch_end : callable or None
@@ -230,6 +234,7 @@ class Fit(NamedTuple):
     on_progress: Callable[[Progress], bool | None] | None = None
     accumulate: int = 1
     prefixes: tuple[str, ...] = ("",)
+    watch: Watch | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

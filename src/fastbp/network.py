@@ -261,6 +261,7 @@ class Network(NetworkState):
                 record_outputs=arguments.record_outputs(record_outputs, rows, plan),
                 record_rates=isinstance(self.optimizer.learning_rate, Schedule),
                 n_threads=self._n_threads,
+                watch=hooks.watch(plan),
                 **hooks.calls(),
             )
             hooks.prepare(self, job)

@@ -43,6 +43,7 @@ cdef struct Score:
 
 cdef size_t chunk_bytes(const fbp_plan *plan) noexcept nogil
 cdef size_t thinned_bytes(const fbp_plan *plan) noexcept nogil
+cdef const fbp_plan *plan_of_batch(const Team *team) noexcept nogil
 cdef void sync(const Worker *worker) noexcept nogil
 cdef void fill_gradient_scales(Pass *run, double *scales) noexcept nogil
 cdef double per_row(double total, size_t measured) noexcept nogil

@@ -203,6 +203,11 @@ cdef const fbp_op *whole_op(const Team *team, const Pass *run, const fbp_op *op)
     return &team.plan.ops[op - run.plan.ops]
 
 
+cdef const fbp_plan *plan_of_batch(const Team *team) noexcept nogil:
+    """The plan that a batch of training has gone through."""
+    return &team.thinning.plan if team.plan.mask_elements > 0 else team.plan
+
+
 cdef void thin_batch(const Worker *worker, Pass *run) noexcept nogil:
     """Let the batch run through a plan that lacks what it drops; its parts share one."""
     cdef Team *team = worker.team

@@ -4,6 +4,7 @@ from fastbp._core.batch cimport Team, Worker
 from fastbp._core.layout cimport fbp_kernels
 from fastbp._core.rows cimport Data
 from fastbp._core.update cimport Rule
+from fastbp._core.watch cimport Watch
 
 cdef enum Outcome:
     RUNNING
@@ -86,6 +87,7 @@ cdef struct Training:
     size_t validated           # rows of the validation data, after the running epoch's batches
     size_t validation_start    # and before the first row of `validation`
     Curves curves
+    Watch watch                # of single steps
     char **outputs             # where each output goes in the running epoch, or NULL
     const size_t *output_bytes  # from those of one epoch to the next; 0: each over the last
     char **validation_outputs  # or NULL

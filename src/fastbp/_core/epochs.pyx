@@ -19,6 +19,7 @@ from fastbp._core.batch cimport (
     mean_loss,
     run_share,
     per_row,
+    plan_of_batch,
     project_share,
     sync,
     take_scores,
@@ -30,6 +31,14 @@ from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
 from fastbp._core.schedule cimport Schedule, rate_at
 from fastbp._core.update cimport Rule
+from fastbp._core.watch cimport (
+    is_due,
+    look_at_gradients,
+    look_at_units,
+    look_at_updates,
+    record_step,
+    steps_before_due,
+)
 
 cdef uint64_t SNAPSHOT_BATCHES = 1024
 cdef double CHECK_SECONDS = 1e-3
@@ -215,6 +224,20 @@ cdef double loss_so_far(const Training *t) noexcept nogil:
     return total
 
 
+cdef void watch_step(Training *t, size_t rows) noexcept nogil:
+    """Count a step from so many rows, and put it on record if that is due."""
+    cdef const fbp_plan *plan = t.team.plan
+    cdef double loss = 0.0
+    cdef size_t k
+    if is_due(&t.watch):
+        for k in range(plan.n_outputs):
+            loss += plan.outputs[k].weight * mean_loss(&plan.outputs[k], t.team.scores[k])
+        record_step(&t.watch, plan_of_batch(&t.team), rows, loss)
+        if t.watch.n == t.watch.room:
+            t.outcome = PAUSED
+    t.watch.steps += 1
+
+
 cdef void keep_books(Training *t, size_t rows) noexcept nogil:
     """After an update from so many rows, whose scores the team has."""
     cdef bint finite = add_batch(t)
@@ -226,6 +249,7 @@ cdef void keep_books(Training *t, size_t rows) noexcept nogil:
     if not finite:
         t.outcome = DIVERGED
         return
+    watch_step(t, rows)
     look_at_clock(t, 1)
     if t.visits_batches:
         t.outcome = BATCH_ENDED
@@ -240,28 +264,40 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole)
         part.start, part.before = whole.start + first, first
         part.rows = min(t.batch_size, whole.rows - first)
         part.penalties = whole.penalties if first == 0 else NULL
+        part.keeps = whole.keeps or is_due(&t.watch)
         run_share(worker, &part)
         sync(worker)
         if t.team.fault:
             return False
+        if is_due(&t.watch):
+            look_at_units(worker, &t.watch, &part)
         form_gradients(worker, &part, NULL, 0)
         if worker.rank == 0:
             add_scores(worker.team, &part)
         sync(worker)
-        accumulate(worker, first == 0)
-        sync(worker)
+        if t.update_rows > t.batch_size:
+            accumulate(worker, first == 0)
+            sync(worker)
     return True
 
 
 cdef bint train_parts(Training *t, const Worker *worker, Pass *run) noexcept nogil:
-    """One update from more rows than run at once; False as in `train_batch`."""
+    """One update that has to see all gradients first: from more rows than run at once, or one to be
+    recorded; False as in `train_batch`."""
+    cdef bint adds = t.update_rows > t.batch_size, watched = is_due(&t.watch)
+    cdef const char *gradients = t.team.accumulated if adds else t.team.memory.gradients
     if worker.rank == 0:
         clear_scores(worker.team)
     if not accumulate_parts(t, worker, run):
         return False
-    update_share(worker, t.team.accumulated, &t.rule, t.counters.steps + 1)
+    if watched:
+        look_at_gradients(worker, &t.watch, gradients)
+    update_share(worker, gradients, &t.rule, t.counters.steps + 1)
     project_share(worker)
     sync(worker)
+    if watched:
+        look_at_updates(worker, &t.watch)
+        sync(worker)
     if worker.rank == 0:
         keep_books(t, run.rows)
     sync(worker)
@@ -395,6 +431,7 @@ cdef void train_repeating(Training *t) noexcept nogil:
     cdef size_t at = t.epoch
     cdef double loss
     epochs = min(epochs, min(t.epochs - t.epoch, t.curves.room - at))
+    epochs = min(epochs, steps_before_due(&t.watch))
     if t.visits_epochs:
         epochs = 1
     epochs = repeat_epochs(t, epochs)
@@ -406,6 +443,7 @@ cdef void train_repeating(Training *t) noexcept nogil:
         t.outcome = DIVERGED
         return
     t.epoch += epochs
+    t.watch.steps += epochs
     look_at_clock(t, epochs)
     decide(t, loss)
 
@@ -433,9 +471,11 @@ cdef void end_in_fault(Training *t) noexcept nogil:
 cdef void train(Training *t, const Worker *worker) noexcept nogil:
     """Train until a pause is due or the work is done. Every thread of the team calls this."""
     cdef Pass run = training_pass(t)
-    while t.outcome == RUNNING and t.repeats and t.counters.part.rows == 0:
-        train_repeating(t)
+    cdef bint parts
     while t.outcome == RUNNING:
+        if t.repeats and t.counters.part.rows == 0 and not is_due(&t.watch):
+            train_repeating(t)
+            continue
         if is_drained(t) and t.follows:
             ask_for_rows(t, worker)
             break
@@ -444,8 +484,8 @@ cdef void train(Training *t, const Worker *worker) noexcept nogil:
         set_rate(t, worker)
         if not is_drained(t):
             turn_to_batch(t, worker, &run)
-            if not (train_parts(t, worker, &run) if t.update_rows > t.batch_size
-                    else train_batch(t, worker, &run)):
+            parts = t.update_rows > t.batch_size or is_due(&t.watch)
+            if not (train_parts(t, worker, &run) if parts else train_batch(t, worker, &run)):
                 break
         if is_drained(t) and not t.follows and t.outcome in (RUNNING, PAUSED):
             end_epoch(t, worker)

@@ -245,6 +245,9 @@ cdef extern from "kernels.h" nogil:
         void (*scatter)(size_t n, const uint32_t *index, const void *from_,
                         void *to) noexcept nogil
         double (*dot)(size_t n, const void *a, const void *b) noexcept nogil
+        void (*watch_units)(size_t rows, size_t n, ptrdiff_t y_b, double low, double high,
+                            const void *y_bu, double *squares, double *outside,
+                            double *active) noexcept nogil
         void (*activate)(fbp_activation f, double parameter, size_t n,
                          const void *z, void *a) noexcept nogil
         void (*activate_backward)(fbp_activation f, double parameter, size_t n, const void *z,

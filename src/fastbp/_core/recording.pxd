@@ -1,4 +1,5 @@
 from fastbp._core.epochs cimport Training
+from fastbp._core.watch cimport Watching
 
 cdef class Recorder:
     cdef object job
@@ -19,6 +20,7 @@ cdef class Recorder:
     cdef dict parts                # outputs and targets of the chunks of an epoch
     cdef size_t epochs             # seen by `look`
     cdef bint fails                # a metric has raised
+    cdef Watching watching         # or None
     cdef int start(self, Training *t) except -1
     cdef int rate_curve(self, const Training *t) except -1
     cdef int point(self, Training *t) except -1

@@ -14,6 +14,7 @@ from fastbp._core.epochs cimport (
     stop,
 )
 from fastbp._core.native cimport address
+from fastbp._core.watch cimport Watching
 
 from fastbp.engine import Progress, alone, each, loss_names, measured
 from fastbp.measures import answers, measure
@@ -52,6 +53,7 @@ cdef class Recorder:
         self.measures = {prefix + m.name: [] for prefix in ("", "val_") for m in self.measured}
         self.widths = [plan.tensors[output.tensor] for output in plan.outputs]
         self.parts = {"": [], "val_": []}
+        self.watching = None if job.watch is None else Watching(job.watch)
 
     cdef int start(self, Training *t) except -1:
         """Point the training to the memory."""
@@ -74,6 +76,8 @@ cdef class Recorder:
             self.validation_pointers = pointers_to(self.validation_outputs)
             t.validation_outputs = <char **>address(self.validation_pointers)
         self.point(t)
+        if self.watching is not None:
+            self.watching.start(&t.watch, t.team.plan)
         return 0
 
     cdef int rate_curve(self, const Training *t) except -1:
@@ -143,6 +147,8 @@ cdef class Recorder:
         """Take up the last epoch, and make room for more where there is none left."""
         self.measure_epoch(t)
         self.epochs = t.epoch
+        if self.watching is not None:
+            self.watching.look(&t.watch)
         if t.curves.room == t.epoch < t.epochs:
             self.curves = np.concatenate([self.curves, np.empty_like(self.curves)], axis=1)
             if self.job.record_outputs:
@@ -161,6 +167,8 @@ cdef class Recorder:
 
     cdef int finish(self, Training *t) except -1:
         """Let the record show the epochs that are completed."""
+        if self.watching is not None:
+            self.watching.finish(&t.watch)
         if not self.fails:
             self.measure_epoch(t)
         epochs = self.epochs if self.fails else t.epoch

@@ -182,7 +182,8 @@ cdef class EngineState:
 
     cdef int place_training(self, Training *t, Workspace workspace, size_t threads) except -1:
         cdef Claim walk = Claim(NULL, 0)
-        self.check_size(threads, t.batch_size, t.batch_size if self.native.wide else 0)
+        self.check_size(
+            threads, t.batch_size, t.batch_size if self.native.wide or t.watch.due else 0)
         claim_training(&walk, t, threads)
         walk = Claim(workspace.reserve(walk.used), 0)
         claim_training(&walk, t, threads)

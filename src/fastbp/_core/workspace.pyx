@@ -110,9 +110,14 @@ cdef void claim_training(Claim *walk, Training *t, size_t n_threads) noexcept no
     cdef size_t rows = t.batch_size, n = t.data.n if t.shuffles else 0
     cdef size_t most = max(rows, FBP_CHUNK if t.validates else 0)
     claim_team(walk, &t.team, n_threads, most, True,
-               most if t.team.plan.calls else rows if t.team.plan.wide else 0)
+               most if t.team.plan.calls else rows if t.team.plan.wide or t.watch.due else 0)
     if t.update_rows > t.batch_size:
         t.team.accumulated = claim(walk, t.team.plan.n_parameters * t.team.plan.itemsize)
+    t.watch.squares = <double *>claim(walk, t.watch.n_units * sizeof(double))
+    t.watch.outside = <double *>claim(walk, t.watch.n_units * sizeof(double))
+    t.watch.active = <double *>claim(walk, t.watch.n_units * sizeof(double))
+    if t.watch.due:
+        t.watch.before = claim(walk, t.team.plan.n_parameters * t.team.plan.itemsize)
     t.order = <int64_t *>claim(walk, n * sizeof(int64_t))
     t.words = <uint64_t *>claim(walk, n * sizeof(uint64_t))
     t.sorted_words = <uint64_t *>claim(walk, n * sizeof(uint64_t))

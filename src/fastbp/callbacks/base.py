@@ -10,6 +10,8 @@ from fastbp.engine import Measured, Progress, measured
 if TYPE_CHECKING:
     from fastbp.history import History
     from fastbp.network import Network
+    from fastbp.plan import Plan
+    from fastbp.watch import Watch
 
 
 class StopTraining(Exception):  # noqa: N818 - it is a request, not an error
@@ -58,6 +60,10 @@ class Callback:
         What an override raises refuses the fit.
         """
         self.network, self.epochs, self.names = network, epochs, names
+
+    def watches(self, plan: Plan) -> Watch | None:
+        """Return what the engine is to record of single steps by itself, without a call."""
+        return None
 
     def numbers(self) -> tuple[str, ...]:
         """Return the names of single numbers: all but those of metrics of several values."""

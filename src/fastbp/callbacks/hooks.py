@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fastbp.history import History
     from fastbp.network import Network
     from fastbp.occupancy import Occupancy
+    from fastbp.plan import Plan
+    from fastbp.watch import Watch
 
 # The places at which an engine calls, by their name in `Fit` and in `Callback`.
 PLACES = "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_progress"
@@ -33,6 +35,16 @@ class Hooks:
         self._callbacks = callbacks
         self._letting_in = occupancy.visited()
         self._begun: list[Callback] = []
+
+    def watch(self, plan: Plan) -> Watch | None:
+        """Return what the engine is to record of steps for one of the callbacks."""
+        watches = [watch for callback in self._callbacks if (watch := callback.watches(plan))]
+        if len(watches) > 1:
+            raise ValueError(
+                f"callbacks: expected one GradientMonitor at most, got {len(watches)}; make one "
+                f"with the smaller `every`"
+            )
+        return watches[0] if watches else None
 
     def calls(self) -> dict[str, Callable[..., bool]]:
         """Return what a `Fit` is to call, by place, for the places that someone asks for."""

@@ -2,7 +2,7 @@
 
 `Network.explain` returns a `Trace`; `check_gradients` holds a network's gradients against central
 differences; `find_learning_rate` makes a range test; `gradient_descent` walks down a curve;
-`restarts` trains from several starts.
+`restarts` trains from several starts; `GradientMonitor` watches a training from step to step.
 """
 
 from fastbp.insight.chain import BatchChain, Chain
@@ -12,6 +12,7 @@ from fastbp.insight.factor import Factor
 from fastbp.insight.gradient_check import Entry, GradientReport, check_gradients
 from fastbp.insight.interpretation import Interpretation
 from fastbp.insight.layer_trace import LayerTrace
+from fastbp.insight.monitor import GradientMonitor
 from fastbp.insight.range_test import RangeTest, find_learning_rate
 from fastbp.insight.starts import Restarts, restarts
 from fastbp.insight.trace import Trace
@@ -23,6 +24,7 @@ __all__ = [
     "End",
     "Entry",
     "Factor",
+    "GradientMonitor",
     "GradientReport",
     "Interpretation",
     "LayerTrace",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,6 +60,17 @@ def mean_loss(loss: Loss, total: float, weight: float) -> float:
     if loss.reduction == "sum":
         return total
     return total / weight if weight else 0.0
+
+
+class Differentiated(NamedTuple):
+    """What came of a batch on its way forward and back."""
+
+    losses: list[float]  # of each output
+    means: dict[str, float]  # metrics that are means over rows
+    outputs: list[Array]
+    gradients: Array
+    traces: list[Trace]
+    values: dict[int, Array]  # of all tensors
 
 
 class Engine(EngineProtocol):
@@ -207,20 +218,15 @@ class Engine(EngineProtocol):
     ) -> dict[str, Any]:
         """Take all rows as one batch, as in training; return its loss and metrics."""
         batch = gather(data, np.arange(data.n), self.plan)
-        losses, means, outputs, gradients = self.differentiate(batch, metrics)
-        self._keep(gradients, accumulate)
-        parts = [(outputs, each(data.y, len(outputs)))]
-        found = loss_values(self.plan, losses) | means | self.measured(metrics, parts)
-        return self._in_order(found, metrics)
+        found = self.differentiate(batch, metrics)
+        self._keep(found.gradients, accumulate)
+        parts = [(found.outputs, each(data.y, len(found.outputs)))]
+        values = loss_values(self.plan, found.losses) | found.means | self.measured(metrics, parts)
+        return self._in_order(values, metrics)
 
     @quietly
-    def differentiate(
-        self, batch: Batch, metrics: tuple[Any, ...]
-    ) -> tuple[list[float], dict[str, float], list[Array], Array]:
-        """Go forward and back with a batch in training.
-
-        Returns the losses of the plan, the metrics that are means over rows, outputs, gradients.
-        """
+    def differentiate(self, batch: Batch, metrics: tuple[Any, ...]) -> Differentiated:
+        """Go forward and back with a batch in training."""
         traces, values = forward(
             self._measured_ops, batch.x, self.parameters, self._dropout_factors
         )
@@ -240,7 +246,9 @@ class Engine(EngineProtocol):
         losses = self._with_penalty(losses)
         backward(traces, deltas, self.parameters, gradients, to_input=False)
         add_penalty_gradient(self.plan, self.parameters, gradients)
-        return losses, means, outputs, gradients
+        tensors = (output.tensor for output in self.plan.outputs)
+        values |= dict(zip(tensors, outputs, strict=True))
+        return Differentiated(losses, means, outputs, gradients, traces, values)
 
     def step(self) -> None:
         """Update the trainable parameters from `gradients`; count a step and a batch."""

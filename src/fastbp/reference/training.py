@@ -28,9 +28,10 @@ from fastbp.engine import (
 )
 from fastbp.reference.batches import gather
 from fastbp.reference.schedules import scheduled
+from fastbp.reference.watch import record_step
 
 if TYPE_CHECKING:
-    from fastbp.reference.engine import Engine
+    from fastbp.reference.engine import Differentiated, Engine
 
 # Batches between two snapshots, at least; they are taken at the ends of epochs.
 SNAPSHOT_BATCHES = 1024
@@ -225,7 +226,8 @@ class Training:
         """Train on a few rows, keep the books, and return the outputs from before the update."""
         engine = self.engine
         batch = gather(data, rows, engine.plan)
-        losses, means, outputs, gradients = engine.differentiate(batch, self.job.metrics)
+        found = engine.differentiate(batch, self.job.metrics)
+        losses, means = found.losses, found.means
         if not all(math.isfinite(loss) for loss in losses):
             raise DivergedError
         sums = self.sums.copy()
@@ -237,9 +239,24 @@ class Training:
             sums.right[k] += sum(count * means[name] for name, at, _ in self.counted if at == k)
         part = sums.part(self.part.rows + len(rows), self.part.of_rows)
         stands = part if part.of_rows else EpochPart()
-        self.learning_rate = engine.update(gradients, self.epoch_share(), stands).learning_rate
+        before = engine.parameters.copy()
+        rule = engine.update(found.gradients, self.epoch_share(), stands)
+        self.learning_rate = rule.learning_rate
         self.part, self.sums, self.batch = part, sums, self.batch + 1
-        return outputs
+        self.watch_step(found, before)
+        return found.outputs
+
+    def watch_step(self, found: Differentiated, before: Array) -> None:
+        """Put a step on record, if that is due."""
+        watch, engine = self.job.watch, self.engine
+        if watch is None:
+            return
+        if watch.steps + 1 == watch.due:
+            loss = loss_values(engine.plan, found.losses)["loss"]
+            record_step(
+                watch, loss, before, found.gradients, engine.parameters, found.traces, found.values
+            )
+        watch.steps += 1
 
     def close_epoch(self) -> dict[str, Any]:
         """Put the epoch on record and return its values; at times keep the parameters."""
