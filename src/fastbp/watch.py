@@ -5,7 +5,6 @@ Engines fill a `Watch` by themselves, so that between two records, and at them, 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,8 +37,8 @@ class WatchedLayer(NamedTuple):
     tensor : int
         Number of the tensor of its outputs, behind its activation; of the first call, if it is
         called several times.
-    limits : (float, float)
-        Outputs outside of them are saturated; NaN where the activation does not saturate.
+    limits : (float, float) or None
+        Outputs outside of them are saturated; None where the activation does not saturate.
     rectifies : bool
         Whether a unit whose outputs are all 0 has derivatives of 0, and so is dead.
     dropouts : tuple of int
@@ -50,14 +49,9 @@ class WatchedLayer(NamedTuple):
     name: str
     spans: tuple[tuple[int, int], ...]
     tensor: int
-    limits: tuple[float, float]
+    limits: tuple[float, float] | None
     rectifies: bool
     dropouts: tuple[int, ...]
-
-    @property
-    def saturates(self) -> bool:
-        """Whether there are limits."""
-        return not math.isnan(self.limits[0])
 
 
 @dataclass
@@ -117,7 +111,7 @@ def _watched(plan: Plan, op: Op) -> WatchedLayer:
         name=op.parameters[0].name.rpartition(".")[0],
         spans=tuple((p.start, p.stop) for p in own),
         tensor=last.output,
-        limits=LIMITS.get(f.name, (math.nan, math.nan)),
+        limits=LIMITS.get(f.name),
         rectifies=_rectifies(f),
         dropouts=_dropouts_behind(plan, last),
     )

@@ -460,6 +460,23 @@ static void columns(void)
     report("limit_columns");
 }
 
+/* Units of a wider matrix, added to what was there; outputs at the limits and at 0 among them. */
+static void watched_units(void)
+{
+    begin(20);
+    for (size_t n = 1; n < 70; n++)
+        for (size_t rows = 0; rows < 9; rows++) {
+            double sums[3][70];
+            for (int k = 0; k < 3; k++)
+                for (size_t u = 0; u < 70; u++) sums[k][u] = (double)(3 * u + 1) / 7;
+            char *y = filled(0, rows * (n + 3) + 2, -3, 3);
+            if (rows > 3) TABLE.scale(2, 0, y, y); /* two zeros */
+            TABLE.watch_units(rows, n, (ptrdiff_t)n + 3, -1.5, 0, y, sums[0], sums[1], sums[2]);
+            take(sums, sizeof sums);
+        }
+    report("watch_units");
+}
+
 static void masks_and_conversions(void)
 {
     begin(9);
@@ -542,5 +559,6 @@ int main(void)
     gathers();
     penalties();
     columns();
+    watched_units();
     return 0;
 }

@@ -11,7 +11,6 @@ cdef struct WatchedLayer:
     # fastbp.watch.WatchedLayer.
     size_t tensor
     size_t first_unit          # of its units among those of all layers
-    size_t units
     double low
     double high
     bint saturates

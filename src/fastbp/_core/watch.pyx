@@ -158,9 +158,11 @@ cdef class Watching:
         dropout = 0
         for i, layer in enumerate(self.watch.layers):
             watch.layers[i].tensor = layer.tensor
-            watch.layers[i].first_unit, watch.layers[i].units = watch.n_units, plan.sizes[layer.tensor]
-            watch.layers[i].low, watch.layers[i].high = layer.limits
-            watch.layers[i].saturates, watch.layers[i].rectifies = layer.saturates, layer.rectifies
+            watch.layers[i].first_unit = watch.n_units
+            limits = layer.limits or [NAN, NAN]
+            watch.layers[i].low, watch.layers[i].high = limits
+            watch.layers[i].saturates = layer.limits is not None
+            watch.layers[i].rectifies = layer.rectifies
             watch.layers[i].n_dropouts = len(layer.dropouts)
             watch.layers[i].dropouts = <size_t *>address(self.dropouts) + dropout
             dropout += len(layer.dropouts)

@@ -10,8 +10,7 @@ from fastbp.engine import Measured, Progress, measured
 if TYPE_CHECKING:
     from fastbp.history import History
     from fastbp.network import Network
-    from fastbp.plan import Plan
-    from fastbp.watch import Watch
+    from fastbp.watch import Watch, WatchedLayer
 
 
 class StopTraining(Exception):  # noqa: N818 - it is a request, not an error
@@ -61,8 +60,8 @@ class Callback:
         """
         self.network, self.epochs, self.names = network, epochs, names
 
-    def watches(self, plan: Plan) -> Watch | None:
-        """Return what the engine is to record of single steps by itself, without a call."""
+    def watches(self, layers: tuple[WatchedLayer, ...]) -> Watch | None:
+        """Return which steps the engine is to record by itself, of all layers with parameters."""
         return None
 
     def numbers(self) -> tuple[str, ...]:

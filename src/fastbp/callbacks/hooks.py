@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.callbacks.base import Callback, StopTraining, is_asked
 from fastbp.engine import Fit
+from fastbp.watch import Watch, watched_layers
 
 if TYPE_CHECKING:
     from fastbp.history import History
     from fastbp.network import Network
     from fastbp.occupancy import Occupancy
     from fastbp.plan import Plan
-    from fastbp.watch import Watch
 
 # The places at which an engine calls, by their name in `Fit` and in `Callback`.
 PLACES = "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_progress"
@@ -38,13 +38,12 @@ class Hooks:
 
     def watch(self, plan: Plan) -> Watch | None:
         """Return what the engine is to record of steps for one of the callbacks."""
-        watches = [watch for callback in self._callbacks if (watch := callback.watches(plan))]
-        if len(watches) > 1:
+        asked = [callback for callback in self._callbacks if is_asked(callback, "watches")]
+        if len(asked) > 1:
             raise ValueError(
-                f"callbacks: expected one GradientMonitor at most, got {len(watches)}; make one "
-                f"with the smaller `every`"
+                f"callbacks: expected one GradientMonitor at most, got {len(asked)}; leave one out"
             )
-        return watches[0] if watches else None
+        return asked[0].watches(watched_layers(plan)) if asked else None
 
     def calls(self) -> dict[str, Callable[..., bool]]:
         """Return what a `Fit` is to call, by place, for the places that someone asks for."""

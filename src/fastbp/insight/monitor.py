@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+import fastbp
 from fastbp import validate
 from fastbp.callbacks import Callback
 from fastbp.insight import monitor_plots
 from fastbp.insight.document import Block, Cell, Heading, Shown, Table, sentence
-from fastbp.watch import QUANTITIES, Watch, watched_layers
+from fastbp.watch import QUANTITIES, Watch, WatchedLayer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
-    from fastbp.network import Network
-    from fastbp.plan import Plan
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,8 +98,7 @@ class GradientMonitor(Callback, Shown):
         self.every = validate.integer("every", every, 1)
         self._watch = Watch((), self.every)
 
-    def watches(self, plan: Plan) -> Watch:
-        layers = watched_layers(plan)
+    def watches(self, layers: tuple[WatchedLayer, ...]) -> Watch:
         if self._watch.steps == 0:
             self._watch = Watch(layers, self.every)
         if self._watch.layers != layers:
@@ -112,7 +110,7 @@ class GradientMonitor(Callback, Shown):
             )
         return self._watch
 
-    def prepare(self, network: Network, epochs: int, names: tuple[str, ...]) -> None:
+    def prepare(self, network: fastbp.Network, epochs: int, names: tuple[str, ...]) -> None:
         super().prepare(network, epochs, names)
         if network.optimizer.evaluates:
             raise ValueError(
@@ -163,16 +161,15 @@ class GradientMonitor(Callback, Shown):
                 f"monitor: expected at least one recorded step, got none: {self._why()}"
             )
 
-    def plot(self) -> Figure:
-        """Draw the flow of gradients over the steps.
-
-        Norms of gradients by layer, update divided by parameters, activations, and shares of
-        saturated and dead units, as far as there are some.
+    def plot(self) -> list[Axes]:
+        """Draw the flow of gradients over the steps, a line for each layer.
 
         Returns
         -------
-        matplotlib.figure.Figure
-            A new figure.
+        list of matplotlib.axes.Axes
+            In a new figure: norms of the gradients, norm of the update divided by that of the
+            parameters, sizes of the outputs, and the shares of saturated and of dead units, if
+            there are layers where these are defined.
 
         Raises
         ------

@@ -32,8 +32,10 @@ def root_mean_square(a: Array) -> float:
 
 def saturated(a: Array, layer: WatchedLayer) -> float:
     """Return the share of outputs outside of the limits."""
+    if layer.limits is None or not a.size:
+        return math.nan
     low, high = layer.limits
-    return float(((a < low) | (a > high)).mean()) if layer.saturates and a.size else math.nan
+    return float(((a < low) | (a > high)).mean())
 
 
 def dead(a: Array, layer: WatchedLayer) -> float:
@@ -52,11 +54,19 @@ def record_step(
     values: dict[int, Array],
 ) -> None:
     """Put a step on record: parameters before and after it, and what its batch came to."""
-    update = after - before
-    flats = [[norm(flat, each) for each in watch.layers] for flat in (before, gradients, update)]
-    outputs = [(kept(each, values[each.tensor], traces), each) for each in watch.layers]
-    sizes = [root_mean_square(a) for a, _ in outputs]
-    shares = [[share(a, each) for a, each in outputs] for share in (saturated, dead)]
+    outputs = [kept(each, values[each.tensor], traces) for each in watch.layers]
+    of_outputs = list(zip(outputs, watch.layers, strict=True))
     watch.make_room()
-    watch.rows[watch.n] = [watch.due, loss, *sum(flats, []), *sizes, *sum(shares, [])]
+    watch.rows[watch.n] = [
+        watch.due,
+        loss,
+        *(
+            norm(flat, each)
+            for flat in (before, gradients, after - before)
+            for each in watch.layers
+        ),
+        *map(root_mean_square, outputs),
+        *(saturated(a, each) for a, each in of_outputs),
+        *(dead(a, each) for a, each in of_outputs),
+    ]
     watch.n += 1
