@@ -139,9 +139,9 @@ typedef struct fbp_kernels {
      * halving tree. a may be b. */
     double (*dot)(size_t n, const void *a /* IN */, const void *b /* IN */);
 
-    /* What n units do over some rows of y(b, u) = y[b * y_b + u], added to what is there: squares[u],
-     * a chain of fused multiply-adds over ascending rows in float64; outside[u], rows with an output
-     * below `low` or above `high`; active[u], rows with one above 0. */
+    /* What n units do over some rows of y(b, u) = y[b * y_b + u], added to what is there: in
+     * squares[u] a chain of fused multiply-adds over ascending rows, in float64; in outside[u] rows
+     * with an output below `low` or above `high`; in active[u] rows with one above 0. */
     void (*watch_units)(size_t rows, size_t n, ptrdiff_t y_b, double low, double high,
                         const void *y_bu /* IN */, double *squares /* IN OUT */,
                         double *outside /* IN OUT */, double *active /* IN OUT */);

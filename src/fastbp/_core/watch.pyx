@@ -3,8 +3,8 @@
 Such a step takes the way on which the whole batch stays in the team's frame and all gradients are
 there before the first update. That changes no bit.
 
-Sums are float64: of parameters over chunks of the flat vector, as the norm of the gradients is, of
-a unit in a chain over the rows, and of units and chunks in order.
+Sums are float64: over parameters as penalties are, over the rows of a unit in a chain, and over
+units in order.
 """
 from libc.math cimport NAN, sqrt
 from libc.string cimport memset
@@ -47,6 +47,11 @@ cdef void look_at_units(const Worker *worker, const Watch *watch, const Pass *ru
             watch.squares + at, watch.outside + at, watch.active + at)
 
 
+cdef double squares(const fbp_plan *plan, size_t n, const char *x) noexcept nogil:
+    """The sum of n squares, which is what a penalty of factor 1 comes to."""
+    return plan.kernels.penalty(0.0, 1.0, n, x)
+
+
 cdef bint is_own(const Worker *worker, const Piece *piece) noexcept nogil:
     """Whether this thread updates the parameters of a piece."""
     cdef size_t n = worker.team.plan.n_parameters
@@ -69,8 +74,8 @@ cdef void look_at_gradients(const Worker *worker, const Watch *watch,
         n = piece.stop - piece.start
         p = worker.team.memory.parameters + piece.start * plan.itemsize
         g = gradients + piece.start * plan.itemsize
-        piece.parameters = plan.kernels.dot(n, p, p)
-        piece.gradients = plan.kernels.dot(n, g, g)
+        piece.parameters = squares(plan, n, p)
+        piece.gradients = squares(plan, n, g)
         plan.kernels.scale(n, -1.0, p, watch.before + piece.start * plan.itemsize)
 
 
@@ -87,7 +92,7 @@ cdef void look_at_updates(const Worker *worker, const Watch *watch) noexcept nog
         n = piece.stop - piece.start
         difference = watch.before + piece.start * plan.itemsize
         plan.kernels.add(n, worker.team.memory.parameters + piece.start * plan.itemsize, difference)
-        piece.updates = plan.kernels.dot(n, difference, difference)
+        piece.updates = squares(plan, n, difference)
 
 
 cdef bint is_kept(const fbp_plan *plan, const WatchedLayer *layer, size_t unit) noexcept nogil:

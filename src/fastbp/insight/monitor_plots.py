@@ -44,10 +44,10 @@ def flow(monitor: GradientMonitor) -> list[Axes]:
         axes.title.set_fontsize("medium")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("step")
-        axes.xaxis.set_major_locator(plt.MaxNLocator(nbins=6, integer=True))
+        axes.locator_params(axis="x", nbins=6, integer=True)
         axes.xaxis.set_major_formatter("{x:,.0f}")
     lines = [
-        plt.Line2D([], [], color=colour, label=name)
+        gradients.plot([], color=colour, label=name)[0]
         for colour, name in zip(colours, monitor.layers, strict=True)
     ]
     figure.legend(handles=lines, loc="outside right upper", frameon=False)
