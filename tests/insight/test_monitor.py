@@ -102,12 +102,9 @@ def assert_close(ours: GradientMonitor, theirs: GradientMonitor, dtype: str) -> 
 
 
 @pytest.mark.parametrize("layers", LAYERS)
-def test_engines_record_the_same(layers: str, dtype: str, n_threads: int, core: None) -> None:
+def test_engines_record_the_same(layers: str, dtype: str, core: None) -> None:
     kinds = fastbp.Network, reference.Network
-    ours, theirs = (
-        watched(make(kind, layers, dtype=dtype, n_threads=n_threads), 2, shuffle=True)
-        for kind in kinds
-    )
+    ours, theirs = (watched(make(kind, layers, dtype=dtype), 2) for kind in kinds)
     assert len(ours.steps) == 5
     assert_close(ours, theirs, dtype)
 
@@ -135,7 +132,7 @@ def assert_same_bits(layers: str, Network: Any, dtype: str, n_threads: int, **fi
 
 
 @pytest.mark.parametrize("layers", LAYERS)
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize(("accumulate", "n_threads"), [(1, 1), (1, 3), (3, 2)])
 def test_records_do_not_change_a_bit_of_the_training(
     layers: str, accumulate: int, dtype: str, n_threads: int, core: None
 ) -> None:
@@ -169,7 +166,7 @@ def test_instruction_sets_and_teams_record_the_same_bits(layers: str, dtype: str
     core = pytest.importorskip("fastbp._core")
     before, found = core.build_info()["isa"], set()
     try:
-        for isa, n_threads in itertools.product(core.available_isas(), (1, 2, 5)):
+        for isa, n_threads in itertools.product(core.available_isas(), (1, 3)):
             core.choose_isa(isa)
             found.add(records(watched(make(fastbp.Network, layers, dtype=dtype,
                                            n_threads=n_threads), 4)))  # fmt: skip
@@ -399,4 +396,4 @@ def test_a_planted_error_is_found(monkeypatch: pytest.MonkeyPatch, core: None) -
     right = reference.watch.norm
     monkeypatch.setattr(reference.watch, "norm", lambda *given: right(*given) * (1 + 1e-10))
     with pytest.raises(AssertionError, match="parameter_norms"):
-        test_engines_record_the_same("small", "float64", 1, None)
+        test_engines_record_the_same("small", "float64", None)

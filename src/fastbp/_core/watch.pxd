@@ -45,8 +45,17 @@ cdef struct Watch:
     size_t n
     size_t room
 
-cdef bint is_due(const Watch *watch) noexcept nogil
-cdef uint64_t steps_before_due(const Watch *watch) noexcept nogil
+
+cdef inline bint is_due(const Watch *watch) noexcept nogil:
+    """Whether the next step is to be recorded."""
+    return watch.steps + 1 == watch.due
+
+
+cdef inline uint64_t steps_before_due(const Watch *watch) noexcept nogil:
+    """Steps to be taken before the one that is recorded."""
+    return watch.due - watch.steps - 1 if watch.due else <uint64_t>-1
+
+
 cdef void look_at_units(const Worker *worker, const Watch *watch, const Pass *run) noexcept nogil
 cdef void look_at_gradients(const Worker *worker, const Watch *watch,
                             const char *gradients) noexcept nogil

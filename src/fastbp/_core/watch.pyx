@@ -16,16 +16,6 @@ from fastbp._core.native cimport address
 from fastbp._core.share cimport share
 
 
-cdef bint is_due(const Watch *watch) noexcept nogil:
-    """Whether the next step is to be recorded."""
-    return watch.steps + 1 == watch.due
-
-
-cdef uint64_t steps_before_due(const Watch *watch) noexcept nogil:
-    """Steps to be taken before the one that is recorded."""
-    return watch.due - watch.steps - 1 if watch.due else <uint64_t>-1
-
-
 cdef void look_at_units(const Worker *worker, const Watch *watch, const Pass *run) noexcept nogil:
     """Add what this thread's units of each layer do in the rows of a pass that is in the frame."""
     cdef const fbp_plan *plan = run.plan
