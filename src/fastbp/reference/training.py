@@ -147,12 +147,14 @@ class Training:
         """Train on every row once, or on those that the epoch has not taken yet."""
         self.begin_epoch()
         self.answers.clear()
+        batches = self.engine.position.batches
         try:
             for data in chunks(self.job.data):
                 self.run_rows(data, 0 if self.job.data is data else self.part.rows)
         except BaseException:
-            if self.part.rows == 0:  # an epoch counts from its first update on
-                position = self.engine.position
+            position = self.engine.position
+            # An epoch counts from its first update on; an interrupt may come right behind that.
+            if self.part.rows == 0 and position.batches == batches:
                 self.engine.position = position._replace(epochs=position.epochs - 1)
             raise
 
