@@ -249,7 +249,8 @@ cdef void keep_books(Training *t, size_t rows) noexcept nogil:
     if not finite:
         t.outcome = DIVERGED
         return
-    watch_step(t, rows)
+    if t.watch.due:
+        watch_step(t, rows)
     look_at_clock(t, 1)
     if t.visits_batches:
         t.outcome = BATCH_ENDED
