@@ -35,7 +35,7 @@ def run(
         if record.diverged:
             logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
         shapes = tuple(output.shape for output in engine.plan.outputs)
-        history = History(record, alone(shapes), job.validation_freq)
+        history = History(record, alone(shapes), job.validation_freq, _end(job, record))
         hooks.end(history)
     return record, history
 
@@ -48,6 +48,16 @@ def _train(engine: EngineProtocol, optimizer: Optimizer, job: Fit, record: Recor
         lbfgs.Training(engine, optimizer, job, record).run()
     else:
         engine.fit(job, record)
+
+
+def _end(job: Fit, record: Record) -> str:
+    """Return what ended a fit."""
+    if record.diverged:
+        return "divergence"
+    if record.epochs and job.stop_at_loss is not None:
+        if record.curves["loss"][-1] <= job.stop_at_loss:
+            return "stop_at_loss"
+    return "callback" if record.epochs < job.epochs else "epochs"
 
 
 def shortfall(job: Fit, record: Record) -> tuple[str, type[Warning]] | None:

@@ -32,20 +32,27 @@ class History(dict[str, list[Any]]):
         epoch `validation_freq`, counted from 1.
     outputs : ndarray or None, shape (epochs, n, *output_shape), or tuple of them
         Outputs for the training rows at each epoch, where `record_outputs` asked for them.
+    ended : {"epochs", "stop_at_loss", "callback", "divergence"}
+        What ended the fit: all epochs were done, the loss asked for was reached, a callback stopped
+        it, or loss or parameters stopped being finite.
     """
 
     epochs: int
     validation_freq: int
+    ended: str
     outputs: Arrays | None
     _unread: Mapping[str, Sequence[Any]] = {}
 
-    def __init__(self, record: Record, output_shape: Any, validation_freq: int = 1) -> None:
+    def __init__(
+        self, record: Record, output_shape: Any, validation_freq: int = 1, ended: str = "epochs"
+    ) -> None:
         # A million Python floats take longer than a tiny network takes to train for them, so lists
         # are made when the first of them is asked for.
         super().__init__({name: [] for name in record.curves})
         self._unread = record.curves
         self.epochs = record.epochs
         self.validation_freq = validation_freq
+        self.ended = ended
         self.outputs = record.outputs
         if record.outputs is not None:
             count = len(record.outputs) if isinstance(record.outputs, tuple) else 1

@@ -2,11 +2,13 @@
 
 `Network.explain` returns a `Trace`; `check_gradients` holds a network's gradients against central
 differences; `find_learning_rate` makes a range test; `gradient_descent` walks down a curve;
-`restarts` trains from several starts; `GradientMonitor` watches a training from step to step.
+`restarts` trains from several starts; `GradientMonitor` watches a training from step to step, and
+`diagnose` names what went wrong in one.
 """
 
 from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.descent import Descent, gradient_descent
+from fastbp.insight.diagnosis import Diagnosis, Finding, diagnose
 from fastbp.insight.ends import End
 from fastbp.insight.factor import Factor
 from fastbp.insight.gradient_check import Entry, GradientReport, check_gradients
@@ -21,9 +23,11 @@ __all__ = [
     "BatchChain",
     "Chain",
     "Descent",
+    "Diagnosis",
     "End",
     "Entry",
     "Factor",
+    "Finding",
     "GradientMonitor",
     "GradientReport",
     "Interpretation",
@@ -32,6 +36,7 @@ __all__ = [
     "Restarts",
     "Trace",
     "check_gradients",
+    "diagnose",
     "find_learning_rate",
     "gradient_descent",
     "restarts",

@@ -1,0 +1,155 @@
+"""Ailments of what was learned: too much, too little, one class alone, or not to the end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.insight.diagnosis_case import Case, FloatArray, Missing
+from fastbp.insight.diagnosis_sign import Sign
+from fastbp.insight.diagnosis_steps import is_unfinished
+
+# A twentieth of the fall of the validation loss is lost, and it is a twentieth above its best.
+LOST, GENERALIZATION_LOSS = 0.05, 0.1
+# Below what neighbours tell, as a share of the rows or of the variance.
+SHORT_OF = 0.05
+# A class is rare below a third of the largest; and errors are half as many as rows of such classes.
+RARE, MISSED = 1 / 3, 0.5
+# The fall of the loss in five epochs, and by how many standard errors the line falls.
+STRIP, FALLING, SURE, LOST_IN_ALL = 5, 0.02, 1.64, 0.1
+
+
+def overfitting(case: Case) -> Sign | None:
+    """The validation loss rose again, by a twentieth of what it had fallen, and of its best.
+
+    And the training loss went on falling meanwhile. The end is the median of a twentieth of the
+    validations, the fall is that from the first loss on record.
+
+    References
+    ----------
+    Prechelt 1998, "Early stopping - but when?", section 2.1: the generalization loss, whose class
+    GL_5 stops at a twentieth.
+    """
+    validation, losses = case.validation, case.losses
+    lowest = int(validation.argmin())
+    best, end = validation[lowest], float(np.median(validation[-max(1, len(validation) // 20) :]))
+    fall = max(float(validation[0]), case.start) - best
+    rise = end - best
+    then = losses[min((lowest + 1) * case.history.validation_freq, len(losses)) - 1]
+    if rise <= LOST * fall or rise <= GENERALIZATION_LOSS * abs(best) or losses[-1] >= then:
+        return None
+    evidence = (
+        f"the validation loss rose from {best:.3g} to {end:.3g}, while the training loss fell from "
+        f"{then:.3g} to {losses[-1]:.3g}; limit {max(LOST * fall, GENERALIZATION_LOSS * best):.2g}"
+    )
+    epoch = (lowest + 1) * case.history.validation_freq
+    return Sign(f"from epoch {epoch} on", evidence, rise / (LOST * fall))
+
+
+def underfitting(case: Case) -> Sign | None:
+    """The network has come to rest, and does less well than nearest neighbours tell is possible.
+
+    By more than a twentieth of the rows, or of the variance; neighbours are those of each row, the
+    row itself left out. Nothing else was found that would explain it.
+
+    References
+    ----------
+    Cover and Hart 1967, "Nearest neighbor pattern classification"; Hastie, Tibshirani and Friedman
+    2009, section 7.2; Goodfellow, Bengio and Courville 2016, section 5.2.
+    """
+    measure, reached, possible = case.explained
+    if is_unfinished(case.course) or reached >= possible - SHORT_OF:
+        return None
+    evidence = (
+        f"{measure} of the training rows is {reached:.3f}, and nearest neighbours show that "
+        f"{possible:.3f} is possible; limit {SHORT_OF:g} below"
+    )
+    return Sign("", evidence, (possible - reached) / SHORT_OF)
+
+
+def class_imbalance(case: Case) -> Sign | None:
+    """Some classes have less than a third of the largest one's rows, and may all be wrong.
+
+    There are at least half as many errors as rows of these classes. Where the history has a
+    confusion matrix, it is half of these rows themselves.
+
+    References
+    ----------
+    Japkowicz and Stephen 2002, "The class imbalance problem: a systematic study"; He and Garcia
+    2009, "Learning from imbalanced data", section 3.
+    """
+    if case.history.get("confusion_matrix"):
+        matrix = np.asarray(case.history["confusion_matrix"][-1])
+        counts, right = matrix.sum(axis=1), np.diagonal(matrix)
+    else:
+        counts, right = np.bincount(case.classes), None
+    rare = (counts < RARE * counts.max()) & (counts > 0)
+    rows = int(counts[rare].sum())
+    wrong = (1 - case.accuracy) * counts.sum() if right is None else rows - right[rare].sum()
+    if not rows or wrong < MISSED * rows:
+        return None
+    where = f"classes {', '.join(map(str, np.flatnonzero(rare)))}"
+    told = "rows" if right is None else "of these rows"
+    evidence = (
+        f"{rows} rows of {counts.sum()} belong to rare classes, and {wrong:.0f} {told} are wrong, "
+        f"at least {MISSED:g} of them"
+    )
+    return Sign(where, evidence, wrong / rows / MISSED)
+
+
+def stopped_early(case: Case) -> Sign | None:
+    """A rule ended training while it made progress.
+
+    That is one of: the validation loss was falling, by 2 % in five epochs or more, with a certainty
+    of 95 %; or a callback stopped less than five epochs after the best validation loss, while the
+    training loss was falling so, and a tenth of the validation loss's fall was not lost. Without
+    validation, what is said of it goes for the training loss where a callback stopped.
+
+    References
+    ----------
+    Prechelt 1998, "Early stopping - but when?", section 2.1: progress is measured, and successive
+    strips of five epochs are waited for.
+    """
+    if case.ended not in ("callback", "stop_at_loss"):
+        return None
+    by_callback = case.ended == "callback"
+    if by_callback and not case.history.get("val_loss"):
+        watched = case.losses
+    else:
+        watched = case.validation
+    if len(watched) < 2:
+        raise Missing("two epochs")
+    fall, sure = _fall(watched)
+    if fall > FALLING and sure > SURE:
+        evidence = f"the loss was falling by {fall:.1%} in {STRIP} epochs, above {FALLING:.0%}"
+        return Sign(f"epoch {case.history.epochs}", evidence, fall / FALLING)
+    return _impatience(case, watched) if by_callback else None
+
+
+def _impatience(case: Case, watched: FloatArray) -> Sign | None:
+    """Look for a callback that stopped within five epochs, in the middle of training."""
+    lowest = int(watched.argmin())
+    waited = (len(watched) - 1 - lowest) * case.history.validation_freq
+    lost = watched[-1] - watched[lowest]
+    fall, _ = _fall(case.losses)
+    if waited >= STRIP or fall < FALLING or lost > LOST_IN_ALL * (case.start - watched[lowest]):
+        return None
+    evidence = (
+        f"training was stopped {waited} epochs after the best loss, fewer than {STRIP}, and the "
+        f"training loss was falling by {fall:.1%} in {STRIP} epochs, above {FALLING:.0%}"
+    )
+    return Sign(f"epoch {case.history.epochs}", evidence, fall / FALLING)
+
+
+def _fall(losses: FloatArray) -> tuple[float, float]:
+    """Return the fall in five epochs, as a share of the loss, and how many standard errors it is.
+
+    By a line through the last quarter, five epochs at least.
+    """
+    losses = losses[-max(STRIP, len(losses) // 4) :]
+    epochs = np.arange(len(losses)) - (len(losses) - 1) / 2
+    slope = float((epochs * losses).sum() / (epochs**2).sum())
+    fall = -slope * STRIP / abs(float(losses.mean()))
+    if len(losses) == 2:
+        return fall, np.inf
+    spread = ((losses - losses.mean() - slope * epochs) ** 2).sum() / (len(losses) - 2)
+    return fall, -slope / np.sqrt(max(spread / (epochs**2).sum(), 1e-300))
