@@ -8,12 +8,14 @@ import json
 import operator
 import pickle
 import sys
+import warnings
 from array import array
 
 import numpy as np
 import pytest
 
-from fastbp import History
+from fastbp import SGD, Dense, DivergenceWarning, History
+from fastbp.callbacks import EarlyStopping
 from fastbp.engine import Record
 
 CURVES = {"loss": [3.0, 2.0], "accuracy": [0.5, 0.75], "val_loss": [4.0, 3.0]}
@@ -34,10 +36,24 @@ def test_outputs_have_the_shape_of_the_network(history):
     assert History(Record(1, {"loss": [1.0]}), (2,)).outputs is None
 
 
+def test_history_says_what_ended_the_fit(Network):
+    def ended(**how):
+        net = Network([Dense(1)], input_shape=1, loss="mse", optimizer=SGD(how.pop("rate", 0.1)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)
+            return net.fit([[1.0], [2.0]], [1.0, 2.0], epochs=200, verbose=0, **how).ended
+
+    assert ended() == "epochs"
+    assert ended(stop_at_loss=1e6) == "stop_at_loss"
+    assert ended(callbacks=[EarlyStopping("loss", min_delta=10)]) == "callback"
+    assert ended(rate=1e30) == "divergence"
+
+
 def test_history_survives_pickle(history):
     copy = pickle.loads(pickle.dumps(history))
     assert copy == history
     assert copy.epochs == 2
+    assert copy.ended == "epochs"
     assert np.array_equal(copy.outputs, history.outputs)
 
 

@@ -39,7 +39,7 @@ class History(dict[str, list[Any]]):
 
     epochs: int
     validation_freq: int
-    ended: str
+    ended: str = "epochs"  # also of one that was pickled before there was this
     outputs: Arrays | None
     _unread: Mapping[str, Sequence[Any]] = {}
 

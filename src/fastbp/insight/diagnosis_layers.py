@@ -20,7 +20,7 @@ SATURATED = 0.75
 def vanishing_gradients(case: Case) -> Sign | None:
     """Of three layers or more one has a gradient below 1/50 of the last one's.
 
-    Medians over all records are compared: both fall as the loss does.
+    Medians are compared, over all records and over the first tenth: both fall as the loss does.
 
     References
     ----------
@@ -29,23 +29,23 @@ def vanishing_gradients(case: Case) -> Sign | None:
     neural networks", section 4.2.
     """
     monitor = case.monitor
-    norms = monitor.gradient_norms
+    # A layer that never had a gradient is frozen, or dead.
+    moved = (monitor.gradient_norms > 0).any(axis=0)
+    norms = monitor.gradient_norms[:, moved]
+    layers = np.array(monitor.layers)[moved]
     sizes = np.median(norms, axis=0)
     early = np.median(norms[: max(1, len(norms) // 10)], axis=0)
-    if len(sizes) < 3 or not sizes[-1] or early[:-1].min() >= VANISHING * early[-1]:
+    if len(sizes) < 3 or early[:-1].min() >= VANISHING * early[-1]:
         return None
-    share = float(sizes[:-1].min() / sizes[-1])
-    if share >= VANISHING:
+    small = sizes < VANISHING * sizes[-1]
+    if not small.any():
         return None
-    small = [
-        name for name, size in zip(monitor.layers, sizes, strict=True)
-        if size < VANISHING * sizes[-1]
-    ]  # fmt: skip
+    share = float(sizes.min() / sizes[-1])
     evidence = (
-        f"the gradient of {small[0]} has a norm of {sizes[:-1].min():.2g}, that of "
-        f"{monitor.layers[-1]} {sizes[-1]:.2g}: {share:.2g} of it, below {VANISHING:g}"
+        f"the gradient of {layers[sizes.argmin()]} has a norm of {sizes.min():.2g}, that of "
+        f"{layers[-1]} {sizes[-1]:.2g}: {share:.2g} of it, below {VANISHING:g}"
     )
-    return Sign(_names(small), evidence, VANISHING / max(share, 1e-300))
+    return Sign(_names(list(layers[small])), evidence, VANISHING / max(share, 1e-300))
 
 
 def exploding_gradients(case: Case) -> Sign | None:
