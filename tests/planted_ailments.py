@@ -245,7 +245,7 @@ def plant_early(rng: Any, recipe: Recipe) -> Recipe:
 
 
 def later(recipe: Recipe) -> Recipe:
-    return recipe.change(stopping={"patience": 30, "monitor": recipe.stopping["monitor"]})
+    return recipe.change(stopping={"patience": 30, "monitor": "val_loss"})
 
 
 def half_dead(ill: Run) -> bool:

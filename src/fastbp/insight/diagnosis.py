@@ -95,8 +95,8 @@ AILMENTS = (
     Ailment(
         "stopped early",
         diagnosis_fit.stopped_early,
-        "Raise the patience of EarlyStopping, to 30 epochs or so, with min_delta=0, or lower "
-        "stop_at_loss.",
+        "Watch the validation loss, with a patience of 30 epochs or so and min_delta=0: "
+        "fastbp.callbacks.EarlyStopping(patience=30); or lower stop_at_loss.",
     ),
     # What is left when nothing above explains a loss that stays high.
     Ailment(
