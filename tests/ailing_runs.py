@@ -1,4 +1,4 @@
-"""Trainings that go well, that have an ailment planted in them, and that are remedied as advised."""
+"""Trainings by recipe: what is trained, how, and what came of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from training_problems import Problem
 
 import fastbp
-import training_problems as problems
 from fastbp import Dense
-from fastbp.initializers import Initializer
-from training_problems import Problem
+
+ADAM = fastbp.Adam(0.005)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Recipe:
     output_initializer: Any = "glorot_uniform"
     output_bias: float = 0.0
     loss: str = "cross_entropy"
-    optimizer: Any = fastbp.Adam(0.005)
+    optimizer: Any = ADAM
     batch_size: int = 32
     epochs: int = 60
     shuffle: bool = True

@@ -100,6 +100,41 @@ def teacher(rng: Any, n: int) -> Rows:
     return x, np.tanh(x @ first) @ second + 0.1 * rng.normal(size=(n, 3))
 
 
+def board(rng: Any, n: int) -> Rows:
+    """A board of three by three fields in two colours."""
+    x = rng.uniform(-1.5, 1.5, (n, 2))
+    return x, (np.floor(x[:, 0] + 1.5) + np.floor(x[:, 1] + 1.5)).astype(int) % 2
+
+
+def shells(rng: Any, n: int) -> Rows:
+    """Three classes by the distance from the centre, in three dimensions."""
+    y = rng.integers(3, size=n)
+    x = rng.normal(size=(n, 3))
+    radius = 0.4 + 0.8 * y + 0.15 * rng.normal(size=n)
+    return radius[:, None] * x / np.linalg.norm(x, axis=1, keepdims=True), y
+
+
+def words(rng: Any, n: int) -> Rows:
+    """Four words of 16 bits, of which some are turned on the way."""
+    fixed = np.random.default_rng(3).integers(2, size=(4, 16))
+    y = rng.integers(4, size=n)
+    return (fixed[y] ^ (rng.uniform(size=(n, 16)) < 0.12)) * 2.0 - 1.0, y
+
+
+def bumps(rng: Any, n: int) -> Rows:
+    x = rng.uniform(-1.7, 1.7, (n, 2))
+    places = np.array([[1, 1], [-1, 0.5], [0, -1]])
+    squares = ((x[:, None] - places) ** 2).sum(axis=2)
+    return x, np.exp(-2 * squares) @ [1, -1.2, 1.5] + 0.05 * rng.normal(size=n)
+
+
+def pairs(rng: Any, n: int) -> Rows:
+    """Two outputs: a product, and a distance."""
+    x = rng.uniform(-1.7, 1.7, (n, 4))
+    y = np.stack([x[:, 0] * x[:, 1], np.abs(x[:, 2] - x[:, 3]) - 1.1], axis=1)
+    return x, y + 0.1 * rng.normal(size=y.shape)
+
+
 # How many classes each has, and the goal: 95 % of what the best of many networks reached.
 ABOUT: dict[Callable[..., Rows], tuple[int, float]] = {
     blobs: (3, 0.95),
@@ -112,9 +147,16 @@ ABOUT: dict[Callable[..., Rows], tuple[int, float]] = {
     clouds: (2, 0.95),
     waves: (0, 0.93),
     teacher: (0, 0.92),
+    board: (2, 0.92),
+    shells: (3, 0.95),
+    words: (4, 0.935),
+    bumps: (0, 0.93),
+    pairs: (0, 0.93),
 }
-TUNING = (blobs, moons, sine, friedman, small_digits)
-HELD_OUT = (rings, petals, clouds, waves, teacher)
+TUNING = (
+    blobs, moons, sine, friedman, small_digits, rings, petals, clouds, waves, teacher,
+)  # fmt: skip
+HELD_OUT = (board, shells, words, bumps, pairs)
 
 
 def draw(

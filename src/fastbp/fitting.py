@@ -54,9 +54,9 @@ def _end(job: Fit, record: Record) -> str:
     """Return what ended a fit."""
     if record.diverged:
         return "divergence"
-    if record.epochs and job.stop_at_loss is not None:
-        if record.curves["loss"][-1] <= job.stop_at_loss:
-            return "stop_at_loss"
+    loss = record.curves["loss"][-1] if record.epochs else math.nan
+    if job.stop_at_loss is not None and loss <= job.stop_at_loss:
+        return "stop_at_loss"
     return "callback" if record.epochs < job.epochs else "epochs"
 
 

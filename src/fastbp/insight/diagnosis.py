@@ -242,7 +242,9 @@ def diagnose(
 def _arguments(history: Any, monitor: Any, data: Any) -> tuple[History, Any, Any]:
     """Return the arguments of `diagnose`, found right."""
     if not isinstance(history, History):
-        raise TypeError(f"history: expected a History, as fit returns, got {type(history).__name__}")
+        raise TypeError(
+            f"history: expected a History, as fit returns, got {type(history).__name__}"
+        )
     if not history.epochs and history.ended != "divergence":
         raise ValueError("history: expected at least one epoch, got none")
     if monitor is not None and not isinstance(monitor, GradientMonitor):

@@ -99,7 +99,7 @@ class Case:
     def reach(self) -> FloatArray:
         """Of each recorded step its length, as a share of the one to a loss of 0 along the slope.
 
-        It is |update| |gradient| / loss: 1 for the step of Polyak (1987), section 5.3.2, for a loss
+        It is |update| |gradient| / loss: 1 for the step of Polyak (1987), section 5.3, for a loss
         whose minimum is 0.
         """
         _, gradients, updates = self.norms

@@ -8,7 +8,7 @@ from fastbp.insight.diagnosis_case import Case, FloatArray, Missing
 from fastbp.insight.diagnosis_sign import Sign
 from fastbp.insight.diagnosis_steps import is_unfinished
 
-# A twentieth of the fall of the validation loss is lost, and it is a twentieth above its best.
+# A twentieth of the fall of the validation loss is lost, and it is a tenth above its best.
 LOST, GENERALIZATION_LOSS = 0.05, 0.1
 # Below what neighbours tell, as a share of the rows or of the variance.
 SHORT_OF = 0.05
@@ -19,15 +19,15 @@ STRIP, FALLING, SURE, LOST_IN_ALL = 5, 0.02, 1.64, 0.1
 
 
 def overfitting(case: Case) -> Sign | None:
-    """The validation loss rose again, by a twentieth of what it had fallen, and of its best.
+    """Look for a validation loss that rose again, while the training loss went on falling.
 
-    And the training loss went on falling meanwhile. The end is the median of a twentieth of the
-    validations, the fall is that from the first loss on record.
+    By a tenth of its best value, and a twentieth of its fall from the first loss on record. The end
+    is the median of a twentieth of the validations.
 
     References
     ----------
-    Prechelt 1998, "Early stopping - but when?", section 2.1: the generalization loss, whose class
-    GL_5 stops at a twentieth.
+    Prechelt 1998, "Early stopping - but when?", section 2.1: the generalization loss, whose rules
+    stop at 1 % to 5 %.
     """
     validation, losses = case.validation, case.losses
     lowest = int(validation.argmin())
@@ -46,7 +46,7 @@ def overfitting(case: Case) -> Sign | None:
 
 
 def underfitting(case: Case) -> Sign | None:
-    """The network has come to rest, and does less well than nearest neighbours tell is possible.
+    """Look for a network at rest that does less well than nearest neighbours tell is possible.
 
     By more than a twentieth of the rows, or of the variance; neighbours are those of each row, the
     row itself left out. Nothing else was found that would explain it.
@@ -67,10 +67,9 @@ def underfitting(case: Case) -> Sign | None:
 
 
 def class_imbalance(case: Case) -> Sign | None:
-    """Some classes have less than a third of the largest one's rows, and may all be wrong.
+    """Look for errors half as many as rows of classes below a third of the largest one.
 
-    There are at least half as many errors as rows of these classes. Where the history has a
-    confusion matrix, it is half of these rows themselves.
+    Where the history has a confusion matrix, for errors in half of these rows themselves.
 
     References
     ----------
@@ -97,12 +96,11 @@ def class_imbalance(case: Case) -> Sign | None:
 
 
 def stopped_early(case: Case) -> Sign | None:
-    """A rule ended training while it made progress.
+    """Look for a rule that ended training within five epochs of the best loss, amid progress.
 
-    That is one of: the validation loss was falling, by 2 % in five epochs or more, with a certainty
-    of 95 %; or a callback stopped less than five epochs after the best validation loss, while the
-    training loss was falling so, and a tenth of the validation loss's fall was not lost. Without
-    validation, what is said of it goes for the training loss where a callback stopped.
+    That is a callback, while the training loss was falling by 2 % in five epochs or more; or a loss
+    that was reached, while the validation loss was, with a certainty of 95 %. The best loss is that
+    of validation, where there is one; no tenth of its fall was lost.
 
     References
     ----------
@@ -112,30 +110,24 @@ def stopped_early(case: Case) -> Sign | None:
     if case.ended not in ("callback", "stop_at_loss"):
         return None
     by_callback = case.ended == "callback"
-    if by_callback and not case.history.get("val_loss"):
-        watched = case.losses
-    else:
-        watched = case.validation
-    if len(watched) < 2:
+    alone = by_callback and not case.history.get("val_loss")
+    watched = case.losses if alone else case.validation
+    falling = case.losses if by_callback else watched
+    if len(falling) < 2:
         raise Missing("two epochs")
-    fall, sure = _fall(watched)
-    if fall > FALLING and sure > SURE:
-        evidence = f"the loss was falling by {fall:.1%} in {STRIP} epochs, above {FALLING:.0%}"
-        return Sign(f"epoch {case.history.epochs}", evidence, fall / FALLING)
-    return _impatience(case, watched) if by_callback else None
-
-
-def _impatience(case: Case, watched: FloatArray) -> Sign | None:
-    """Look for a callback that stopped within five epochs, in the middle of training."""
     lowest = int(watched.argmin())
     waited = (len(watched) - 1 - lowest) * case.history.validation_freq
     lost = watched[-1] - watched[lowest]
-    fall, _ = _fall(case.losses)
-    if waited >= STRIP or fall < FALLING or lost > LOST_IN_ALL * (case.start - watched[lowest]):
+    fall, sure = _fall(falling)
+    unsure = not by_callback and sure < SURE
+    if waited >= STRIP or lost > LOST_IN_ALL * (case.start - watched[lowest]):
+        return None
+    if fall < FALLING or unsure:
         return None
     evidence = (
         f"training was stopped {waited} epochs after the best loss, fewer than {STRIP}, and the "
-        f"training loss was falling by {fall:.1%} in {STRIP} epochs, above {FALLING:.0%}"
+        f"{'training' if by_callback else 'validation'} loss was falling by {fall:.1%} in {STRIP} "
+        f"epochs, above {FALLING:.0%}"
     )
     return Sign(f"epoch {case.history.epochs}", evidence, fall / FALLING)
 

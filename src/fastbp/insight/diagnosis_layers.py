@@ -18,7 +18,7 @@ SATURATED = 0.75
 
 
 def vanishing_gradients(case: Case) -> Sign | None:
-    """Of three layers or more one has a gradient below 1/50 of the last one's.
+    """Look for a layer, of three or more, with a gradient below 1/50 of the last one's.
 
     Medians are compared, over all records and over the first tenth: both fall as the loss does.
 
@@ -49,9 +49,10 @@ def vanishing_gradients(case: Case) -> Sign | None:
 
 
 def exploding_gradients(case: Case) -> Sign | None:
-    """Hidden layers multiply what goes through them, ten-fold or more from the first to the last.
+    """Look for outputs that grow ten-fold or more from the first hidden layer to the last.
 
-    What multiplies a signal on its way forward does so with the derivatives on their way back.
+    That is in the first record. What multiplies a signal on its way forward does so with the
+    derivatives on their way back.
 
     References
     ----------
@@ -73,7 +74,7 @@ def exploding_gradients(case: Case) -> Sign | None:
 
 
 def dead_relus(case: Case) -> Sign | None:
-    """At least half the units of a layer are 0 in all rows of each batch of the last quarter.
+    """Look for layers half of whose units are 0 in all rows of each batch of the last quarter.
 
     References
     ----------
@@ -86,7 +87,7 @@ def dead_relus(case: Case) -> Sign | None:
 
 
 def saturated_sigmoids(case: Case) -> Sign | None:
-    """At least three quarters of the outputs of a hidden layer are in saturation, half the time.
+    """Look for hidden layers three quarters of whose outputs are in saturation, half the time.
 
     There a sigmoid has less than a fifth of its slope and tanh less than a tenth. The last layer is
     left out: it is to come near 0 and 1.

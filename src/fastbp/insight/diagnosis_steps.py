@@ -16,7 +16,7 @@ OVERSHOOT, LEAP = 2.0, 0.5
 SHOT_UP, ENDED_HIGHER = 2.0, 1.1
 # What the second half of a fit added to the first: a course that goes on like that has a sixteenth
 # of its way before it.
-UNFINISHED = 0.25
+UNFINISHED, LEFT = 0.25, 1 / 8
 STEADY = 0.9
 # A rise counts if it takes back a twentieth of the whole fall, and a tenth of the loss.
 LOST, RISE = 0.05, 0.1
@@ -31,7 +31,7 @@ PLACES = 10
 
 
 def rate_too_high(case: Case) -> Sign | None:
-    """The loss leaves the finite numbers or rises, or steps reach beyond a loss of 0.
+    """Look for a loss that diverges or rises, and for steps that reach beyond a loss of 0.
 
     That is one of: training diverged; the loss ends a tenth higher than it began; the mean loss of
     the first epoch is twice that of its first batch or more; half the steps or more are twice as
@@ -42,7 +42,7 @@ def rate_too_high(case: Case) -> Sign | None:
     References
     ----------
     LeCun, Bottou, Orr and Mueller 1998, "Efficient BackProp", section 5: descent on a quadratic
-    diverges above 2 / L. Polyak 1987, "Introduction to optimization", section 5.3.2. Smith 2017,
+    diverges above 2 / L. Polyak 1987, "Introduction to optimization", section 5.3. Smith 2017,
     arXiv 1506.01186, section 3.3.
     """
     if case.ended == "divergence":
@@ -80,20 +80,21 @@ def _leap(case: Case) -> Sign | None:
 
 
 def rate_too_low(case: Case) -> Sign | None:
-    """The loss falls all the time, and in the second half by a quarter or more of the first's fall.
+    """Look for a loss that falls all the time, in the second half by a quarter of the first's fall.
 
     If each half goes on like that, a sixteenth of the way or more lies ahead: 1/4 squared, as the
-    rest of a geometric series. In nine of ten epochs of the second half it fell.
+    rest of a geometric series. In nine of ten epochs of the second half it fell, and an eighth of
+    the loss at the start is left or more.
 
     References
     ----------
     Smith 2017, arXiv 1506.01186, section 3.3; Bengio 2012, "Practical recommendations for
-    gradient-based training of deep architectures", section 3.1.1.
+    gradient-based training of deep architectures", section 3.1.
     """
     losses = case.course
-    quotient, steady = _progress(losses)
-    if case.ended in ("callback", "stop_at_loss") or quotient < UNFINISHED or steady < STEADY:
+    if case.ended in ("callback", "stop_at_loss") or not is_unfinished(losses):
         return None
+    quotient, steady = _progress(losses)
     evidence = (
         f"the loss fell in {steady:.0%} of the last epochs, in the second half by {quotient:.2f} "
         f"of its fall in the first, above {UNFINISHED:g}"
@@ -102,14 +103,14 @@ def rate_too_low(case: Case) -> Sign | None:
 
 
 def oscillation(case: Case) -> Sign | None:
-    """The loss takes back a twentieth of its whole fall or more, again and again.
+    """Look for a loss that takes back a twentieth of its whole fall, again and again.
 
     Rises count that are a tenth of the loss too; at least three, and in 3 % of the epochs.
 
     References
     ----------
-    Qian 1999, "On the momentum term in gradient descent learning algorithms", section 3; Smith
-    2018, arXiv 1803.09820, section 4.1.
+    Qian 1999, "On the momentum term in gradient descent learning algorithms"; Smith 2018, arXiv
+    1803.09820.
     """
     losses = case.course
     rises = np.diff(losses)
@@ -128,22 +129,23 @@ def oscillation(case: Case) -> Sign | None:
 
 
 def flat_minimum(case: Case) -> Sign | None:
-    """The loss is as high as at the start, and parameters hardly change it: it is no minimum's.
+    """Look for a loss as high as at the start, nearly, which parameters hardly change.
 
-    A step of 1 % of the parameters' length, along the gradient, changes the loss by less than
-    0.1 %, in half the records of the last quarter.
+    It is 80 % of the first epoch's or more, and a step of 1 % of the parameters' length, along the
+    gradient, changes it by less than 0.1 %, in half the records of the last quarter. Of a single
+    layer it is not said, for its loss has no flat places but the minimum.
 
     References
     ----------
-    Fahlman 1988, "An empirical study of learning speed in back-propagation networks", section 3.2:
-    flat spots. Fukumizu and Amari 2000, "Local minima and plateaus in hierarchical structures of
+    Fahlman 1988, "An empirical study of learning speed in back-propagation networks": flat
+    spots. Fukumizu and Amari 2000, "Local minima and plateaus in hierarchical structures of
     multilayer perceptrons". Dauphin et al. 2014, arXiv 1406.2572: saddle points.
     """
     losses = case.losses
     slope = case.slope[len(case.slope) * 3 // 4 :]
     start, end = losses[0], _level(losses, len(losses))
     middle = float(np.median(slope))
-    if middle > FLAT or end < HIGH * start:
+    if middle > FLAT or end < HIGH * start or len(case.monitor.layers) < 2:
         return None
     evidence = (
         f"a change of the parameters by 1 % changes the loss by {middle:.2g} %, below {FLAT:g}, "
@@ -153,9 +155,9 @@ def flat_minimum(case: Case) -> Sign | None:
 
 
 def sample_order(case: Case) -> Sign | None:
-    """Targets of neighbouring rows are alike, and losses depend on the place within an epoch.
+    """Look for targets that are alike in neighbouring rows, and losses that follow the epoch.
 
-    The correlation of the targets of neighbouring rows is above 0.5, and the place within the
+    The correlation of a target of neighbouring rows is above 0.5, and the place within the
     epoch, in tenths, is more than a tenth of the variance of the ranks of the losses of batches
     (Kruskal and Wallis 1952): where rows are shuffled, it is next to nothing.
 
@@ -163,7 +165,7 @@ def sample_order(case: Case) -> Sign | None:
     ----------
     McCloskey and Cohen 1989, "Catastrophic interference in connectionist networks"; LeCun, Bottou,
     Orr and Mueller 1998, "Efficient BackProp", section 4.2; Bottou 2012, "Stochastic gradient
-    descent tricks", section 4.
+    descent tricks".
     """
     monitor = case.monitor
     together = _neighbours_alike(np.asarray(case.data[1], np.float64))
@@ -199,9 +201,10 @@ def _progress(losses: FloatArray) -> tuple[float, float]:
 
 
 def is_unfinished(losses: FloatArray) -> bool:
-    """Whether the loss goes on falling."""
+    """Whether the loss goes on falling, and has far to go."""
     quotient, steady = _progress(losses)
-    return quotient >= UNFINISHED and steady >= STEADY
+    left = _level(losses, len(losses)) / losses[0]
+    return bool(quotient >= UNFINISHED and steady >= STEADY and left >= LEFT)
 
 
 def _spans(epochs: npt.NDArray[np.int64]) -> str:
@@ -209,10 +212,10 @@ def _spans(epochs: npt.NDArray[np.int64]) -> str:
 
 
 def _neighbours_alike(y: FloatArray) -> float:
-    """Return the correlation of each row's targets with those of the next one."""
+    """Return the correlation of a row's target with the next one's, the highest of all columns."""
     y = y.reshape(len(y), -1)
     y = y - y.mean(axis=0)
-    return float((y[1:] * y[:-1]).sum() / max((y**2).sum(), 1e-300))
+    return float(((y[1:] * y[:-1]).sum(axis=0) / np.maximum((y**2).sum(axis=0), 1e-300)).max())
 
 
 def _places(steps: npt.NDArray[np.int64], epochs: int) -> npt.NDArray[np.int64]:
