@@ -16,7 +16,7 @@ OVERSHOOT, LEAP = 2.0, 0.5
 SHOT_UP, ENDED_HIGHER = 2.0, 1.1
 # What the second half of a fit added to the first: a course that goes on like that has a sixteenth
 # of its way before it.
-UNFINISHED, LEFT = 0.25, 1 / 8
+UNFINISHED, LEFT = 0.25, 0.25
 STEADY = 0.9
 # A rise counts if it takes back a twentieth of the whole fall, and a tenth of the loss.
 LOST, RISE = 0.05, 0.1
@@ -83,8 +83,8 @@ def rate_too_low(case: Case) -> Sign | None:
     """Look for a loss that falls all the time, in the second half by a quarter of the first's fall.
 
     If each half goes on like that, a sixteenth of the way or more lies ahead: 1/4 squared, as the
-    rest of a geometric series. In nine of ten epochs of the second half it fell, and an eighth of
-    the loss at the start is left or more.
+    rest of a geometric series. In nine of ten epochs of the second half it fell, and a quarter
+    of the loss of the first epoch is left or more.
 
     References
     ----------
