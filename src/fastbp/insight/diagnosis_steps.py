@@ -95,9 +95,11 @@ def rate_too_low(case: Case) -> Sign | None:
     if case.ended in ("callback", "stop_at_loss") or not is_unfinished(losses):
         return None
     quotient, steady = _progress(losses)
+    left = _level(losses, len(losses)) / losses[0]
     evidence = (
-        f"the loss fell in {steady:.0%} of the last epochs, in the second half by {quotient:.2f} "
-        f"of its fall in the first, above {UNFINISHED:g}"
+        f"the loss fell in {steady:.0%} of the second half's epochs, in all by {quotient:.2f} of "
+        f"its fall in the first half, above {UNFINISHED:g}, and {left:.0%} of the first epoch's "
+        f"loss is left, above {LEFT:.0%}"
     )
     return Sign("", evidence, quotient / UNFINISHED)
 
