@@ -211,7 +211,7 @@ def test_nothing_found_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (({"loss": [1.0]},), TypeError, "history: expected what fit returns, got dict"),
+        (({"loss": [1.0]},), TypeError, "history: expected a History, as fit returns, got dict"),
         ((history(loss=[]),), ValueError, "history: expected at least one epoch, got none"),
         ((history(loss=[1.0]), 3), TypeError, "monitor: expected a GradientMonitor, got int"),
         ((history(loss=[1.0]), None, [1]), TypeError, r"data: expected a tuple \(x, y\), got list"),
