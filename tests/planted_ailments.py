@@ -32,6 +32,7 @@ OPTIMIZERS = (
     fastbp.AdamW(0.005),
     fastbp.NAdam(0.003),
 )
+TINY = 1e-30  # what a loss of 0 counts as
 ACTIVATIONS = "relu", "tanh", "leaky_relu", "elu", "gelu", "silu"
 
 
@@ -114,12 +115,12 @@ class Planted:
 
 def by_loss(ill: Run, well: Run) -> float:
     """A loss half as high again."""
-    return (ill.loss / well.loss) / 1.5
+    return ill.loss / max(well.loss, TINY) / 1.5
 
 
 def by_test_loss(ill: Run, well: Run) -> float:
     """A loss of test rows a fifth higher."""
-    return (ill.test_loss / well.test_loss) / 1.2
+    return ill.test_loss / max(well.test_loss, TINY) / 1.2
 
 
 def by_score(ill: Run, well: Run) -> float:
