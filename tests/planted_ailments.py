@@ -2,7 +2,8 @@
 
 Recipes are drawn from fixed seeds, and those are kept that are healthy, or suffer, by measures of
 their own. Problems are in two halves: the limits of `fastbp.insight.diagnose` were chosen with the
-tuning half before eyes, and the other half was held out until they stood.
+tuning half before eyes, and the other half, other problems from other seeds, was held out until
+they stood.
 """
 
 from __future__ import annotations

