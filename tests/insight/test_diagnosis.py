@@ -117,6 +117,12 @@ def test_a_curve_that_comes_to_rest_is_healthy(ended: str) -> None:
     assert not diagnose(history(loss=losses, val_loss=losses, ended=ended))
 
 
+def test_a_loss_below_0_is_no_rise() -> None:
+    falling = -1 - (1 - 0.8**EPOCHS)
+    assert not diagnose(history(loss=list(falling), val_loss=list(falling)))
+    assert "rate too high" in diagnose(history(loss=list(-2 + 0.01 * EPOCHS)))
+
+
 def test_a_validation_that_is_rare_names_the_epoch() -> None:
     validation = [1.0, 0.5, 0.8, 0.9]
     found = diagnose(history(loss=list(0.9**EPOCHS), val_loss=validation, freq=10))

@@ -100,11 +100,12 @@ class Case:
         """Of each recorded step its length, as a share of the one to a loss of 0 along the slope.
 
         It is |update| |gradient| / loss: 1 for the step of Polyak (1987), section 5.3, for a loss
-        whose minimum is 0.
+        whose minimum is 0. Of losses below 0, where there is no such step, it is 0.
         """
         _, gradients, updates = self.norms
+        losses = self.monitor.losses
         with np.errstate(all="ignore"):
-            reach = updates * gradients / np.abs(self.monitor.losses)
+            reach = np.where(losses >= 0, updates * gradients / losses, 0)
         return np.nan_to_num(reach, nan=0.0, posinf=np.inf)
 
     @functools.cached_property

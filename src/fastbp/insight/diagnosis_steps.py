@@ -12,8 +12,8 @@ from fastbp.insight.diagnosis_sign import Sign
 
 # A step twice as long as the one to a loss of 0, and one of half the length of all parameters.
 OVERSHOOT, LEAP = 2.0, 0.5
-# The loss of the first epoch, against that of its first batch; and at the end, against the start.
-SHOT_UP, ENDED_HIGHER = 2.0, 1.1
+# By what share of itself the loss rose: from a first batch to the mean of its epoch; in all.
+SHOT_UP, ENDED_HIGHER = 1.0, 0.1
 # What the second half of a fit added to the first: a course that goes on like that has a sixteenth
 # of its way before it.
 UNFINISHED, LEFT = 0.25, 0.25
@@ -34,7 +34,7 @@ def rate_too_high(case: Case) -> Sign | None:
     """Look for a loss that diverges or rises, and for steps that reach beyond a loss of 0.
 
     That is one of: training diverged; the loss ends a tenth higher than it began; the mean loss of
-    the first epoch is twice that of its first batch or more; half the steps or more are twice as
+    the first epoch is twice that of its first record or more; half the steps or more are twice as
     long as would take the loss to 0 along its slope, from where on a step leads away from the
     minimum of a convex loss; or one of the first tenth of them is, and as long as half of all
     parameters.
@@ -49,18 +49,25 @@ def rate_too_high(case: Case) -> Sign | None:
         return Sign("", "loss or parameters left the finite numbers", math.inf)
     losses = case.losses
     start, end = _level(losses, 0), _level(losses, len(losses))
-    if len(losses) > 1 and end > ENDED_HIGHER * start:
+    if (rise := _rise(start, end)) > ENDED_HIGHER:
         evidence = f"the loss rose from {start:.3g} to {end:.3g}, by more than a tenth"
-        return Sign("", evidence, end / start / ENDED_HIGHER)
+        return Sign("", evidence, rise / ENDED_HIGHER)
     first = float(case.monitor.losses[0])
-    if losses[0] > SHOT_UP * first:
-        evidence = f"the first epoch's loss is {losses[0]:.3g}, after {first:.3g} in a first batch"
-        return Sign("epoch 1", f"{evidence}: above {SHOT_UP:g} times", losses[0] / first / SHOT_UP)
+    if (rise := _rise(first, float(losses[0]))) > SHOT_UP:
+        evidence = (
+            f"the first epoch's loss is {losses[0]:.3g}, that of the first record {first:.3g}"
+        )
+        return Sign("epoch 1", f"{evidence}: more than twice that", rise / SHOT_UP)
     reach = float(np.median(case.reach))
     if reach > OVERSHOOT:
         evidence = f"steps are {reach:.2g} times as long as would take the loss to 0 by its slope"
         return Sign("", f"{evidence}; limit {OVERSHOOT:g}", reach / OVERSHOOT)
     return _leap(case)
+
+
+def _rise(start: float, end: float) -> float:
+    """Return by what share of itself a loss rose, of whichever sign it is."""
+    return (end - start) / max(abs(start), 1e-300)
 
 
 def _leap(case: Case) -> Sign | None:
