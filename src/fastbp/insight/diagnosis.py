@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.history import History
+from fastbp import History
 from fastbp.insight import diagnosis_fit, diagnosis_layers, diagnosis_steps
 from fastbp.insight.diagnosis_case import Case, Missing
 from fastbp.insight.diagnosis_sign import Sign

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.history import History
+from fastbp import History
 from fastbp.insight.monitor import GradientMonitor
 
 FloatArray = npt.NDArray[np.float64]
