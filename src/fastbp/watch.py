@@ -84,8 +84,8 @@ class Watch:
 
     @property
     def due(self) -> int:
-        """The number of the next step to be recorded."""
-        return (self.steps // self.every + 1) * self.every
+        """The number of the next step to be recorded: the first, and every n-th behind it."""
+        return -(-self.steps // self.every) * self.every + 1
 
     def make_room(self) -> None:
         """See to it that there is memory for one more record."""

@@ -172,9 +172,11 @@ cdef class Recorder:
         if not self.fails:
             self.measure_epoch(t)
         epochs = self.epochs if self.fails else t.epoch
-        self.record.epochs = epochs
-        for name in self.record.curves:
-            self.record.curves[name] = self.curve(name)[:epochs // self.job.every(name)]
+        # All of them before the first is kept: an interrupt may come in between.
+        curves = {
+            name: self.curve(name)[:epochs // self.job.every(name)] for name in self.record.curves
+        }
+        self.record.epochs, self.record.curves = epochs, curves
         self.record.diverged = t.outcome == DIVERGED
         if self.job.record_outputs:
             self.record.outputs = alone(tuple([y[:epochs] for y in self.outputs]))

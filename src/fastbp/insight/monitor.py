@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+NO_STEPS = "it has seen no step; pass it to fit(callbacks=[monitor])"
+
+
 class GradientMonitor(Callback, Shown):
     """Records how gradients flow: norms and activations of every layer, at every n-th step.
 
@@ -32,8 +35,8 @@ class GradientMonitor(Callback, Shown):
     Parameters
     ----------
     every : int, default 10
-        Optimizer steps from one record to the next; the first is that of step `every`. Steps are
-        counted over all fits that the monitor is given to.
+        Optimizer steps from one record to the next; the first is that of step 1, where much is
+        decided. Steps are counted over all fits that the monitor is given to.
 
     Attributes
     ----------
@@ -157,9 +160,7 @@ class GradientMonitor(Callback, Shown):
     def require_records(self) -> None:
         """Raise ValueError if there is no record yet, saying why."""
         if not self._watch.n:
-            raise ValueError(
-                f"monitor: expected at least one recorded step, got none: {self._why()}"
-            )
+            raise ValueError(f"monitor: expected at least one recorded step, got none: {NO_STEPS}")
 
     def plot(self) -> list[Axes]:
         """Draw the flow of gradients over the steps, a line for each layer.
@@ -196,19 +197,9 @@ class GradientMonitor(Callback, Shown):
         first = 2 + QUANTITIES.index(quantity) * width
         return self._records()[:, first : first + width].copy()
 
-    def _why(self) -> str:
-        """Return why there is no record."""
-        seen = self._watch.steps
-        if not seen:
-            return "it has seen no step; pass it to fit(callbacks=[monitor])"
-        return (
-            f"it records every {self.every} steps and has seen {seen}; make one with every={seen} "
-            f"or less, or train on"
-        )
-
     def _blocks(self) -> Iterator[Block]:
         if not self._watch.n:
-            yield sentence(f"No step recorded: {self._why()}.")
+            yield sentence(f"No step recorded: {NO_STEPS}.")
             return
         step, loss = self.steps[-1], self.losses[-1]
         yield Heading(2, f"Step {step} of {self._watch.steps}, loss {loss:.4g}")
