@@ -158,6 +158,7 @@ typedef struct fbp_output {
     double parameter; /* the loss's constant */
     double weight;    /* what it counts in the sum of all losses */
     bool sums;        /* reduction "sum" instead of "mean" */
+    bool shares;      /* reduction "joint_mean": divides what parameters cost too */
     bool labels;      /* targets are int32 class numbers */
     bool fused;       /* the loss reads z and completes the activation of the op before */
     bool calls;       /* the loss is a Python function */

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gradient_check import check_gradients
 
+import fastbp
 from fastbp import LBFGS, SGD, Adam, Callback, Dense, constraints, regularizers
 from fastbp.constraints import MaxNorm, NonNeg
 from fastbp.losses import SquaredError
@@ -104,6 +105,58 @@ def test_reduction_and_sample_weights_do_not_scale_the_penalty(
     b = held.layers[0].biases
     expected = [(0.02 * np.sign(w) + 0.06 * w).ravel(), (0.2 * v).ravel(), 0.01 * np.sign(b)]
     np.testing.assert_allclose(g - free_g, np.concatenate([*expected, np.zeros(3)]), atol=1e-13)
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 4, ROWS)])
+def test_a_joint_mean_divides_the_penalty_too(weights: Any, Network: Any) -> None:
+    """Batches of 24 rows in evaluation, and of 7, 7, 7 and 3 in training."""
+    fields: dict[str, Any] = {"optimizer": SGD(0.0), "loss_weights": (2.0,)}
+    held = make(Network, HELD, loss=SquaredError("joint_mean"), **fields)
+    free = make(Network, FREE, **fields)
+    own = np.ones(ROWS) if weights is None else weights
+    (loss, g), (free_loss, free_g) = (
+        net.loss_and_gradients(X, Y, sample_weight=weights) for net in (held, free)
+    )
+    g, free_g = g.copy(), free_g.copy()
+    np.testing.assert_allclose(loss - free_loss, cost(held) / own.sum(), rtol=1e-12)
+    summed = make(Network, HELD, loss=SquaredError("sum"), **fields)
+    expected = summed.loss_and_gradients(X, Y, sample_weight=weights)[1] / own.sum()
+    np.testing.assert_allclose(g, expected, atol=1e-13)
+    evaluated = [net.evaluate(X, Y, sample_weight=weights)["loss"] for net in (held, free)]
+    np.testing.assert_allclose(evaluated, [loss, free_loss], rtol=1e-13)
+    losses = [
+        net.fit(X, Y, sample_weight=weights, batch_size=7, shuffle=False, verbose=0)["loss"][0]
+        for net in (held, free)
+    ]
+    parts = [own[at : at + 7] for at in range(0, ROWS, 7)]
+    costs = sum(len(part) * cost(held) / part.sum() for part in parts) / ROWS
+    np.testing.assert_allclose(losses[0] - losses[1], costs, rtol=1e-12)
+
+
+def test_a_joint_mean_beside_several_outputs_is_refused_where_parameters_cost(Network: Any) -> None:
+    x = fastbp.Input(3)
+    held, free = (Dense(1, weights_regularizer=cost)(x) for cost in (0.1, None))
+    given: dict[str, Any] = {"loss": SquaredError("joint_mean")}
+    with pytest.raises(ValueError, match="loss: expected no joint mean beside several outputs"):
+        Network(inputs=x, outputs=(held, free), **given)
+    Network(inputs=x, outputs=(free, Dense(1)(x)), **given)
+
+
+def test_a_joint_mean_explains_itself(Network: Any) -> None:
+    net = make(Network, HELD, loss=SquaredError("joint_mean"), optimizer=SGD(0.1))
+    loss, gradients = net.loss_and_gradients(X, Y)
+    trace = net.explain(X, Y)
+    np.testing.assert_allclose(trace.loss, loss, rtol=1e-13)
+    first = net.layers[0].weights.size
+    np.testing.assert_allclose(trace.layers[0].weights_gradient.ravel(), gradients[:first])
+
+
+def test_a_joint_mean_of_accumulated_batches_is_that_of_one(Network: Any) -> None:
+    nets = [make(Network, HELD, loss=SquaredError("joint_mean"), optimizer=SGD(0.1)) for _ in "ab"]
+    options: dict[str, Any] = {"shuffle": False, "verbose": 0, "epochs": 3}
+    nets[0].fit(X, Y, batch_size=ROWS, **options)
+    nets[1].fit(X, Y, batch_size=8, gradient_accumulation_steps=3, **options)
+    np.testing.assert_allclose(nets[1].parameters, nets[0].parameters, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("inputs", "hidden", "rows"), [(3, 2, 4), (9, 20, 70), (130, 130, 20)])

@@ -84,6 +84,18 @@ def graph(layers: Any, inputs: Any, outputs: Any) -> Graph | None:
     return traced(inputs, outputs)
 
 
+def require_shared_cost(plan: Plan) -> None:
+    """Refuse to divide what parameters cost by the rows where several outputs count these."""
+    if len(plan.outputs) == 1 or not plan.penalties:
+        return
+    for output in plan.outputs:
+        if output.loss is not None and output.loss.reduction == "joint_mean":
+            raise ValueError(
+                f"loss: expected no joint mean beside several outputs and parameters with a "
+                f"regularizer, got {output.loss!r}"
+            )
+
+
 def require_projection(optimizer: Optimizer, plan: Plan) -> None:
     """Refuse L-BFGS for parameters that are to be brought back behind each update."""
     if optimizer.evaluates and plan.constrained:
@@ -105,6 +117,15 @@ def _iterable(argument: str, value: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{argument}: expected a list, got {type(value).__name__} {value!r}")
     return tuple(value)
+
+
+def shuffles(value: Any, stream: streams.Stream | None) -> bool:
+    """Return whether rows are to be shuffled; a function says how, but not where they stream."""
+    if not callable(value):
+        return validate.flag("shuffle", value)
+    if stream is not None:
+        raise ValueError("shuffle: expected a bool beside a stream, got a function")
+    return True
 
 
 def dtype(value: Any) -> Literal["float32", "float64"]:

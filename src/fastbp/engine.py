@@ -187,6 +187,9 @@ class Fit(NamedTuple):
         counts as one batch everywhere else.
     shuffle : bool
         Whether each epoch takes the rows, or those of each chunk, in an order of its own.
+    order : ndarray or None, shape (n,), int64
+        In place of `shuffle`, for `Rows`: numbers of the rows in the order in which the next epoch
+        takes them. `on_epoch_begin` may change it; such an epoch always begins anew.
     metrics : tuple of Metric, or of such tuples
         What is counted beside the loss.
     prefixes : tuple of str
@@ -235,6 +238,7 @@ class Fit(NamedTuple):
     accumulate: int = 1
     prefixes: tuple[str, ...] = ("",)
     watch: Watch | None = None
+    order: Array | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

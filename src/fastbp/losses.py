@@ -3,7 +3,9 @@
 In every formula t is the target, y the output, z the net input of the last layer, n the number of
 outputs of a row; sums and means run over the outputs. The loss of a batch is the mean over its
 rows, weighted by the sample weights where there are any (sum of w L over sum of w), or with
-``reduction="sum"`` the sum of w L.
+``reduction="sum"`` the sum of w L. To that is added what parameters cost (`fastbp.regularizers`),
+R; with ``reduction="joint_mean"`` it is divided too (sum of w L + R over sum of w), as in
+scikit-learn's MLPs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, ClassVar, Literal
 from fastbp import validate
 from fastbp.description import Description
 
-REDUCTIONS = ("mean", "sum")
+REDUCTIONS = ("mean", "sum", "joint_mean")
 TARGETS = ("values", "amounts", "signs", "probabilities", "distributions", "labels")
 
 
@@ -23,7 +25,7 @@ class Loss(Description):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
 
     Attributes
@@ -45,14 +47,14 @@ class Loss(Description):
     Raises
     ------
     ValueError
-        If `reduction` is not one of the two.
+        If `reduction` is not one of the three.
     """
 
     name: ClassVar[str]
     formula: ClassVar[str]
     probability: ClassVar[str | None] = None
     targets: ClassVar[str] = "values"
-    reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum", "joint_mean"] = "mean"
 
     def __post_init__(self) -> None:
         validate.choice("reduction", self.reduction, REDUCTIONS)
@@ -137,7 +139,7 @@ class Huber(Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     delta : float, default 1.0
         The error at which the parabola meets the line; above 0.
@@ -173,7 +175,7 @@ class Quantile(Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     quantile : float, default 0.5
         The quantile to estimate; above 0 and below 1.
@@ -232,7 +234,7 @@ class Poisson(Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     log_input : bool, default False
         False if outputs are rates, as softplus gives them: the network then has to end in an
@@ -263,7 +265,7 @@ class ProbabilityLoss(Loss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     from_logits : bool, default False
         False if the network ends in the activation that `probability` names (loss and activation
@@ -303,7 +305,7 @@ class CrossEntropy(ProbabilityLoss):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     from_logits : bool, default False
         False if the network ends in the activation that `probability` names (loss and activation
@@ -364,7 +366,7 @@ class SparseCategoricalCrossentropy(CrossEntropy):
 
     Parameters
     ----------
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     from_logits : bool, default False
         True if the network ends in the net input z itself, False if it ends in softmax.
@@ -404,7 +406,7 @@ class Custom(Loss):
     derivative : callable
         Takes the same and returns dL/dy, shape (rows, outputs): of each row's own loss. Weights of
         rows and the mean over them are not its business. `fastbp.custom.check` compares the two.
-    reduction : {"mean", "sum"}, default "mean"
+    reduction : {"mean", "sum", "joint_mean"}, default "mean"
         How the rows of a batch are combined.
     targets : str, default "values"
         What targets are, as for `Loss`; others are refused.
@@ -427,7 +429,7 @@ class Custom(Loss):
     formula = "L = function(y, t); dL/dy = derivative(y, t)"
     function: Any = None
     derivative: Any = None
-    reduction: Literal["mean", "sum"] = field(default="mean", kw_only=True)
+    reduction: Literal["mean", "sum", "joint_mean"] = field(default="mean", kw_only=True)
     targets: str = field(default="values", kw_only=True)  # type: ignore[misc]
     threshold: float = field(default=0.5, kw_only=True)
 

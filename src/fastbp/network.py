@@ -17,12 +17,13 @@ from fastbp.engine import Array, Arrays, EngineProtocol, Fit, Rows, alone, each,
 from fastbp.exceptions import DivergenceWarning
 from fastbp.history import History
 from fastbp.items import Counts
+from fastbp.row_order import RowOrder
 from fastbp.schedules import Schedule
 from fastbp.state import NetworkState
 from fastbp.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fastbp.callbacks import Callback
     from fastbp.insight import Trace
@@ -120,7 +121,7 @@ class Network(NetworkState):
         validation_data: Any = None,
         validation_split: float = 0.0,
         validation_freq: int = 1,
-        shuffle: bool = True,
+        shuffle: bool | Callable[[int], Any] = True,
         sample_weight: Any = None,
         class_weight: Any = None,
         callbacks: Iterable[Callback] = (),
@@ -170,9 +171,10 @@ class Network(NetworkState):
             `shuffle` is, with their sample weights.
         validation_freq : int, default 1
             Evaluate after so many epochs, and then again.
-        shuffle : bool, default True
+        shuffle : bool or callable, default True
             Whether each epoch takes the rows in an order of its own; `Batches` can say no as well,
-            and iterables always come as they are.
+            and iterables always come as they are. A function gives that order of arrays: it takes
+            the number of an epoch of this fit and returns the numbers of the rows, shape (n,).
         sample_weight : array_like, shape (n,), optional
             What each row counts; at least 0. Of several outputs one for all of them, or a tuple
             with an array or None for each.
@@ -230,7 +232,7 @@ class Network(NetworkState):
                 epoch=engine.position.epochs,
                 epochs=validate.integer("epochs", epochs, 1),
                 trains=True,
-                shuffles=validate.flag("shuffle", shuffle),
+                shuffles=arguments.shuffles(shuffle, stream),
                 accumulate=validate.integer(
                     "gradient_accumulation_steps", gradient_accumulation_steps, 1
                 ),
@@ -246,7 +248,11 @@ class Network(NetworkState):
             )
             if isinstance(rows, Rows):
                 rows = data.weighed(rows, class_weight, plan)
-            hooks = Hooks(arguments.callback_list(callbacks, verbose), self._occupancy)
+            called = arguments.callback_list(callbacks, verbose)
+            order = (
+                RowOrder(shuffle, rows.n) if isinstance(rows, Rows) and callable(shuffle) else None
+            )
+            hooks = Hooks(called if order is None else (*called, order), self._occupancy)
             job = Fit(
                 data=rows,
                 prefixes=plan.prefixes,
@@ -254,6 +260,7 @@ class Network(NetworkState):
                 batch_size=arguments.batch_size(batch_size, rows),
                 accumulate=wanted.accumulate,
                 shuffle=wanted.shuffles if isinstance(rows, Rows) else rows.shuffles,
+                order=None if order is None else order.rows,
                 metrics=self._metrics,
                 validation=held_out,
                 validation_freq=validate.integer("validation_freq", validation_freq, 1),

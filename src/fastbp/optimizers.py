@@ -159,6 +159,10 @@ class Adam(Optimizer):
     epsilon : float, default 1e-7
         Added to the root of the bias-corrected second moment; above 0. Keras's default; PyTorch's
         is 1e-8.
+    epsilon_hat : bool, default False
+        Whether epsilon is added before the correction instead, as the last formula of the paper's
+        section 2 has it, and TensorFlow, Keras and scikit-learn: it then counts as
+        epsilon / sqrt(1 - beta_2^t).
     weight_decay, decoupled_weight_decay, clip_value, clip_norm
         As for `Optimizer`.
 
@@ -175,17 +179,20 @@ class Adam(Optimizer):
     name = "adam"
     formula = (
         "m <- beta_1 m + (1 - beta_1) g; v <- beta_2 v + (1 - beta_2) g^2; "
-        "p <- p - lr (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)"
+        "p <- p - lr (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon); with "
+        "epsilon_hat, epsilon / sqrt(1 - beta_2^t) for epsilon"
     )
     learning_rate: Any = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check(validate.fraction, "beta_1", "beta_2")
         self._check(validate.positive, "epsilon")
+        self._check(validate.flag, "epsilon_hat")
 
     @property
     def initial_state(self) -> tuple[float, ...]:
@@ -201,6 +208,8 @@ class AdamW(Adam):
         As for `Adam`.
     epsilon : float, default 1e-8
         As for `Adam`; PyTorch's default, Keras's is 1e-7.
+    epsilon_hat
+        As for `Adam`.
     weight_decay : float, default 0.01
         PyTorch's default; Keras's is 0.004.
     decoupled_weight_decay : bool, default True
@@ -236,6 +245,8 @@ class NAdam(Adam):
     beta_1, beta_2
         As for `Adam`; momentum rises to beta_1.
     epsilon : float, default 1e-8
+        As for `Adam`.
+    epsilon_hat
         As for `Adam`.
     momentum_decay : float, default 0.004
         How soon momentum rises; at least 0. Keras has 0.004 fixed, and a default learning rate of

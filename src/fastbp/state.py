@@ -380,6 +380,7 @@ class NetworkState:
         graph = self._connections(input_shape)
         plan = lower_graph(graph, self._dtype, self._losses, self._loss_weights)
         arguments.require_projection(self._optimizer, plan)
+        arguments.require_shared_cost(plan)
         for _, k, metric in measured(plan.prefixes, self._metrics):
             if (loss := self._losses[k]) is not None:
                 metric.require(loss, plan.tensors[plan.outputs[k].tensor])

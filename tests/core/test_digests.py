@@ -152,6 +152,8 @@ TASKS = {
                              Dense(3, weights_regularizer="l1", bias_regularizer="l2")], 130,
                             optimizer=Adam(0.001), epochs=2),
     "accumulated, l2": Task([Dense(9, "tanh", weights_regularizer="l2"), Dense(3)], accumulate=2),
+    "joint mean, l2": Task([Dense(9, "tanh", weights_regularizer=2.0), Dense(3)], weighted=True,
+                           loss=MeanSquaredError("joint_mean")),
     "max_norm": Task([Dense(33, "tanh", weights_constraint=0.7, bias_constraint=0.1),
                       Dense(3, weights_constraint=MaxNorm(0.3, axis=1))]),
     "non_neg": Task([Dense(9, "tanh", weights_constraint="non_neg"),

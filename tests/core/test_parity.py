@@ -388,7 +388,7 @@ def test_an_error_of_one_in_a_billion_in_a_restraint_is_found(
 
     def wrong(*given: Any) -> Any:
         if planted == "add_penalty_gradient":
-            return right(given[0], given[1] * (1 + 1e-9), given[2])
+            return right(given[0], given[1] * (1 + 1e-9), *given[2:])
         return right(*given) * (1 + 1e-9)
 
     check()

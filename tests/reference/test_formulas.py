@@ -209,7 +209,8 @@ def adaptive(o: Any, g: float, memory: list[float], t: int) -> float:
         memory[:3] = m, v, u
         return o.learning_rate * u
     m, v = o.beta_1 * m + (1 - o.beta_1) * g, o.beta_2 * v + (1 - o.beta_2) * g**2
-    root = math.sqrt(v / (1 - o.beta_2**t)) + o.epsilon
+    corrected = 1 - o.beta_2**t
+    root = math.sqrt(v / corrected) + o.epsilon / (math.sqrt(corrected) if o.epsilon_hat else 1)
     step = m / (1 - o.beta_1**t)
     if isinstance(o, NAdam):
         mu, later = (o.beta_1 * (1 - 0.96 ** (s * o.momentum_decay) / 2) for s in (t, t + 1))

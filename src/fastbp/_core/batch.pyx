@@ -125,6 +125,12 @@ cdef double penalty_of(const Pass *run) noexcept nogil:
     return total
 
 
+cdef double penalty_scale(const Pass *run) noexcept nogil:
+    """What parameters' cost counts in the gradient of its batch."""
+    cdef const fbp_output *goal = &run.plan.outputs[0]
+    return run.scales[0] / goal.weight if goal.shares else 1.0
+
+
 cdef void fill_gradient_scales(Pass *run, double *scales) noexcept nogil:
     """Put what rows count at each output where the pass finds it."""
     cdef size_t output
@@ -178,6 +184,8 @@ cdef double mean_loss(const fbp_output *output, Score score) noexcept nogil:
     """The loss that such sums stand for, by its reduction, with what parameters cost."""
     if output.sums:
         return score.loss + score.penalty
+    if output.shares:
+        return (score.loss + score.penalty) / score.weight if score.weight > 0 else 0.0
     return (score.loss / score.weight if score.weight > 0 else 0.0) + score.penalty
 
 
@@ -316,7 +324,7 @@ cdef void finish_gradients(const Team *team, const Pass *run, const Rule *rule,
         last = min(first + piece, stop)
         g = gradients + (first - start) * plan.itemsize
         if run.penalties != NULL:
-            add_penalty_gradient(plan, team.memory.parameters, g, first, last)
+            add_penalty_gradient(plan, team.memory.parameters, g, first, last, penalty_scale(run))
         if rule != NULL:
             update_span(plan, rule, step, &team.memory, g, first, last)
 

@@ -64,6 +64,7 @@ cdef struct Training:
     bint validates
     size_t validation_freq     # epochs from one validation to the next
     bint shuffles
+    bint is_ordered            # `order` is the caller's
     bint wants_accuracy
     size_t epochs
     size_t batch_size          # rows that run at once

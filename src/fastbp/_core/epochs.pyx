@@ -98,7 +98,7 @@ cdef void resume_epoch(Training *t) noexcept nogil:
     """Before training: go on with an epoch that is not over, if it is one of these data."""
     cdef Counters last = t.counters
     cdef size_t rows = last.part.rows
-    if rows == 0 or rows > t.data.n or last.part.of_rows != t.data.n:
+    if rows == 0 or rows > t.data.n or last.part.of_rows != t.data.n or t.is_ordered:
         t.counters.part = Part(0, 0)
         return
     order_rows(t)
@@ -136,7 +136,7 @@ cdef Pass new_pass(const Training *t, const Data *data) noexcept nogil:
 cdef Pass training_pass(const Training *t) noexcept nogil:
     """What the passes of all batches have in common."""
     cdef Pass run = new_pass(t, &t.data)
-    run.order = t.order if t.shuffles else NULL
+    run.order = t.order if t.shuffles or t.is_ordered else NULL
     run.training, run.wants_deltas = True, True
     run.keeps = t.team.plan.wide
     run.outputs, run.outputs_by_row = t.outputs, t.outputs != NULL
@@ -154,7 +154,7 @@ cdef void turn_to_batch(const Training *t, const Worker *worker, Pass *run) noex
 
 cdef void begin_epoch(Training *t) noexcept nogil:
     t.counters.epochs += 1
-    t.counters.part = Part(0, 0 if t.feeds else t.data.n)
+    t.counters.part = Part(0, 0 if t.feeds or t.is_ordered else t.data.n)
     t.validated = t.validation_start = 0
     memset(t.sums, 0, t.team.plan.n_losses * sizeof(Sums))
 

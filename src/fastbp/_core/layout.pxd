@@ -115,6 +115,7 @@ cdef extern from "fastbp.h" nogil:
         double parameter
         double weight
         bint sums
+        bint shares
         bint labels
         bint fused
         bint calls

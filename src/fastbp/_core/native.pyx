@@ -42,9 +42,9 @@ from fastbp.schedules import Schedule
 # Each optimizer's constants, in the order in which update.pyx reads them.
 CONSTANTS = {
     "sgd": ("learning_rate", "momentum", "nesterov"),
-    "adam": ("learning_rate", "beta_1", "beta_2", "epsilon"),
-    "adamw": ("learning_rate", "beta_1", "beta_2", "epsilon"),
-    "nadam": ("learning_rate", "beta_1", "beta_2", "epsilon", "momentum_decay"),
+    "adam": ("learning_rate", "beta_1", "beta_2", "epsilon", "epsilon_hat"),
+    "adamw": ("learning_rate", "beta_1", "beta_2", "epsilon", "epsilon_hat"),
+    "nadam": ("learning_rate", "beta_1", "beta_2", "epsilon", "epsilon_hat", "momentum_decay"),
     "rmsprop": ("learning_rate", "epsilon", "rho", "momentum", "centred"),
     "adagrad": ("learning_rate", "epsilon"),
     "rprop": ("learning_rate", "eta_minus", "eta_plus", "min_step", "max_step"),

@@ -181,7 +181,7 @@ cdef int fill_output(fbp_plan *plan, fbp_output *output, object source) except -
     if not output.calls:
         output.loss = <fbp_loss>found(fbp_find_loss(loss.name.encode()), loss.name)
     output.parameter = loss.parameter
-    output.sums = loss.reduction == "sum"
+    output.sums, output.shares = loss.reduction == "sum", loss.reduction == "joint_mean"
     output.labels = loss.labels
     output.threshold = loss.threshold
     output.accuracy = ACCURACIES[loss.decision(plan.sizes[output.tensor])]

@@ -46,7 +46,7 @@ cdef bint is_small(const fbp_plan *plan) noexcept nogil:
 cdef bint repeats(const Training *t) noexcept nogil:
     """Whether each epoch is the same batch, and a plain step of gradient descent."""
     cdef bint one_batch = t.data.n <= t.batch_size and t.data.n <= t.team.plan.kernels.row_lanes
-    cdef bint in_order = not t.shuffles or t.data.n == 1
+    cdef bint in_order = not (t.shuffles or t.is_ordered) or t.data.n == 1
     cdef bint plain = (t.rule.kind == FBP_OPTIMIZER_sgd and t.rule.n_states == 0
                        and t.rule.schedule.rate == NULL and t.rule.weight_decay == 0
                        and t.rule.clip_value == INFINITY and t.rule.clip_norm == INFINITY)

@@ -28,8 +28,11 @@ cdef double chunk_penalty(const fbp_plan *plan, const char *parameters,
 
 
 cdef void add_penalty_gradient(const fbp_plan *plan, const char *parameters, char *gradients,
-                               size_t start, size_t stop) noexcept nogil:
-    """Add what parameters [start, stop) cost to their gradients, which `gradients` begins with."""
+                               size_t start, size_t stop, double scale) noexcept nogil:
+    """Add `scale` times what parameters [start, stop) cost to their gradients.
+
+    These are what `gradients` begins with.
+    """
     cdef const fbp_penalty *penalty
     cdef size_t i, low, high
     for i in range(plan.n_penalties):
@@ -37,8 +40,8 @@ cdef void add_penalty_gradient(const fbp_plan *plan, const char *parameters, cha
         low, high = max(start, penalty.start), min(stop, penalty.stop)
         if low < high:
             plan.kernels.penalty_gradient(
-                penalty.l1, penalty.l2, high - low, parameters + low * plan.itemsize,
-                gradients + (low - start) * plan.itemsize)
+                scale * penalty.l1, scale * penalty.l2, high - low,
+                parameters + low * plan.itemsize, gradients + (low - start) * plan.itemsize)
 
 
 cdef void limit_span(const fbp_plan *plan, double limit, size_t n, char *w) noexcept nogil:

@@ -206,7 +206,8 @@ cdef class EngineState:
         t.visits_batches = job.on_batch_end is not None
         t.visits_epochs = (job.on_epoch_begin is not None or job.on_epoch_end is not None
                            or not all(of_rows))
-        t.shuffles, t.wants_accuracy = job.shuffle, any(of_rows)
+        t.is_ordered = job.order is not None
+        t.shuffles, t.wants_accuracy = job.shuffle and not t.is_ordered, any(of_rows)
         t.epochs = min(job.epochs, sys.maxsize)
         t.stop_at_loss = -INFINITY if job.stop_at_loss is None else job.stop_at_loss
         t.counters, t.sums = self.counters, self.sums

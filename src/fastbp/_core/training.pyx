@@ -5,7 +5,7 @@ kernel table does.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import os
@@ -438,6 +438,8 @@ cdef class Engine(DirectCalls):
         threads = self.team_of_fit(&t, job)
         recorder.start(&t)
         self.place_training(&t, workspace, threads)
+        if t.is_ordered:
+            t.order = <int64_t *>address(job.order)
         calls = self.new_calls(&t.team)
         t.repeats = threads == 1 and repeats(&t)
         resume_epoch(&t)

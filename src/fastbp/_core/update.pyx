@@ -34,17 +34,18 @@ cdef double momentum_product(double beta, double decay, uint64_t step) noexcept 
 # c[0] the learning rate; k are the kernel's, in the order of update.inc.h.
 
 cdef void adam_constants(const double *c, uint64_t step, double *k) noexcept nogil:
+    cdef double correction = 1.0 - power(c[2], step)
     k[0] = c[0] / (1.0 - power(c[1], step))
-    k[1] = 1.0 / (1.0 - power(c[2], step))
+    k[1] = 1.0 / correction
     k[2], k[3] = c[1], 1.0 - c[1]
     k[4], k[5] = c[2], 1.0 - c[2]
-    k[6] = c[3]
+    k[6] = c[3] / sqrt(correction) if c[4] != 0 else c[3]
 
 
 cdef void nadam_constants(const double *c, uint64_t step, double *k) noexcept nogil:
-    cdef double now = c[1] * (1.0 - 0.5 * real_power(0.96, c[4] * <double>step))
-    cdef double later = c[1] * (1.0 - 0.5 * real_power(0.96, c[4] * <double>(step + 1)))
-    cdef double product = momentum_product(c[1], real_power(0.96, c[4]), step)
+    cdef double now = c[1] * (1.0 - 0.5 * real_power(0.96, c[5] * <double>step))
+    cdef double later = c[1] * (1.0 - 0.5 * real_power(0.96, c[5] * <double>(step + 1)))
+    cdef double product = momentum_product(c[1], real_power(0.96, c[5]), step)
     adam_constants(c, step, k)
     k[0] = c[0] * later / (1.0 - product * later)
     k[7] = c[0] * (1.0 - now) / (1.0 - product)

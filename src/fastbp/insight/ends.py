@@ -14,7 +14,7 @@ from fastbp.graph import Graph
 from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 from fastbp.insight.objective import Objective
 from fastbp.insight.routes import origin
-from fastbp.reference.losses import row_weights
+from fastbp.reference.losses import penalty_share, row_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,16 @@ def shares(net: fastbp.Network, data: Any) -> tuple[Array, tuple[Array, ...]]:
     share = np.full(data.n, 1 / data.n)
     weighed = zip(outputs, own, strict=True)
     return share, tuple(output.weight * counted / share for output, counted in weighed)
+
+
+def cost_share(net: fastbp.Network, data: Any) -> float:
+    """Return what parameters' cost counts in the loss of the batch."""
+    loss = net.plan.outputs[0].loss
+    assert loss is not None
+    weight = (
+        data.n if data.weights is None else np.sum(each(data.weights, len(net.loss_weights))[0])
+    )
+    return penalty_share(loss, float(weight))
 
 
 def ends(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from fastbp.activations import Identity
 from fastbp.graph import Graph
 from fastbp.insight.layer_trace import Array, LayerTrace, quietly
 from fastbp.reference.activations import ACTIVATIONS
+from fastbp.regularizers import Regularizer
 
 # The factors of a dropout: called with the number of its operation, its rate and (rows, units); a
 # structured one has one row for all.
@@ -42,9 +43,20 @@ def require_known(net: fastbp.Network) -> None:
             )
 
 
+def _share_of(regularizer: Regularizer, share: float) -> Regularizer:
+    """Return a description of a share of what parameters cost."""
+    names = [field.name for field in fields(regularizer)]
+    return replace(regularizer, **{name: share * getattr(regularizer, name) for name in names})
+
+
 @quietly
 def forward(
-    net: fastbp.Network, graph: Graph, inputs: Sequence[Array], share: Array, factors: Factors
+    net: fastbp.Network,
+    graph: Graph,
+    inputs: Sequence[Array],
+    share: Array,
+    cost_share: float,
+    factors: Factors,
 ) -> tuple[LayerTrace, ...]:
     """Take rows through the layers of a network; what comes back is still missing.
 
@@ -58,13 +70,15 @@ def forward(
         The rows of each input.
     share : ndarray, shape (n,)
         What each counts.
+    cost_share : float
+        What the parameters' cost counts.
     factors : callable
         What a dropout multiplies with.
     """
     require_known(net)
     values, traces = list(inputs), []
     for number in range(len(graph.nodes)):
-        unrun = _unrun(net, graph, number, values, share, factors)
+        unrun = _unrun(net, graph, number, values, share, cost_share, factors)
         z, a = unrun.run(unrun.inputs)
         traces.append(replace(unrun, net_input=z, output=a))
         values.append(a)
@@ -77,6 +91,7 @@ def _unrun(
     number: int,
     values: Sequence[Array],
     share: Array,
+    cost_share: float,
     factors: Factors,
 ) -> LayerTrace:
     """Return the trace of a layer that has its inputs."""
@@ -84,7 +99,11 @@ def _unrun(
     layer, read = net.layers[node.layer], [values[each] for each in node.inputs]
     described, missing = layer.description, np.empty((0, 0))
     own = [p for p in net.plan.parameters if p.layer == node.layer]
-    costly = {p.name: p.regularizer for p, *_ in net.plan.penalties if p.regularizer}
+    costly = {
+        p.name: _share_of(p.regularizer, cost_share)
+        for p, *_ in net.plan.penalties
+        if p.regularizer
+    }
     calls = [each.layer for each in graph.nodes[:number]].count(node.layer)
     return LayerTrace(
         name=f"{layer.name}[{calls}]" if calls else layer.name,

@@ -14,7 +14,7 @@ from fastbp.graph import Graph
 from fastbp.insight import document, page, picture, place, tables, update
 from fastbp.insight.chain import BatchChain, Chain
 from fastbp.insight.document import Block
-from fastbp.insight.ends import End, ends, shares
+from fastbp.insight.ends import End, cost_share, ends, shares
 from fastbp.insight.interpretation import Interpretation
 from fastbp.insight.layer_trace import Array, LayerTrace, by_layer, quietly
 from fastbp.insight.propagation import backward, forward, leave
@@ -100,7 +100,7 @@ class Trace(Report):
 
         given = each(data.x, self.n_inputs)
         self._given = tuple(rows.astype(np.float64) for rows in given)
-        self.layers = forward(net, graph, self._given, self.shares, factors)
+        self.layers = forward(net, graph, self._given, self.shares, cost_share(net, data), factors)
         values = (*self._given, *(layer.output for layer in self.layers))
         self.ends = ends(net, graph, data, self.layers, values, counts)
         self.losses = sum((end.losses(end.y) for end in self.ends), np.zeros(data.n))

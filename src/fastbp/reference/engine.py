@@ -34,7 +34,7 @@ from fastbp.plan import Op, Output, Plan
 from fastbp.reference import optimizers as rules
 from fastbp.reference.activations import ACTIVATIONS
 from fastbp.reference.batches import Batch, batches, converted, gather
-from fastbp.reference.losses import loss_gradient, row_losses, row_weights
+from fastbp.reference.losses import loss_gradient, penalty_share, row_losses, row_weights
 from fastbp.reference.metrics import METRICS
 from fastbp.reference.propagation import Trace, backward, forward
 from fastbp.reference.restraint import add_penalty_gradient, penalty, project
@@ -187,7 +187,8 @@ class Engine(EngineProtocol):
             mean_loss(loss_of(output), *score)
             for output, *score in zip(self.plan.outputs, losses, weights, strict=True)
         ]
-        means = self._with_penalty(means)
+        share = penalty_share(loss_of(self.plan.outputs[0]), weights[0])
+        means = self._with_penalty(means, share)
         found = loss_values(self.plan, means)
         found |= {name: sums[name] / rows_measured[k] for name, k, _ in counted}
         return self._in_order(found | self.measured(metrics, parts), metrics)
@@ -243,9 +244,11 @@ class Engine(EngineProtocol):
             for name, rows in self._metric_rows(counted, outputs, batch).items()
         }
         gradients = np.zeros_like(self.gradients)
-        losses = self._with_penalty(losses)
+        weight = float(batch.answers[0].weights.sum())
+        share = penalty_share(loss_of(self.plan.outputs[0]), weight)
+        losses = self._with_penalty(losses, share)
         backward(traces, deltas, self.parameters, gradients, to_input=False)
-        add_penalty_gradient(self.plan, self.parameters, gradients)
+        add_penalty_gradient(self.plan, self.parameters, gradients, share)
         tensors = (output.tensor for output in self.plan.outputs)
         values |= dict(zip(tensors, outputs, strict=True))
         return Differentiated(losses, means, outputs, gradients, traces, values)
@@ -339,9 +342,9 @@ class Engine(EngineProtocol):
         names = [m.name for m in measured(self.plan.prefixes, metrics)]
         return {name: values[name] for name in (*loss_names(self.plan.prefixes), *names)}
 
-    def _with_penalty(self, losses: list[float]) -> list[float]:
+    def _with_penalty(self, losses: list[float], share: float) -> list[float]:
         """Return losses of the outputs with what parameters cost, as `Plan.loss_weights` has it."""
-        cost = penalty(self.plan, self.parameters)
+        cost = share * penalty(self.plan, self.parameters)
         if len(losses) < len(self.plan.loss_weights):
             return [*losses, cost]
         losses[0] += cost / self.plan.outputs[0].weight

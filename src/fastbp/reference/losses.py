@@ -56,6 +56,13 @@ def row_weights(loss: Loss, weights: Array) -> Array:
     return weights / total
 
 
+def penalty_share(loss: Loss, total: float) -> float:
+    """Return what parameters' cost counts in the loss of rows of so much weight."""
+    if loss.reduction != "joint_mean":
+        return 1.0
+    return 1 / total if total else 0.0
+
+
 def huber(y: Array, t: Array, delta: float) -> Array:
     """Average a parabola up to |e| = delta and, from there, the line that continues it."""
     e = np.abs(y - t)

@@ -40,8 +40,10 @@ def moments(o: Adam, g: Array, state: Array, t: int) -> tuple[Array, Array, Arra
     beta_1, beta_2, epsilon = map(float, (o.beta_1, o.beta_2, o.epsilon))
     m = beta_1 * state[0] + (1 - beta_1) * g
     v = beta_2 * state[1] + (1 - beta_2) * g * g
-    v_hat = v / (1 - beta_2**t)
-    return m, v, np.sqrt(v_hat) + epsilon
+    correction = 1 - beta_2**t
+    if o.epsilon_hat:
+        epsilon /= math.sqrt(correction)
+    return m, v, np.sqrt(v / correction) + epsilon
 
 
 def nadam(o: NAdam, p: Array, g: Array, state: Array, t: int) -> tuple[Array, Array]:

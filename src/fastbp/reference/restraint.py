@@ -29,10 +29,11 @@ def penalty(plan: Plan, parameters: Array) -> float:
     return sum(cost(parameters[p.start : p.stop], l1, l2) for p, l1, l2 in plan.penalties)
 
 
-def add_penalty_gradient(plan: Plan, parameters: Array, gradients: Array) -> None:
-    """Add the gradient of that."""
+def add_penalty_gradient(plan: Plan, parameters: Array, gradients: Array, share: float) -> None:
+    """Add the gradient of a share of that."""
     for p, l1, l2 in plan.penalties:
-        gradients[p.start : p.stop] += cost_gradient(parameters[p.start : p.stop], l1, l2)
+        w = parameters[p.start : p.stop]
+        gradients[p.start : p.stop] += cost_gradient(w, share * l1, share * l2)
 
 
 def max_norm(constraint: MaxNorm, w: Array) -> Array:

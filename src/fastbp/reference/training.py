@@ -161,7 +161,7 @@ class Training:
     def begin_epoch(self) -> None:
         """Begin an epoch, or go on with one that is not over."""
         engine, data, n_losses = self.engine, self.job.data, len(self.engine.plan.loss_weights)
-        n = data.n if isinstance(data, Rows) else 0
+        n = data.n if isinstance(data, Rows) and self.job.order is None else 0
         begun = engine.position.part
         if 0 < begun.rows <= begun.of_rows == n:
             self.part, self.sums = begun, Sums.of(begun, n_losses)
@@ -185,6 +185,8 @@ class Training:
 
     def order_of(self, data: Rows, start: int) -> Array:
         """Return the order in which the epoch takes these rows, from its row `start` on."""
+        if self.job.order is not None:
+            return self.job.order
         if not self.job.shuffle:
             return np.arange(data.n)
         epoch = self.engine.position.epochs - 1
