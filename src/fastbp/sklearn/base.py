@@ -1,0 +1,386 @@
+"""What the two estimators have in common: parameters, fits, outputs."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from numbers import Integral, Real
+from operator import is_
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastbp import Network, activations, optimizers
+from fastbp.engine import Array
+from fastbp.schedules import Schedule
+from fastbp.sklearn import construction, lbfgs, stochastic
+from fastbp.sklearn.objective import Objective
+from fastbp.sklearn.rows import Data, chunks, readable
+
+ACTIVATION_NAMES = {"logistic", *activations.ACTIVATIONS, *activations.ALIASES} - {"softmax"}
+POSITIVE_OR_NONE = [Interval(Real, 0, None, closed="neither"), None]
+
+
+class BaseMLP(BaseEstimator, ABC):
+    """Base of the estimators; see `fastbp.sklearn.MLPClassifier`."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [
+            StrOptions(ACTIVATION_NAMES), list, tuple, activations.ActivationFunction,
+        ],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam", "adamw"}), optimizers.Optimizer],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_value": POSITIVE_OR_NONE,
+        "clip_norm": POSITIVE_OR_NONE,
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "callbacks": [list, tuple, None],
+    }  # fmt: skip
+
+    hidden_layer_sizes: Any
+    activation: Any
+    solver: Any
+    alpha: float
+    batch_size: Any
+    learning_rate: Any
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    tol: float
+    verbose: Any
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: float
+    max_fun: int
+    dropout: Any
+    weight_decay: float
+    clip_value: float | None
+    clip_norm: float | None
+    dtype: str | None
+    n_threads: int | None
+    callbacks: Iterable[Any] | None
+
+    def _keep(self, given: dict[str, Any]) -> None:
+        """Keep what a constructor was given, as it is: scikit-learn checks it in `fit`."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
+    # -- what a kind of estimator decides
+
+    _y_numeric = False  # whether targets are numbers
+
+    @abstractmethod
+    def _learn_targets(self, y: Array, *, incremental: bool) -> None:
+        """Learn what targets there are, or refuse those that an earlier fit has not had."""
+
+    def _require_known(self, y: Array) -> None:
+        """Refuse targets that have not been learned."""
+
+    @abstractmethod
+    def _targets(self, y: Array) -> Array:
+        """Return checked targets as the network takes them."""
+
+    @abstractmethod
+    def _objective(self, y: Array) -> Objective:
+        """Return what is to be lowered, for targets of `_targets`."""
+
+    @abstractmethod
+    def _strata(self, y: Array) -> Array | None:
+        """Return what a split for early stopping is to keep the shares of."""
+
+    @abstractmethod
+    def _score_of(self, data: Data) -> float:
+        """Return the score of validation data: NaN where outputs are not finite."""
+
+    def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
+        """Return what rows count."""
+        return sample_weight
+
+    # -- fits
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any] = (None, None, None),
+        *,
+        incremental: bool = False,
+    ) -> Self:
+        hidden = _hidden_sizes(self.hidden_layer_sizes)
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = self._checked(X, y, reset=first)
+        self._learn_targets(y, incremental=incremental)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        data = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
+        objective = self._objective(data.y)
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._initialize(objective, sizes, self.dtype or X.dtype)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(data, objective, sizes)
+        else:
+            self._fit_stochastic(data, validation, objective, sizes, incremental)
+        return self
+
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Array]:
+        """Return inputs and targets, checked, targets of one column as (n,)."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=self._y_numeric,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _initialize(self, objective: Objective, sizes: tuple[int, ...], dtype: Any) -> None:
+        """Set what a first fit starts from, and draw the parameters."""
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = objective.out_activation
+        functions = construction.for_each_layer("activation", self.activation, len(sizes) - 2)
+        self.coefs_, self.intercepts_ = construction.initial_parameters(
+            sizes, [construction.resolved(f) for f in functions], self._random_state, dtype
+        )
+        self._network: Network | None = None
+        vars(self).pop("_best_parameters", None)
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self.validation_loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            watched = self.early_stopping
+            self.validation_scores_: Any = [] if watched else None
+            self.best_validation_score_: Any = -np.inf if watched else None
+            self.best_loss_: Any = None if watched else np.inf
+
+    def _flat(self) -> Array:
+        """Return all parameters in one vector: weights, then biases."""
+        return np.concatenate([part.ravel() for part in [*self.coefs_, *self.intercepts_]])
+
+    def _take(self, network: Network, objective: Objective) -> None:
+        """Let a network have the estimator's parameters, and these be its own from now on."""
+        network.set_parameters(self._flat())
+        self._network, self._end = network, objective
+        self._adopt(network)
+
+    def _adopt(self, network: Network) -> None:
+        """Let coefs_ and intercepts_ be live views of a network's parameters."""
+        named = network.named_parameters()
+        self.coefs_ = [view for name, view in named.items() if name.endswith(".weights")]
+        self.intercepts_ = [view for name, view in named.items() if name.endswith(".biases")]
+        self._views = [*self.coefs_, *self.intercepts_]
+
+    def _fit_lbfgs(self, data: Data, objective: Objective, sizes: tuple[int, ...]) -> None:
+        if np.any(self.dropout):
+            raise ValueError(f"dropout: expected 0 beside solver 'lbfgs', got {self.dropout!r}")
+        # SciPy works in float64, and so does scikit-learn then, whatever the inputs are.
+        dtype = self.dtype or "float64"
+        network = construction.network(self, objective.summed(), sizes, None, dtype=dtype, seed=0)
+        self._take(network, objective)
+        self._recipe: tuple[Any, ...] = ()
+        lbfgs.train(self, network, objective, data)
+
+    def _fit_stochastic(
+        self,
+        data: Data,
+        validation: tuple[Any, Any, Any],
+        objective: Objective,
+        sizes: tuple[int, ...],
+        incremental: bool,
+    ) -> None:
+        held_out = self._held_out(*validation)
+        if self.early_stopping and held_out is None:
+            if incremental:
+                raise ValueError(
+                    "partial_fit does not support early_stopping=True, unless it is given X_val "
+                    "and y_val"
+                )
+            data, held_out = self._split(data)
+        network = self._network
+        recipe = self.activation, self.alpha, self.dropout, self.solver
+        if network is None or not incremental or recipe != self._recipe:
+            network, self._recipe = self._stochastic_network(objective, sizes), recipe
+            self._take(network, objective)
+        elif not self._is_current():
+            self._take(network, objective)
+        if self.early_stopping and not hasattr(self, "_best_parameters"):
+            self._best_parameters = self._flat()
+        self.n_iter_ = 0
+        epochs = 1 if incremental else self.max_iter
+        has_stopped = stochastic.train(self, network, data, held_out, epochs)
+        if not has_stopped and not incremental and self.n_iter_ == self.max_iter:
+            stochastic.warn_of_max_iter(self.max_iter)
+        if incremental and self.early_stopping:
+            self.stopped_ = has_stopped
+        if self.early_stopping and (has_stopped or not incremental):
+            network.set_parameters(self._best_parameters)
+            del self._best_parameters
+
+    def _stochastic_network(self, objective: Objective, sizes: tuple[int, ...]) -> Network:
+        seed = 0
+        if np.any(self.dropout):  # else nothing is drawn that scikit-learn does not draw
+            seed = int(self._random_state.randint(2**31))
+        offset = stochastic.Offset(objective)
+        metrics = () if objective.offset is None else (stochastic.metric(offset),)
+        return construction.network(
+            self,
+            objective,
+            sizes,
+            0.5 * self.alpha or None,  # alpha / 2 times the sum of squares
+            optimizer=construction.optimizer(self),
+            metrics=metrics,
+            dtype=self.coefs_[0].dtype,
+            seed=seed,
+        )
+
+    def _held_out(self, X: Any, y: Any, sample_weight: Any) -> Data | None:
+        """Return validation data of the caller's, checked."""
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError("X_val, y_val: expected both or none, got one of them")
+        X, y = self._checked(X, y, reset=False)
+        self._require_known(y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        return Data(readable(X), self._targets(y), sample_weight)
+
+    def _split(self, data: Data) -> tuple[Data, Data]:
+        """Return what is left to train on, and what early stopping looks at, as scikit-learn."""
+        weighed = () if data.weights is None else (data.weights,)
+        parts = train_test_split(
+            data.x,
+            data.y,
+            *weighed,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._strata(data.y),
+        )
+        parts += [None, None]
+        x, x_held, y, y_held, weights, weights_held = parts[:6]
+        if x_held.shape[0] < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of "
+                "your dataset."
+            )
+        return Data(x, y, weights), Data(x_held, y_held, weights_held)
+
+    def _refuse_divergence(self) -> None:
+        raise ValueError(
+            "Solver produced non-finite parameter weights. The input data may contain large "
+            "values and need to be preprocessed."
+        )
+
+    def _check_solver(self) -> bool:
+        """Whether there is a `partial_fit`."""
+        if self.solver == "lbfgs":
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
+            )
+        return True
+
+    # -- outputs
+
+    def _outputs(self, X: Any) -> Array:
+        """Return the outputs of rows that come from outside, shape (n, outputs).
+
+        A plain array goes to the network at once, which looks at it as closely as scikit-learn;
+        what it does not take gets scikit-learn's answer.
+        """
+        network = vars(self).get("_network")
+        is_plain = type(X) is np.ndarray and X.ndim == 2 and not hasattr(self, "feature_names_in_")
+        if network is not None and is_plain and self._is_current():
+            with contextlib.suppress(TypeError, ValueError):
+                return self._end.finished(network(X))
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return self._outputs_of(readable(X))
+
+    def _outputs_of(self, X: Any) -> Array:
+        """Return the outputs of checked rows."""
+        network = self._network
+        assert network is not None
+        if not self._is_current():
+            self._take(network, self._end)
+        return self._end.finished(np.concatenate([network.predict(x) for _, x in chunks(X)]))
+
+    def _is_current(self) -> bool:
+        """Whether coefs_ and intercepts_ are still the arrays that the network works with."""
+        coefs = self.coefs_
+        n = len(coefs)
+        return all(map(is_, coefs, self._views)) and all(
+            map(is_, self.intercepts_, self._views[n:])
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state; parameters go along once, with the network."""
+        state = dict(super().__getstate__())
+        if state.pop("_views", None) and self._is_current():
+            del state["coefs_"], state["intercepts_"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if (network := vars(self).get("_network")) is None:
+            return
+        if "coefs_" in state:  # others than the network's
+            network.set_parameters(self._flat())
+        self._adopt(network)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _hidden_sizes(value: Any) -> list[int]:
+    sizes = list(value) if hasattr(value, "__iter__") else [value]
+    if np.any(np.array(sizes) <= 0):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return [int(size) for size in sizes]

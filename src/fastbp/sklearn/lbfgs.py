@@ -1,0 +1,95 @@
+"""Training by SciPy's L-BFGS-B, as scikit-learn does it, on losses and gradients computed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.utils.optimize import _check_optimize_result
+
+from fastbp import Network
+from fastbp.engine import Array
+from fastbp.sklearn.objective import Objective
+from fastbp.sklearn.rows import Data
+
+if TYPE_CHECKING:
+    from fastbp.sklearn.base import BaseMLP
+
+
+class Lowering:
+    """Loss and gradient of all rows, as a function of the parameters.
+
+    Parameters
+    ----------
+    network : Network
+        One whose loss is the sum over rows, without a cost of weights.
+    objective : Objective
+        What scikit-learn reports.
+    data : Data
+        All rows.
+    alpha : float
+        What half the sum of the squared weights costs.
+    """
+
+    def __init__(self, network: Network, objective: Objective, data: Data, alpha: float) -> None:
+        self._network, self._objective, self._data = network, objective, data
+        self._alpha, self._weight = alpha, data.weight
+        named = network.named_parameters()
+        self._n_weights = sum(w.size for name, w in named.items() if name.endswith(".weights"))
+
+    def __call__(self, parameters: Array) -> tuple[float, Array]:
+        """Return loss and gradient.
+
+        The loss is the one that scikit-learn reports and minimises, which for squared errors of
+        several outputs is not quite the one whose gradient it follows.
+        """
+        network = self._network
+        network.parameters[:] = parameters  # which may have left the finite numbers
+        loss = 0.0
+        for number, (x, y, weights) in enumerate(self._data.chunks()):
+            loss += network.loss_and_gradients(x, y, sample_weight=weights, accumulate=number > 0)[
+                0
+            ]
+            loss += self._offset(x, y, weights)
+        gradient = network.gradients.astype(np.float64)
+        weights = parameters[: self._n_weights]
+        gradient[: self._n_weights] += self._alpha * weights
+        loss += 0.5 * self._alpha * float(weights @ weights)
+        return loss / self._weight, gradient / self._weight
+
+    def _offset(self, x: Array, y: Array, weights: Array | None) -> float:
+        if self._objective.offset is None:
+            return 0.0
+        rows = self._objective.offset(self._network.predict(x), y)
+        return float(rows.sum() if weights is None else rows @ weights)
+
+
+def train(estimator: BaseMLP, network: Network, objective: Objective, data: Data) -> None:
+    """Train until the gradient is at most `tol` or a limit is reached."""
+    lowering = Lowering(network, objective, data, estimator.alpha)
+    done = 0
+
+    def tell(intermediate_result: Any) -> None:
+        nonlocal done
+        done += 1
+        if estimator.verbose:
+            print(f"Iteration {done}, loss = {intermediate_result.fun:.8f}")
+
+    result = scipy.optimize.minimize(
+        lowering,
+        network.parameters.astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        callback=tell,
+        options={
+            "maxfun": estimator.max_fun,
+            "maxiter": estimator.max_iter,
+            "gtol": estimator.tol,
+        },
+    )
+    estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+    estimator.loss_ = float(result.fun)
+    if not np.isfinite(result.x).all():
+        estimator._refuse_divergence()
+    network.set_parameters(result.x)

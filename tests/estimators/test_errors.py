@@ -1,0 +1,177 @@
+"""What scikit-learn refuses is refused with the same words, and by the same kind of error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from sklearn import config_context
+from sklearn.exceptions import NotFittedError
+
+import fastbp
+from fastbp.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = [
+    pytest.mark.usefixtures("core"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+Y = (X.sum(axis=1) > 0).astype(int)
+NAN = np.where(np.arange(120).reshape(40, 3) == 7, np.nan, X)
+
+# Parameters, then what is given to fit.
+REFUSED: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
+    "NaN": ({}, (NAN, Y)),
+    "infinity": ({}, (np.where(np.isnan(NAN), np.inf, NAN), Y)),
+    "one axis": ({}, (X[:, 0], Y)),
+    "three axes": ({}, (X[None], Y)),
+    "no rows": ({}, (X[:0], Y[:0])),
+    "other lengths": ({}, (X, Y[:-1])),
+    "texts": ({}, (np.full(X.shape, "x"), Y)),
+    "complex": ({}, (X * 1j, Y)),
+    "no y": ({}, (X, None)),
+    "continuous classes": ({}, (X, X[:, 0])),
+    "several kinds of classes": ({}, (X, np.column_stack([Y, 2 * Y]))),
+    "units 0": ({"hidden_layer_sizes": (3, 0)}, (X, Y)),
+    "units below 0": ({"hidden_layer_sizes": -2}, (X, Y)),
+    "activation": ({"activation": "cubic"}, (X, Y)),
+    "solver": ({"solver": "newton"}, (X, Y)),
+    "alpha": ({"alpha": -1}, (X, Y)),
+    "batch size": ({"batch_size": 0}, (X, Y)),
+    "learning rate": ({"learning_rate_init": 0.0}, (X, Y)),
+    "max_iter": ({"max_iter": 0}, (X, Y)),
+    "shuffle": ({"shuffle": "yes"}, (X, Y)),
+    "momentum": ({"momentum": 2.0}, (X, Y)),
+    "fraction": ({"validation_fraction": 1.0}, (X, Y)),
+    "beta": ({"beta_1": 1.0}, (X, Y)),
+    "patience": ({"n_iter_no_change": 0}, (X, Y)),
+    "too few to hold out": (
+        {"early_stopping": True, "validation_fraction": 0.01}, (X[:20], np.arange(20) % 4),
+    ),
+    "weights": ({}, (X, Y, np.ones(39))),
+    "divergence": (
+        {"solver": "sgd", "activation": "identity", "learning_rate_init": 1e200}, (1e60 * X, Y),
+    ),
+}  # fmt: skip
+
+
+def error_of(call: Any, *given: Any) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - both are compared
+        call(*given)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::fastbp.DivergenceWarning")
+def test_fits_are_refused_as_by_scikit_learn(name: str, pair: Any) -> None:
+    parameters, data = REFUSED[name]
+    fits = pair("MLPClassifier", **parameters)
+    expected, found = (error_of(model.fit, *data) for model in (fits.theirs, fits.ours))
+    assert type(found) is type(expected)
+    # Where it tells what it accepts, there is more that it does here.
+    said, should = (
+        str(e).replace("MLPRegressor", "").split(". Got ")[-1] for e in (found, expected)
+    )
+    assert said == should
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])
+@pytest.mark.parametrize(
+    "x",
+    [NAN, X[:, :2], X[0], X[None], X[:0], np.full(X.shape, "x"), X * 1j, "x", None],
+    ids=lambda x: str(getattr(x, "shape", x)),
+)
+def test_rows_are_refused_as_by_scikit_learn(x: Any, method: str, pair: Any) -> None:
+    fits = pair("MLPClassifier", max_iter=2)
+    fits.fit(X, Y)
+    y = (Y[: len(x)],) if method == "score" and hasattr(x, "__len__") else ()
+    expected, found = (
+        error_of(getattr(model, method), x, *y) for model in (fits.theirs, fits.ours)
+    )
+    assert (type(found), str(found)) == (type(expected), str(expected))
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_an_estimator_without_a_fit_says_so(kind: Any) -> None:
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        kind().predict(X)
+    assert not hasattr(kind(), "coefs_")
+
+
+def test_lbfgs_has_no_partial_fit() -> None:
+    assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(AttributeError) as caught:
+        MLPRegressor(solver="lbfgs").partial_fit(X, Y)
+    assert "lbfgs is not stochastic" in str(caught.value.__cause__)
+
+
+def test_a_partial_fit_needs_data_to_stop_early(pair: Any) -> None:
+    fits = pair("MLPClassifier", early_stopping=True)
+    expected, found = (
+        error_of(model.partial_fit, X, Y, None, [0, 1]) for model in (fits.theirs, fits.ours)
+    )
+    assert type(found) is type(expected)
+    assert str(found).startswith(str(expected))
+
+
+def test_new_classes_are_refused_as_by_scikit_learn(pair: Any) -> None:
+    for parameters, method in (({}, "partial_fit"), ({"warm_start": True}, "fit")):
+        fits = pair("MLPClassifier", max_iter=2, **parameters)
+        fits.fit(X, Y)
+        expected, found = (
+            error_of(getattr(model, method), X, Y + 1) for model in (fits.theirs, fits.ours)
+        )
+        assert (type(found), str(found)) == (type(expected), str(expected))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"activation": ["relu"]}, "activation: expected 2 entries, one for each hidden layer"),
+        ({"dropout": [0.1, 0.2, 0.3]}, "dropout: expected 2 entries"),
+        ({"dropout": 0.1, "solver": "lbfgs"}, "dropout: expected 0 beside solver 'lbfgs'"),
+        ({"dropout": 1.0}, "'dropout' parameter"),
+        ({"class_weight": "even"}, "'class_weight' parameter"),
+        ({"class_weight": {3: 1.0}}, "The classes"),
+        ({"dtype": "float16"}, "'dtype' parameter"),
+        ({"n_threads": 0}, "'n_threads' parameter"),
+        ({"clip_norm": 0.0}, "'clip_norm' parameter"),
+        ({"callbacks": 3}, "'callbacks' parameter"),
+    ],
+)
+def test_parameters_of_our_own_are_checked(parameters: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        MLPClassifier((4, 4), max_iter=2, **parameters).fit(X, Y)
+
+
+def test_a_regressor_refuses_losses_of_probabilities() -> None:
+    with pytest.raises(ValueError, match="loss: expected one that compares any numbers"):
+        MLPRegressor(fastbp.losses.BinaryCrossentropy()).fit(X, Y)
+
+
+def test_a_balanced_weight_is_refused_where_not_all_samples_are_seen() -> None:
+    with pytest.raises(ValueError, match="class_weight 'balanced' is not supported"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1])
+
+
+@pytest.mark.parametrize("given", [{"X_val": X}, {"y_val": Y}])
+def test_validation_data_come_in_pairs(given: Any) -> None:
+    with pytest.raises(ValueError, match="X_val, y_val: expected both or none"):
+        MLPClassifier().fit(X, Y, **given)
+
+
+def test_validation_data_have_known_classes_alone() -> None:
+    with pytest.raises(ValueError, match="has classes not in"):
+        MLPClassifier().fit(X, Y, X_val=X, y_val=Y + 1)
+
+
+def test_rows_that_are_assumed_finite_are_not_looked_at_by_scikit_learn() -> None:
+    model = MLPRegressor(max_iter=2).fit(X, Y)
+    with config_context(assume_finite=True), pytest.raises(ValueError, match="finite numbers"):
+        model.predict(NAN)

@@ -1,0 +1,230 @@
+"""The estimators among what else there is in scikit-learn, and around it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+import tracemalloc
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import fastbp
+from fastbp.sklearn import MLPClassifier, MLPRegressor
+from fastbp.sklearn import rows as rows_module
+
+pytestmark = [
+    pytest.mark.usefixtures("core"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 4))
+Y = (X @ [1, 2, -1, 0.5] > 0).astype(int) + (X[:, 0] > 1)
+WEIGHTS = RNG.uniform(0.1, 2, 120)
+
+
+def classifier(**given: Any) -> MLPClassifier:
+    return MLPClassifier((8,), **{"max_iter": 30, "random_state": 0, "solver": "lbfgs"} | given)
+
+
+def test_a_pipeline_ends_in_one() -> None:
+    model = make_pipeline(StandardScaler(), classifier()).fit(X, Y)
+    assert model.score(X, Y) > 0.9
+
+
+def test_a_grid_is_searched() -> None:
+    grid = {
+        "alpha": [1e-4, 1e3],
+        "activation": ["gelu", ["tanh"], fastbp.activations.ELU(0.5)],
+        "solver": ["adam", fastbp.optimizers.RMSprop(0.01)],
+    }
+    search = GridSearchCV(classifier(), grid, cv=2).fit(X, Y)
+    assert search.best_params_["alpha"] == 1e-4
+    assert search.best_score_ > 0.6
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_folds_run_at_once(backend: str) -> None:
+    model = classifier(solver="adam", max_iter=20)
+    expected = cross_val_score(model, X, Y)
+    with joblib.parallel_config(backend, n_jobs=2):
+        np.testing.assert_array_equal(cross_val_score(model, X, Y), expected)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_probabilities_are_calibrated(method: str) -> None:
+    model = CalibratedClassifierCV(classifier(), method=method, cv=3).fit(X, Y, WEIGHTS)
+    assert model.score(X, Y) > 0.85
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_copies_and_pickles_go_on_alike(fitted: bool) -> None:
+    model = classifier(solver="adam", dropout=0.2)
+    if fitted:
+        model.partial_fit(X, Y, classes=[0, 1, 2])
+    twins = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    for each in (model, *twins):
+        each.partial_fit(X, Y, classes=[0, 1, 2])
+        each.partial_fit(X, Y)
+        np.testing.assert_array_equal(each.predict_proba(X), model.predict_proba(X))
+        np.testing.assert_array_equal(each.coefs_[0], model.coefs_[0])
+
+
+def test_a_pickle_is_not_longer_than_that_of_scikit_learn() -> None:
+    """A fit's data don't go with it, nor what the network works with twice."""
+    y = np.column_stack([X, X])
+    for early in (False, True):
+        given: dict[str, Any] = {
+            "max_iter": 2,
+            "early_stopping": early,
+            "hidden_layer_sizes": (2000,),
+        }
+        ours, theirs = (
+            len(pickle.dumps(kind(**given).fit(X, y))) for kind in (MLPRegressor, TheirRegressor)
+        )
+        assert ours < 1.02 * theirs
+
+
+def test_clones_have_parameters_alone() -> None:
+    model = classifier(callbacks=[fastbp.callbacks.LambdaCallback()], dropout=[0.1]).set_params(
+        solver="adam"
+    )
+    twin = clone(model.fit(X, Y))
+    assert not hasattr(twin, "coefs_")
+    assert twin.get_params().keys() == model.get_params().keys()
+    assert twin.dropout == [0.1]
+
+
+def test_frames_of_pandas_give_their_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    model = classifier().fit(frame, pandas.Series(Y))
+    assert list(model.feature_names_in_) == list("abcd")
+    np.testing.assert_array_equal(model.predict(frame), classifier().fit(X, Y).predict(X))
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(X)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[list("badc")])
+
+
+def test_frames_of_polars_give_their_names() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(X, schema=list("abcd"))
+    model = classifier().fit(frame, Y)
+    assert list(model.feature_names_in_) == list("abcd")
+    np.testing.assert_array_equal(model.predict(frame), classifier().fit(X, Y).predict(X))
+
+
+def test_weights_are_routed() -> None:
+    with config_context(enable_metadata_routing=True):
+        model = classifier(solver="adam", max_iter=3).set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        found = cross_validate(
+            pipeline, X, Y, params={"sample_weight": WEIGHTS}, return_estimator=True, cv=2
+        )
+        plain = cross_validate(pipeline, X, Y, return_estimator=True, cv=2)
+    first, other = (each["estimator"][0][-1].loss_ for each in (found, plain))
+    assert first != other
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array])
+def test_a_sparse_matrix_never_is_an_array_as_a_whole(
+    form: Any, solver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, features = 2000, 2000
+    x = form(sparse.random_array((n, features), density=0.002, rng=np.random.default_rng(0)))
+    y = np.arange(n) % 2
+    monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1 << 21)
+    model = MLPClassifier((4,), max_iter=2, solver=solver, batch_size=100)
+    model.fit(x[:200], y[:200])  # what is allocated once
+    tracemalloc.start()
+    try:
+        model.fit(x, y)
+        model.predict(x)
+        assert tracemalloc.get_traced_memory()[1] < n * features * 8 / 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_sparse_and_dense_rows_give_the_same_bits() -> None:
+    x = np.where(X > 0, X, 0)
+    given: dict[str, Any] = {"early_stopping": True, "solver": "adam"}
+    dense, thin = (
+        classifier(**given).fit(form(x), Y, WEIGHTS) for form in (np.asarray, sparse.csc_matrix)
+    )
+    assert dense.loss_curve_ == thin.loss_curve_
+    assert dense.validation_loss_curve_ == pytest.approx(thin.validation_loss_curve_, rel=1e-13)
+    np.testing.assert_array_equal(dense.predict_proba(x), thin.predict_proba(x))
+
+
+def test_coefs_are_live() -> None:
+    model = classifier().fit(X, Y)
+    before = model.predict_proba(X)
+    model.coefs_[0] *= 0.5
+    changed = model.predict_proba(X)
+    assert abs(changed - before).max() > 1e-3
+    model.coefs_[0] = 2 * model.coefs_[0]
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.coefs_ = [2 * w for w in model.coefs_]
+    model.intercepts_ = [0 * b for b in model.intercepts_]
+    theirs = TheirClassifier((8,), max_iter=1, solver="lbfgs").fit(X, Y)
+    theirs.coefs_, theirs.intercepts_ = model.coefs_, model.intercepts_
+    np.testing.assert_allclose(model.predict_proba(X[:1]), theirs.predict_proba(X[:1]), rtol=1e-9)
+
+
+def test_one_row_is_answered_as_among_many() -> None:
+    for y in (Y, Y > 0, np.zeros(120), np.column_stack([Y > 0, Y > 1])):
+        model = classifier().fit(X, y)
+        for method in ("predict", "predict_proba"):
+            answer = getattr(model, method)
+            alone = np.concatenate([answer(X[i : i + 1]) for i in range(20)])
+            np.testing.assert_array_equal(alone, answer(X)[:20])
+
+
+def test_threads_may_predict_at_once() -> None:
+    model = pickle.loads(pickle.dumps(classifier().fit(X, Y)))
+    expected, wrong = model.predict_proba(X), []
+
+    def ask() -> None:
+        wrong.extend(
+            i for i in range(300) if not np.array_equal(model.predict_proba(X[i % 5 :]),
+                                                        expected[i % 5 :])
+        )  # fmt: skip
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_an_interrupt_ends_a_fit_with_a_warning_and_a_model() -> None:
+    def interrupt(epoch: int, logs: Any) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    callback = fastbp.callbacks.LambdaCallback(on_epoch_end=interrupt)
+    model = classifier(solver="adam", callbacks=[callback])
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(X, Y)
+    assert model.n_iter_ == 3
+    assert model.predict(X).shape == Y.shape
