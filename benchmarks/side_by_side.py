@@ -1,11 +1,11 @@
 """The README's programs for another library beside the same for fastbp: times and scores.
 
-    python -m benchmarks.side_by_side
+    python -m benchmarks.side_by_side [LIBRARY ...]
 
-from the root of the repository, with Keras installed. Each program runs as it stands there, in
-turns with its partner and each time in a process of its own. Printed are medians: of the whole
-process, of what comes behind the imports, and of the accuracy, which changes with the initial
-weights.
+from the root of the repository, with Keras and scikit-learn installed. Each program runs as it
+stands there, in turns with its partner and each time in a process of its own. Printed are medians:
+of the whole process, of what comes behind the imports, and of the accuracy, which changes with the
+initial weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fastbp.bench.machine import facts
 
 README = Path(__file__).parents[1] / "README.md"
 PROGRAM = re.compile(r"<!-- program: (.*?) -->\n```python\n(.*?)```", re.DOTALL)
-PAIRS = {"keras": "from keras"}
+PAIRS = {"keras": "from keras", "scikit-learn": "from scikit-learn"}
 RUNS = 5
 # Takes a program, and tells its seconds behind the imports and its accuracy in the last line.
 RUNNER = """
@@ -39,8 +39,10 @@ print(json.dumps([time.perf_counter() - began, names["accuracy"]]))
 
 
 def programs() -> dict[str, str]:
-    """Return the README's programs by their names."""
-    return dict(PROGRAM.findall(README.read_text()))
+    """Return the README's programs by their names, that for scikit-learn too."""
+    found = dict(PROGRAM.findall(README.read_text()))
+    ours = found["from scikit-learn"]
+    return found | {"scikit-learn": ours.replace("fastbp.sklearn", "sklearn.neural_network")}
 
 
 def run(program: str) -> tuple[float, float, float]:
@@ -60,11 +62,12 @@ def run(program: str) -> tuple[float, float, float]:
     return whole, seconds, accuracy
 
 
-def main() -> None:
-    """Print all of them."""
+def main(*wanted: str) -> None:
+    """Print all of them, or those of some libraries."""
     print(json.dumps(facts()))
     sources = programs()
-    for name, ours in PAIRS.items():
+    for name in wanted or PAIRS:
+        ours = PAIRS[name]
         rounds = [(run(sources[name]), run(sources[ours])) for _ in range(RUNS)]
         for who, runs in zip((name, "fastbp"), zip(*rounds, strict=True), strict=True):
             whole, seconds, accuracy = map(statistics.median, zip(*runs, strict=True))
@@ -72,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

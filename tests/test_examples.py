@@ -174,6 +174,12 @@ def test_what_the_readme_has_for_a_keras_program_runs(core, monkeypatch, tmp_pat
     assert (tmp_path / "digits.safetensors").exists()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_the_readme_has_for_a_scikit_learn_program_runs(core):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    assert run_of_the_readme("from scikit-learn")["accuracy"] > 0.95
+
+
 def test_tour_of_the_readme_runs(core, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     names = run_of_the_readme("tour")
