@@ -174,7 +174,7 @@ def test_what_the_readme_has_for_a_keras_program_runs(core, monkeypatch, tmp_pat
     assert (tmp_path / "digits.safetensors").exists()
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_what_the_readme_has_for_a_scikit_learn_program_runs(core):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     assert run_of_the_readme("from scikit-learn")["accuracy"] > 0.95

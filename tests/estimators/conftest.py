@@ -8,14 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-
-from sklearn import neural_network
-from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
-
-from fastbp import sklearn as estimators
 
 
 class Fitted(NamedTuple):
@@ -36,6 +29,10 @@ class Pair:
     """The same fits of both libraries' estimators."""
 
     def __init__(self, kind: str, **parameters: Any) -> None:
+        from sklearn import neural_network  # here, for without it these tests are skipped
+
+        from fastbp import sklearn as estimators
+
         parameters = {"random_state": 3, **parameters}
         self.theirs = getattr(neural_network, kind)(**parameters)
         self.ours = getattr(estimators, kind)(**parameters)
@@ -62,5 +59,7 @@ def pair() -> type[Pair]:
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Some handwritten digits, from 0 to 1."""
+    from sklearn.datasets import load_digits
+
     x, y = load_digits(return_X_y=True)
     return x[:600] / 16, y[:600]

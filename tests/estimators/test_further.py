@@ -234,6 +234,14 @@ def test_all_optimizers_train(name: str) -> None:
     assert model.loss_curve_[-1] < 0.9 * model.loss_curve_[0]
 
 
+def test_our_own_lbfgs_is_a_solver_too() -> None:
+    model = classifier(solver=fastbp.LBFGS(), max_iter=30).fit(X, Y)
+    theirs = classifier(solver="lbfgs", max_iter=30).fit(X, Y)
+    assert len(model.loss_curve_) == model.n_iter_
+    assert model.loss_curve_[0] == pytest.approx(classifier().fit(X, Y).loss_curve_[0], rel=1e-12)
+    assert model.loss_ < 1.5 * theirs.loss_ + 0.05
+
+
 def test_lbfgs_tells_of_its_iterations(capsys: pytest.CaptureFixture[str]) -> None:
     model = classifier(solver="lbfgs", verbose=True, max_iter=5).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()

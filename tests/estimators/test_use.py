@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 import tracemalloc
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
+import joblib
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -41,6 +43,13 @@ WEIGHTS = RNG.uniform(0.1, 2, 120)
 
 def classifier(**given: Any) -> MLPClassifier:
     return MLPClassifier((8,), **{"max_iter": 30, "random_state": 0, "solver": "lbfgs"} | given)
+
+
+def test_an_import_without_scikit_learn_says_how_to_get_it() -> None:
+    program = "import sys; sys.modules['sklearn'] = None; import fastbp.sklearn"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "ImportError: fastbp.sklearn: expected scikit-learn to be installed" in run.stderr
+    assert "pip install 'fastbp[sklearn]'" in run.stderr
 
 
 def test_a_pipeline_ends_in_one() -> None:

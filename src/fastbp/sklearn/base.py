@@ -189,7 +189,7 @@ class BaseMLP(BaseEstimator, ABC):
             sizes, [construction.resolved(f) for f in functions], self._random_state, dtype
         )
         self._network: Network | None = None
-        vars(self).pop("_best_parameters", None)
+        self.__dict__.pop("_best_parameters", None)
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self.validation_loss_curve_: list[float] = []
