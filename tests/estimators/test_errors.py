@@ -104,6 +104,14 @@ def test_an_estimator_without_a_fit_says_so(kind: Any) -> None:
     assert not hasattr(kind(), "coefs_")
 
 
+def test_an_estimator_whose_fit_failed_says_that_it_is_not_fitted() -> None:
+    model = MLPClassifier()
+    with pytest.raises(ValueError, match="has classes not in"):
+        model.fit(X, Y, X_val=X, y_val=Y + 1)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
 def test_lbfgs_has_no_partial_fit() -> None:
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
     with pytest.raises(AttributeError) as caught:

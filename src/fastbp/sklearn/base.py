@@ -242,13 +242,7 @@ class BaseMLP(BaseEstimator, ABC):
                     "and y_val"
                 )
             data, held_out = self._split(data)
-        network = self._network
-        recipe = self.activation, self.alpha, self.dropout, self.solver
-        if network is None or not incremental or recipe != self._recipe:
-            network, self._recipe = self._stochastic_network(objective, sizes), recipe
-            self._take(network, objective)
-        elif not self._is_current():
-            self._take(network, objective)
+        network = self._ready_network(objective, sizes, incremental)
         if self.early_stopping and not hasattr(self, "_best_parameters"):
             self._best_parameters = self._flat()
         self.n_iter_ = 0
@@ -256,13 +250,31 @@ class BaseMLP(BaseEstimator, ABC):
         has_stopped = stochastic.train(self, network, data, held_out, epochs)
         if not has_stopped and not incremental and self.n_iter_ == self.max_iter:
             stochastic.warn_of_max_iter(self.max_iter)
-        if incremental and self.early_stopping:
+        if self.early_stopping:
+            self._end_early_stopping(network, has_stopped, incremental)
+
+    def _end_early_stopping(self, network: Network, has_stopped: bool, incremental: bool) -> None:
+        """Put the best parameters back where training has ended."""
+        if incremental:
             self.stopped_ = has_stopped
-        if self.early_stopping and (has_stopped or not incremental):
+        if has_stopped or not incremental:
             network.set_parameters(self._best_parameters)
             del self._best_parameters
 
-    def _stochastic_network(self, objective: Objective, sizes: tuple[int, ...]) -> Network:
+    def _ready_network(
+        self, objective: Objective, sizes: tuple[int, ...], incremental: bool
+    ) -> Network:
+        """Return a network with the estimator's parameters: in partial fits the same again."""
+        network = self._network
+        recipe = self.activation, self.alpha, self.dropout, self.solver
+        if network is None or not incremental or recipe != self._recipe:
+            network, self._recipe = self._new_network(objective, sizes), recipe
+        elif self._is_current():
+            return network
+        self._take(network, objective)
+        return network
+
+    def _new_network(self, objective: Objective, sizes: tuple[int, ...]) -> Network:
         seed = 0
         if np.any(self.dropout):  # else nothing is drawn that scikit-learn does not draw
             seed = int(self._random_state.randint(2**31))
@@ -325,6 +337,9 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return True
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return vars(self).get("_network") is not None
+
     # -- outputs
 
     def _outputs(self, X: Any) -> Array:
@@ -345,7 +360,7 @@ class BaseMLP(BaseEstimator, ABC):
     def _outputs_of(self, X: Any) -> Array:
         """Return the outputs of checked rows."""
         network = self._network
-        assert network is not None
+        assert network is not None  # there is one after every fit
         if not self._is_current():
             self._take(network, self._end)
         return self._end.finished(np.concatenate([network.predict(x) for _, x in chunks(X)]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -216,14 +215,13 @@ def train(
         else:
             job |= {"batch_size": books.batch_size, "sample_weight": data.weights}
             history = network.fit(data.x, data.y, shuffle=books.order, **job)
-        diverged = history.diverged or not math.isfinite(estimator.loss_)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
         return True
     finally:
         if offset is not None:
             offset.clear()
-    if diverged:
+    if history.diverged:
         estimator._refuse_divergence()
     return books.has_stopped
 
