@@ -31,11 +31,6 @@ def test_history_is_a_dict_of_curves(history):
     assert history.epochs == 2
 
 
-def test_history_tells_of_divergence(history):
-    assert not history.diverged
-    assert History(Record(0, {"loss": []}, diverged=True), (2,)).diverged
-
-
 def test_outputs_have_the_shape_of_the_network(history):
     assert history.outputs.shape == (2, 3, 2, 1)
     assert History(Record(1, {"loss": [1.0]}), (2,)).outputs is None

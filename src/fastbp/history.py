@@ -27,8 +27,6 @@ class History(dict[str, list[Any]]):
     ----------
     epochs : int
         Epochs completed, and the length of each list but those of validation.
-    diverged : bool
-        Whether loss or parameters stopped being finite, and the fit ended by that.
     validation_freq : int
         Epochs from one validation to the next: the list of a validation has its first value from
         epoch `validation_freq`, counted from 1.
@@ -40,7 +38,6 @@ class History(dict[str, list[Any]]):
     """
 
     epochs: int
-    diverged: bool
     validation_freq: int
     ended: str = "epochs"  # also of one that was pickled before there was this
     outputs: Arrays | None
@@ -54,7 +51,6 @@ class History(dict[str, list[Any]]):
         super().__init__({name: [] for name in record.curves})
         self._unread = record.curves
         self.epochs = record.epochs
-        self.diverged = record.diverged
         self.validation_freq = validation_freq
         self.ended = ended
         self.outputs = record.outputs

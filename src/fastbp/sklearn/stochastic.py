@@ -221,7 +221,7 @@ def train(
     finally:
         if offset is not None:
             offset.clear()
-    if history.diverged:
+    if history.ended == "divergence":
         estimator._refuse_divergence()
     return books.has_stopped
 
