@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import os
 import signal
@@ -122,6 +123,36 @@ def test_what_goes_on_in_the_next_fit_stays_open(Network: Any, kind: str) -> Non
     for _ in range(2):
         other.fit(X, Y, batch_size=SIZE, shuffle=False)
     assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_an_ended_fit_still_waits_for_the_next_one_waits_for_too(
+    Network: Any, again: bool, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(prefetch, "PATIENCE", 0.02)
+
+    def slowly() -> Iterator[Any]:
+        while True:
+            time.sleep(0.1)
+            yield X[:SIZE], Y[:SIZE]
+
+    net = make(Network)
+    stream = Batches(slowly if again else slowly(), batch_size=SIZE, buffer_rows=SIZE)
+    net.fit(stream, steps_per_epoch=1, epochs=9, stop_at_loss=1e9)
+    assert threading.active_count() == 2  # the first thread is still asking
+    net.fit(stream, steps_per_epoch=1)
+    assert net.position.steps == 2
+
+
+def test_a_copy_of_a_stream_goes_on_by_itself(Network: Any) -> None:
+    nets = make(Network), make(Network)
+    stream = Batches(iter([(X, Y), (X, Y)]), batch_size=SIZE, buffer_rows=SIZE)
+    nets[0].fit(stream, steps_per_epoch=6)
+    other = copy.deepcopy(stream)
+    for net, rest in zip(nets, (stream, other), strict=True):
+        net.reset()
+        net.fit(rest, steps_per_epoch=6)
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
 
 
 @pytest.mark.parametrize("kind", STREAMS)

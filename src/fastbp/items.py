@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -141,6 +143,11 @@ class Items:
     ----------
     source : iterable, iterator, or callable that returns one of them
         A callable and an iterable are gone through anew, an iterator once.
+
+    Notes
+    -----
+    A fit that ends does not wait for its thread, which may wait for the source. The next one that
+    goes on with the same items then waits for both.
     """
 
     def __init__(self, source: Any) -> None:
@@ -148,6 +155,16 @@ class Items:
         self.is_repeatable = callable(source) or iter(source) is not source
         self._items: Iterator[Any] | None = None
         self._ahead: list[Any] = []
+        self._turn, self._process = threading.RLock(), os.getpid()
+
+    def _in_turn(self) -> AbstractContextManager[Any]:
+        """Return the lock of whoever goes on; a fork leaves its holder behind, and it with him."""
+        if self._process != os.getpid():
+            self._turn, self._process = threading.RLock(), os.getpid()
+        return self._turn
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_turn": None, "_process": 0}  # a copy has a lock of its own
 
     def anew(self) -> Items:
         """Return the same items from the first on, if they can be gone through again."""
@@ -166,25 +183,27 @@ class Items:
 
     def first(self) -> Any:
         """Return the first item, which `next` returns again."""
-        if not self._ahead:
-            try:
-                self._ahead.append(self.next())
-            except StopIteration:
-                raise ValueError("x: expected batches of rows, got none at all") from None
-        return self._ahead[0]
+        with self._in_turn():
+            if not self._ahead:
+                try:
+                    self._ahead.append(self.next())
+                except StopIteration:
+                    raise ValueError("x: expected batches of rows, got none at all") from None
+            return self._ahead[0]
 
     def next(self) -> Any:
         """Return the next item; StopIteration at the end, behind which it begins anew."""
-        if self._ahead:
-            return self._ahead.pop()
-        if self._items is None:
-            self._items = self._begun()
-        try:
-            return next(self._items)
-        except StopIteration:
-            if self.is_repeatable:
-                self._items = None
-            raise
+        with self._in_turn():
+            if self._ahead:
+                return self._ahead.pop()
+            if self._items is None:
+                self._items = self._begun()
+            try:
+                return next(self._items)
+            except StopIteration:
+                if self.is_repeatable:
+                    self._items = None
+                raise
 
     def inputs(self, counts: Counts) -> Iterator[Arrays]:
         """Go through the inputs of all items, from the first on if that can be."""
@@ -218,8 +237,9 @@ class Items:
                     f"x: expected {steps} batches in each epoch, as steps_per_epoch says, "
                     f"got an end before"
                 ) from None
-            self.first()
-            return self.next()
+            with self._in_turn():
+                self.first()
+                return self.next()
 
     def require_epochs(self, epochs: int | None, steps: int | None) -> None:
         """Refuse more epochs than there are of what can be gone through once."""
