@@ -118,7 +118,7 @@ def processor_seconds(read: Callable[[int, np.ndarray], None]) -> float:
 
 def reading(x_path: Path) -> Iterator[tuple[str, float]]:
     """Go through the ways to read, with the processor time of each."""
-    in_file = mapped.rows_of(np.load(x_path, mmap_mode="r"))
+    in_file = mapped.rows_of(np.load(x_path, mmap_mode="r"), "x")
     rows = BLOCK // INPUTS
     in_memory = np.ones((16 * rows, INPUTS), np.uint8)
 

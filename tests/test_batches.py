@@ -573,6 +573,16 @@ def test_arguments_of_batches_are_checked(make_batches):
         make_batches()
 
 
+@pytest.mark.parametrize("content", [b"", b"no array at all", None])
+def test_a_file_without_rows_of_numbers_is_told_by_its_argument(content, tmp_path):
+    path = tmp_path / "y.npy"
+    np.save(path, np.array([None]), allow_pickle=True)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^y: expected the path of a .npy file of numbers, got /"):
+        Batches(X, path)
+
+
 def test_lbfgs_takes_no_stream(Network):
     with pytest.raises(ValueError, match="x: expected arrays beside LBFGS"):
         make(Network, optimizer=fastbp.LBFGS()).fit(Batches(X, Y))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ def no_memory(monkeypatch: Any) -> None:
     monkeypatch.setattr(memory, "most", lambda: 0)
 
 
-def in_file(folder: Path, x: Any) -> Any:
-    np.save(folder / "x.npy", x)
-    return np.load(folder / "x.npy", mmap_mode="r")
+def in_file(folder: Path, x: Any, name: str = "x") -> Any:
+    np.save(folder / f"{name}.npy", x)
+    return np.load(folder / f"{name}.npy", mmap_mode="r")
 
 
 def directly(rows: Any) -> mapped.FileRows:
-    (planned,) = mapped.planned([mapped.rows_of(rows)])
+    (planned,) = mapped.planned([mapped.rows_of(rows, "y")])
     return planned
 
 
@@ -97,19 +98,30 @@ def test_what_can_not_be_read_directly_is_read_through_the_cache(
 def test_a_file_that_becomes_shorter_is_an_error(tmp_path: Path) -> None:
     rows = directly(in_file(tmp_path, np.zeros((ROWS, 9))))
     os.truncate(tmp_path / "x.npy", 1000)
-    with pytest.raises(ValueError, match=f"x: expected {ROWS} rows in .*x.npy, got fewer"):
+    with pytest.raises(ValueError, match=f"y: expected {ROWS} rows in .*x.npy, got fewer"):
         rows.read(0, np.empty((ROWS, 9)))
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("is_direct", [False, True])
+def test_another_file_that_takes_the_name_is_an_error(is_direct: bool, tmp_path: Path) -> None:
+    x, into = np.zeros((ROWS, 9)), np.empty((ROWS, 9))
+    rows = dataclasses.replace(directly(in_file(tmp_path, x)), directly=is_direct)
+    rows.read(0, into)
+    in_file(tmp_path, x + 1, "other")
+    os.replace(tmp_path / "other.npy", tmp_path / "x.npy")
+    with pytest.raises(ValueError, match=r"y: expected .*x.npy as it was, got another file"):
+        rows.read(0, into)
+    assert not into.any()
 
 
 @needs_direct_reads
 def test_files_are_read_directly_if_memory_can_not_hold_them_all(
     monkeypatch: Any, tmp_path: Path
 ) -> None:
-    for name in "ab":
-        np.save(tmp_path / f"{name}.npy", np.zeros((ROWS, 8)))
-    a, b = (mapped.rows_of(np.load(tmp_path / f"{name}.npy", mmap_mode="r")) for name in "ab")
+    a, b = (mapped.rows_of(in_file(tmp_path, np.zeros((ROWS, 8)), name), name) for name in "ab")
     size = (tmp_path / "a.npy").stat().st_size
-    few = mapped.rows_of(np.load(tmp_path / "a.npy", mmap_mode="r")[:1])
+    few = mapped.rows_of(np.load(tmp_path / "a.npy", mmap_mode="r")[:1], "a")
     for given, most, expected in (
         ([a], size, False),
         ([a], size - 1, True),

@@ -32,8 +32,12 @@ class FileRows:
 
     Attributes
     ----------
+    argument : str
+        What errors call them.
     path : str
         The file.
+    number : int
+        What the system calls it, whatever its path: another file that takes its name is an error.
     offset : int
         Where the first row begins, in bytes.
     shape : tuple of int
@@ -46,7 +50,9 @@ class FileRows:
         where they are still there when a row is read again.
     """
 
+    argument: str
     path: str
+    number: int
     offset: int
     shape: Shape
     dtype: np.dtype[Any]
@@ -65,12 +71,22 @@ class FileRows:
 
     def _read_through_cache(self, start: int, place: memoryview) -> None:
         with open(self.path, "rb", buffering=0) as file:
+            if not self._is_in(file.fileno()):
+                raise ValueError(
+                    f"{self.argument}: expected {self.path} as it was, got another file of its name"
+                )
             file.seek(start)
             while place:
                 count = file.readinto(place)
                 if not count:
-                    raise ValueError(f"x: expected {len(self)} rows in {self.path}, got fewer")
+                    raise ValueError(
+                        f"{self.argument}: expected {len(self)} rows in {self.path}, got fewer"
+                    )
                 place = place[count:]
+
+    def _is_in(self, file: int) -> bool:
+        """Whether an open file is the one with the rows."""
+        return os.fstat(file).st_ino == self.number
 
     def _read_directly(self, start: int, place: memoryview) -> int:
         """Fill memory as far as that can be done past the cache, and return how far."""
@@ -80,7 +96,7 @@ class FileRows:
         except OSError:  # a file system that has no such reads
             return 0
         try:
-            while done < len(place):
+            while done < len(place) and self._is_in(file):
                 skipped = (start + done) % SECTOR
                 sectors = -(-(skipped + len(place) - done) // SECTOR)
                 size = min(sectors * SECTOR, len(own))
@@ -110,7 +126,7 @@ def _own_memory() -> memoryview:
     return own
 
 
-def rows_of(array: np.memmap[Any, Any]) -> FileRows | None:
+def rows_of(array: np.memmap[Any, Any], argument: str) -> FileRows | None:
     """Return where the rows of a mapped array stand in its file, if they stand there as they are.
 
     A mapping that is copied on writing may differ from the file.
@@ -123,18 +139,20 @@ def rows_of(array: np.memmap[Any, Any]) -> FileRows | None:
     if not (len(array) and array.flags.c_contiguous and array.dtype.isnative):
         return None
     begin, here = (a.__array_interface__["data"][0] for a in (root, array))
-    rows = FileRows(str(root.filename), root.offset + here - begin, array.shape, array.dtype)
-    return rows if _has_rows_of(rows, array) else None
+    path, offset = str(root.filename), root.offset + here - begin
+    try:
+        number = os.stat(path).st_ino
+        rows = FileRows(argument, path, number, offset, array.shape, array.dtype)
+        return rows if _has_rows_of(rows, array) else None
+    except (OSError, ValueError):  # it has been removed, or another one has its name
+        return None
 
 
 def _has_rows_of(rows: FileRows, array: Array) -> bool:
     """Whether the file of that name is the one that was mapped, as its ends tell."""
     ends = np.empty((2, *rows.shape[1:]), rows.dtype)
-    try:
-        rows.read(0, ends[:1])
-        rows.read(len(rows) - 1, ends[1:])
-    except (OSError, ValueError):  # it has been removed, or another one has its name
-        return False
+    rows.read(0, ends[:1])
+    rows.read(len(rows) - 1, ends[1:])
     return ends.tobytes() == array[[0, -1]].tobytes()
 
 

@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from fastbp import data, mapped
 from fastbp.items import Counts, Parts, argument_of, copy_rows, named
@@ -118,14 +119,24 @@ def _column(argument: str, value: Any) -> list[Any]:
 def _part(argument: str, value: Any) -> Any:
     """Return an array, or what can be sliced like one."""
     if isinstance(value, str | os.PathLike):
-        value = np.load(value, mmap_mode="r", allow_pickle=False)
+        value = _mapped(argument, value)
     if not is_sliced(value):
         value = data.real_array(argument, value)
     if not value.shape:
         raise ValueError(f"{argument}: expected rows, got a single number")
     if isinstance(value, np.memmap):
-        return mapped.rows_of(value) or value.view(np.ndarray)
+        return mapped.rows_of(value, argument) or value.view(np.ndarray)
     return value
+
+
+def _mapped(argument: str, path: str | os.PathLike[str]) -> Any:
+    """Return what is in a .npy file."""
+    try:
+        return open_memmap(path, mode="r")
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{argument}: expected the path of a .npy file of numbers, got {path}: {error}"
+        ) from None
 
 
 def is_sliced(value: Any) -> bool:
