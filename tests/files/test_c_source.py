@@ -321,6 +321,17 @@ def test_the_header_of_a_graph_names_every_array(tmp_path):
     assert sizes == {"INPUTS_0": "3", "INPUTS_1": "4", "OUTPUTS_0": "5", "OUTPUTS_1": "7"}
 
 
+@pytest.mark.parametrize(("name", "written"), [("*/ int", "___int"), ("Größe", "Gr__e")])
+def test_a_name_of_a_layer_can_not_end_the_comment_it_stands_in(
+    tmp_path, monkeypatch, name, written
+):
+    monkeypatch.setattr(fastbp.Dense, "name", name)
+    a = fastbp.Input(3)
+    net = fastbp.Network(inputs=a, outputs=(fastbp.Dense(2)(a), fastbp.Add()([a, a])))
+    to_c(net, tmp_path / "model.c")
+    assert f"y_0 (2 outputs of {written}), y_1" in (tmp_path / "model.h").read_text("ascii")
+
+
 def test_a_function_of_many_arrays_has_lines_of_usual_length(tmp_path):
     inputs = [fastbp.Input(2) for _ in range(30)]
     to_c(fastbp.Network(inputs=inputs, outputs=fastbp.Add()(inputs)), tmp_path / "model.c")

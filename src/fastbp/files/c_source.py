@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 MOST_LETTERS = 63 - len("_predict")  # of an identifier that every compiler tells from others
+OTHERS = re.compile(r"\W", re.ASCII)  # which a name of one's own may have: the end of a comment
 FILE = re.compile(r"[\w .+-]+", re.ASCII)
 BITS = {"float": 32, "double": 64}
 PER_LINE = 6
@@ -215,7 +216,8 @@ class _Source:
         """Yield what each output is; of several, whose."""
         several = len(self.outputs) > 1
         for (y, size), output in zip(self.outputs.items(), self.plan.outputs, strict=True):
-            yield f"{y} ({size} outputs{f' of {output.name}' if several else ''})"
+            whose = f" of {OTHERS.sub('_', output.name)}" if several else ""
+            yield f"{y} ({size} outputs{whose})"
 
     def _sizes(self) -> Iterator[str]:
         """Yield the definition of the size of each input and output."""
