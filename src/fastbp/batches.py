@@ -193,11 +193,11 @@ class ChunkFeed:
 
     def _kinds(self) -> Kinds:
         """Return what rows are made of; of pieces the first one tells, which is kept."""
-        source, counts = self._batches._source, self._wanted.counts
+        source, counts, steps = self._batches._source, self._wanted.counts, self._wanted.steps
         if not isinstance(source, Items):
             return source.kinds(counts)
-        self._items = source.anew() if self._wanted.steps is None else source
-        first = arrays_of(self._items.first(), counts)
+        self._items = source.anew() if steps is None else source
+        first = arrays_of(self._items.first(steps), counts)
         return {name: Kind(array.shape[1:], array.dtype) for name, array in first.items()}
 
     def _unit(self, kinds: Kinds) -> int:

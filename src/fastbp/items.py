@@ -181,12 +181,12 @@ class Items:
             x, _, _ = sides(items.first(), 1)
         return data.real_array("x", x).shape[1:]
 
-    def first(self) -> Any:
-        """Return the first item, which `next` returns again."""
+    def first(self, steps: int | None = None) -> Any:
+        """Return the item that `next`, or `next_for` so many batches, returns again."""
         with self._in_turn():
             if not self._ahead:
                 try:
-                    self._ahead.append(self.next())
+                    self._ahead.append(self.next() if steps is None else self.next_for(steps))
                 except StopIteration:
                     raise ValueError("x: expected batches of rows, got none at all") from None
             return self._ahead[0]
