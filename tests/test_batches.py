@@ -588,6 +588,33 @@ def test_lbfgs_takes_no_stream(Network):
         make(Network, optimizer=fastbp.LBFGS()).fit(Batches(X, Y))
 
 
+@pytest.mark.parametrize("by", ["sample_weight", "class_weight", "ignore_label"])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_part_of_a_stream_may_count_nothing(Network, by, is_cut):
+    x, labels, weight = X[:96], np.repeat([0, 1, 0], 32), None
+    loss = fastbp.losses.SparseCategoricalCrossentropy(
+        ignore_label=1 if by == "ignore_label" else None
+    )
+    if by == "sample_weight":
+        weight = (labels == 0).astype(float)
+    class_weight = {1: 0} if by == "class_weight" else None
+
+    def parts():
+        for rows in (slice(0, 32), slice(32, 64), slice(64, 96)):
+            yield (
+                (x[rows], labels[rows]) if weight is None else (x[rows], labels[rows], weight[rows])
+            )
+
+    nets = [Network([Dense(2, "softmax")], input_shape=5, loss=loss, seed=0) for _ in range(2)]
+    stream = Batches(parts, batch_size=32, buffer_rows=32) if is_cut else parts
+    nets[0].fit(stream, shuffle=False, class_weight=class_weight)
+    nets[1].fit(x, labels, sample_weight=weight, class_weight=class_weight, shuffle=False)
+    assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
+    found = nets[0].evaluate(stream, class_weight=class_weight)["loss"]
+    whole = nets[1].evaluate(x, labels, sample_weight=weight, class_weight=class_weight)["loss"]
+    assert found == pytest.approx(whole, rel=1e-6)
+
+
 def test_class_weights_count_in_streams(Network):
     options = {"class_weight": {0: 2.0, 2: 0.5}, "epochs": 2, "shuffle": False}
     net, other = make(Network), make(Network)

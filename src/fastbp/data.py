@@ -44,6 +44,7 @@ def rows(
     class_weight: Any = None,
     names: tuple[str, str, str] = ("x", "y", "sample_weight"),
     look: Look | None = None,
+    whole: bool = True,
 ) -> Rows:
     """Return training or test data as an engine takes it.
 
@@ -64,6 +65,8 @@ def rows(
         What errors call the three.
     look : callable, optional
         Quicker than NumPy, which looks again where it finds something, and tells the place.
+    whole : bool, default True
+        Whether there are no others: then some have to count. Part of a stream may count nothing.
 
     Raises
     ------
@@ -92,15 +95,15 @@ def rows(
         _by_output(weight_name, sample_weight, count),
         strict=True,
     ):
-        target, mapped = _targets(name, value, n, output, plan.dtype, look)
+        target, mapped = _targets(name, value, n, output, plan.dtype, look, whole)
         targets.append(target)
-        weights.append(_row_weights(name, target, *own))
+        weights.append(_row_weights(name, target, *own, whole))
         unchecked |= mapped
     found = Rows(_arrays(given), alone(tuple(targets)), _given(weights), unchecked)
-    return weighed(found, class_weight, plan)
+    return weighed(found, class_weight, plan, whole)
 
 
-def weighed(rows: Rows, class_weight: Any, plan: Plan) -> Rows:
+def weighed(rows: Rows, class_weight: Any, plan: Plan, whole: bool = True) -> Rows:
     """Return the rows with what they count by their class too, as `class_weight` of `rows` says."""
     if class_weight is None:
         return rows
@@ -113,7 +116,7 @@ def weighed(rows: Rows, class_weight: Any, plan: Plan) -> Rows:
         (None,) * count if rows.weights is None else each(rows.weights, count),
         strict=True,
     )
-    return rows._replace(weights=_given([_by_class(*one) for one in given]))
+    return rows._replace(weights=_given([_by_class(*one, whole) for one in given]))
 
 
 def inputs(plan: Plan, x: Any) -> Arrays:
@@ -183,22 +186,24 @@ def _inputs(plan: Plan, argument: str, x: Any) -> list[tuple[Array, bool]]:
 
 
 def _targets(
-    argument: str, y: Any, n: int, output: Output, dtype: str, look: Look | None
+    argument: str, y: Any, n: int, output: Output, dtype: str, look: Look | None, whole: bool
 ) -> tuple[Array, bool]:
     """Return the targets of an output, and whether they lie in a mapped file."""
     assert output.loss is not None
     if output.loss.labels:
-        return _labels(argument, y, n, output), False
+        return _labels(argument, y, n, output, whole), False
     return _values(argument, y, n, output, dtype, look)
 
 
-def _row_weights(argument: str, targets: Array, name: str, sample_weight: Any) -> Array | None:
+def _row_weights(
+    argument: str, targets: Array, name: str, sample_weight: Any, whole: bool
+) -> Array | None:
     """Return what each row counts: its sample weight, and nothing where its label is ignored."""
-    weights = None if sample_weight is None else _weights(name, sample_weight, len(targets))
+    weights = None if sample_weight is None else _weights(name, sample_weight, len(targets), whole)
     if targets.ndim > 1 or targets.min() >= 0:
         return weights
     counts = (targets >= 0).astype(np.float64)
-    return counts if weights is None else _product(argument, weights, counts)
+    return counts if weights is None else _product(argument, weights, counts, whole)
 
 
 def input_shape(x: Any) -> Shape:
@@ -393,7 +398,7 @@ def _require_distributions(argument: str, targets: Array) -> None:
         )
 
 
-def _labels(argument: str, y: Any, n: int, output: Output) -> Array:
+def _labels(argument: str, y: Any, n: int, output: Output, whole: bool) -> Array:
     """Return class numbers, shape (n,), int32; -1 for those that the loss ignores."""
     array = real_array(argument, y)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -415,14 +420,14 @@ def _labels(argument: str, y: Any, n: int, output: Output) -> Array:
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         first = int(np.argmax(labels != array))
         raise ValueError(f"{argument}: expected {expected}, got {array[first]} at [{first}]")
-    if ignored.all():
+    if whole and ignored.all():
         raise ValueError(
             f"{argument}: expected a label to learn from, got ignore_label in all rows"
         )
     return np.where(ignored, INT32.type(-1), labels) if ignored.any() else labels
 
 
-def _weights(argument: str, value: Any, n: int) -> Array:
+def _weights(argument: str, value: Any, n: int, whole: bool) -> Array:
     """Return sample weights, shape (n,), float64."""
     array = real_array(argument, value)
     if array.ndim != 1:
@@ -430,21 +435,21 @@ def _weights(argument: str, value: Any, n: int) -> Array:
     _require_count(argument, array, n)
     weights = _plain(array, FLOAT64)
     _require_within(argument, weights, 0, LARGEST["float64"], "finite weights of at least 0")
-    _require_weight(argument, weights)
+    _require_weight(argument, weights, whole)
     return weights
 
 
 def _by_class(
-    argument: str, value: Any, targets: Array, output: Output, weights: Array | None
+    argument: str, value: Any, targets: Array, output: Output, weights: Array | None, whole: bool
 ) -> Array | None:
     """Return what rows of `weights` count by their class too."""
     if value is None:
         return weights
-    others = _class_weights(argument, value, targets, output)
-    return others if weights is None else _product(argument, weights, others)
+    others = _class_weights(argument, value, targets, output, whole)
+    return others if weights is None else _product(argument, weights, others, whole)
 
 
-def _class_weights(argument: str, value: Any, targets: Array, output: Output) -> Array:
+def _class_weights(argument: str, value: Any, targets: Array, output: Output, whole: bool) -> Array:
     """Return what each row counts by its class, shape (n,), float64."""
     assert output.loss is not None
     width = math.prod(output.shape)
@@ -460,7 +465,7 @@ def _class_weights(argument: str, value: Any, targets: Array, output: Output) ->
     else:
         classes = targets.argmax(axis=1) if decision == "largest" else targets[:, 0] > 0.5
     weights = table[classes.astype(np.intp)]
-    _require_weight(argument, weights)
+    _require_weight(argument, weights, whole)
     return weights
 
 
@@ -479,19 +484,19 @@ def _weights_by_class(argument: str, value: Any, classes: int) -> Array:
     return table
 
 
-def _product(argument: str, weights: Array, others: Array) -> Array:
+def _product(argument: str, weights: Array, others: Array, whole: bool) -> Array:
     """Return what rows count by both of two kinds of weights."""
     with np.errstate(over="ignore", under="ignore"):
         product: Array = weights * others
-    _require_weight(argument, product)
+    _require_weight(argument, product, whole)
     return product
 
 
-def _require_weight(argument: str, weights: Array) -> None:
-    """Refuse weights by which no row counts, or that add up to more than a number can hold."""
+def _require_weight(argument: str, weights: Array, whole: bool) -> None:
+    """Refuse weights that add up to more than a number can hold, or of whole data to nothing."""
     with np.errstate(over="ignore"):
         total = float(weights.sum())
-    if not 0 < total < math.inf:
+    if total == math.inf or (whole and not total > 0):
         raise ValueError(f"{argument}: expected weights with a finite sum above 0, got {total}")
 
 

@@ -308,7 +308,10 @@ def _counted(columns: Columns) -> Array:
     given = [weight for weight in weights if weight is not None]
     if len(given) < len(weights):  # an output for which all count
         return every
-    return every[np.any([weight != 0 for weight in given], axis=0)]
+    counted = every[np.any([weight != 0 for weight in given], axis=0)]
+    if not len(counted):
+        raise ValueError("sample_weight: expected weights with a finite sum above 0, got 0")
+    return counted
 
 
 def _found(logs: list[dict[str, Any]], steps: int) -> RangeTest:
