@@ -230,7 +230,7 @@ cdef void watch_step(Training *t, size_t rows) noexcept nogil:
     cdef double loss = 0.0
     cdef size_t k
     if is_due(&t.watch):
-        for k in range(plan.n_outputs):
+        for k in range(plan.n_losses):
             loss += plan.outputs[k].weight * mean_loss(&plan.outputs[k], t.team.scores[k])
         record_step(&t.watch, plan_of_batch(&t.team), rows, loss)
         if t.watch.n == t.watch.room:
