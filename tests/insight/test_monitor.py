@@ -33,6 +33,10 @@ from fastbp import (
 from fastbp.insight import GradientMonitor
 from fastbp.watch import FIRST_RECORDS
 
+CASES = (
+    "two_outputs", "output_inside", "thinned", "diamond", "frozen", "penalized_outputs", "siamese",
+    "shared_and_dropped",
+)  # fmt: skip
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(150, 20)), RNG.normal(size=(150, 3))
 QUANTITIES = (
@@ -234,7 +238,7 @@ def test_outputs_are_those_of_the_batch(dtype: str, Network: Any) -> None:
     assert monitor.dead[0] == pytest.approx([0.2, *[math.nan] * 3], rel=1e-9, nan_ok=True)
 
 
-@pytest.mark.parametrize("case", ["two_outputs", "output_inside", "thinned", "diamond", "frozen"])
+@pytest.mark.parametrize("case", CASES)
 def test_graphs_are_watched_too(case: str, core: None) -> None:
     made = getattr(graph_cases, case)()
     monitors, rows = [], 40
@@ -247,6 +251,20 @@ def test_graphs_are_watched_too(case: str, core: None) -> None:
     places = [net.summary().index(f"\n{name} ") for name in monitors[0].layers]
     assert places == sorted(places)
     assert set(monitors[0].layers) == {p.name.partition(".")[0] for p in net.plan.parameters}
+
+
+@pytest.mark.parametrize("case", ["penalized_outputs", "siamese"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_losses_of_graphs_are_those_of_the_epoch(case: str, accumulate: int, Network: Any) -> None:
+    """What parameters cost beside several outputs, and layers that are called several times."""
+    net = getattr(graph_cases, case)().network(Network, dtype="float64", seed=1)
+    data = draw_rows(net.plan, 16, False, 0)
+    monitor = GradientMonitor(every=1)
+    history = net.fit(
+        data.x, data.y, epochs=3, batch_size=16 // accumulate, verbose=0,
+        gradient_accumulation_steps=accumulate, callbacks=[monitor],
+    )  # fmt: skip
+    assert monitor.losses.tolist() == pytest.approx(history["loss"], rel=1e-12)
 
 
 def test_streams_are_watched_too(core: None) -> None:
@@ -361,7 +379,31 @@ def test_a_second_monitor_is_refused(Network: Any) -> None:
         make(Network).fit(X, Y, callbacks=[GradientMonitor(), GradientMonitor()])
 
 
-@pytest.mark.parametrize("every", [0, -1, 1.5, "a", True])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_monitor_that_a_fit_is_using_is_refused(same: bool, Network: Any) -> None:
+    """Until that fit is over, however it ends; a copy made within it is free."""
+    monitor, seen = GradientMonitor(every=1), []
+
+    class Begin(Callback):
+        def on_batch_end(self, batch: int, logs: Any) -> None:
+            watched(make(Network), monitor=copy.deepcopy(monitor))
+            seen.append(batch)
+            watched(make(Network, "small" if same else "narrow"), monitor=monitor)
+
+    with pytest.raises(ValueError, match="in one fit at a time, got one that another fit is using"):
+        make(Network).fit(X, Y, batch_size=32, verbose=0, callbacks=[monitor, Begin()])
+    assert (seen, monitor.steps.tolist()) == ([0], [1])
+    watched(make(Network), monitor=monitor, epochs=1)
+    assert monitor.steps.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_records_of_the_rarest_step_leave_counting_alone(Network: Any) -> None:
+    monitor = watched(make(Network), every=2**63 - 1)
+    assert monitor.steps.tolist() == [1]
+    assert "of 10, loss" in str(monitor)
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, "a", True, 2**63])
 def test_every_is_a_positive_integer(every: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="every: expected"):
         GradientMonitor(every=every)

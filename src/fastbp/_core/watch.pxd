@@ -64,6 +64,7 @@ cdef void record_step(Watch *watch, const fbp_plan *plan, size_t rows, double lo
 
 cdef class Watching:
     cdef object watch              # fastbp.watch.Watch
+    cdef object rows               # of the watch, while records go there
     cdef object layers             # memory of the structs
     cdef object dropouts
     cdef object pieces

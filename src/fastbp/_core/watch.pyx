@@ -181,7 +181,8 @@ cdef class Watching:
     cdef int place(self, Watch *watch) except -1:
         """Let records go where there is room."""
         self.watch.make_room()
-        watch.records, watch.room = <double *>address(self.watch.rows), len(self.watch.rows)
+        self.rows = self.watch.rows
+        watch.records, watch.room = <double *>address(self.rows), len(self.rows)
         watch.n = self.watch.n
         return 0
 

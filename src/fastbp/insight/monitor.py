@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +67,8 @@ class GradientMonitor(Callback, Shown):
     ------
     TypeError, ValueError
         If `every` is not an integer of at least 1; and from `fit`, if the network has other layers
-        than that of the fits before, if there is a second monitor, or if the optimizer is L-BFGS,
-        whose steps take several gradients.
+        than that of the fits before, if there is a second monitor, if another fit is using this
+        one, or if the optimizer is L-BFGS, whose steps take several gradients.
 
     Notes
     -----
@@ -98,10 +98,19 @@ class GradientMonitor(Callback, Shown):
     _digits = 3
 
     def __init__(self, *, every: int = 10) -> None:
-        self.every = validate.integer("every", every, 1)
+        self.every = validate.integer("every", every, 1, np.iinfo(np.int64).max)
         self._watch = Watch((), self.every)
+        self._in_fit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_in_fit": False}
 
     def watches(self, layers: tuple[WatchedLayer, ...]) -> Watch:
+        if self._in_fit:
+            raise ValueError(
+                "callbacks: expected GradientMonitor in one fit at a time, got one that another "
+                "fit is using; make a new monitor"
+            )
         if self._watch.steps == 0:
             self._watch = Watch(layers, self.every)
         if self._watch.layers != layers:
@@ -120,6 +129,12 @@ class GradientMonitor(Callback, Shown):
                 f"callbacks: expected GradientMonitor with an optimizer that takes a step for each "
                 f"gradient, got {type(network.optimizer).__name__}; leave GradientMonitor out"
             )
+
+    def on_train_begin(self) -> None:
+        self._in_fit = True
+
+    def on_train_end(self, history: fastbp.History) -> None:
+        self._in_fit = False
 
     @property
     def layers(self) -> tuple[str, ...]:
