@@ -185,6 +185,26 @@ def test_frozen_layers_have_no_vanishing_gradients(core: None) -> None:
     assert "vanishing gradients" not in diagnose(ended, monitor)
 
 
+def test_rare_classes_are_named_as_in_the_data() -> None:
+    """By their targets; of one-hot rows by their columns, of which some may have no row."""
+    x, first = np.zeros((200, 2)), np.arange(200) < 190
+    curves = history(loss=[0.2], accuracy=[0.9])
+    for y, name in [
+        (np.where(first, 1, -1), "classes -1"),
+        (np.where(first, 3, 7)[:, None], "classes 7"),
+        (np.eye(4)[np.where(first, 0, 2)], "classes 2"),
+    ]:
+        assert [finding.where for finding in diagnose(curves, data=(x, y))] == [name]
+
+
+@pytest.mark.parametrize("losses", [0.0, math.inf, math.nan, 1e308])
+def test_a_loss_without_a_course_is_not_said_to_fall_or_to_rise(losses: float) -> None:
+    for ended in "callback", "stop_at_loss":
+        found = diagnose(history(loss=[losses] * 8, val_loss=[losses] * 8, ended=ended))
+        assert "stopped early" not in found
+        assert "overfitting" not in found
+
+
 # The report.
 
 
@@ -221,6 +241,16 @@ def test_nothing_found_says_so() -> None:
         ((history(loss=[]),), ValueError, "history: expected at least one epoch, got none"),
         ((history(loss=[1.0]), 3), TypeError, "monitor: expected a GradientMonitor, got int"),
         ((history(loss=[1.0]), None, [1]), TypeError, r"data: expected a tuple \(x, y\), got list"),
+        (
+            (history(loss=[1.0]), None, ((np.zeros((3, 2)), np.zeros((3, 1))), np.zeros(3))),
+            TypeError,
+            "data: expected one array of real numbers for x and one for y, got tuple",
+        ),
+        (
+            (history(loss=[1.0]), None, (np.zeros((3, 2)), np.array(["a", "b", "c"]))),
+            TypeError,
+            "data: expected one array of real numbers for x and one for y, got ndarray of another",
+        ),
         (
             (history(loss=[1.0]), None, (np.zeros((3, 2)), np.zeros(2))),
             ValueError,

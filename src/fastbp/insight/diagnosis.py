@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from fastbp import History
 from fastbp.insight import diagnosis_fit, diagnosis_layers, diagnosis_steps
@@ -198,7 +199,8 @@ def diagnose(
         What was among the callbacks of that fit, and of no other. With ``every=1`` it sees the
         first steps, where much is decided.
     data : tuple (x, y), optional
-        The rows that it learned from, in the order in which `fit` was given them.
+        The rows that it learned from, in the order in which `fit` was given them. Of a network
+        with several inputs or outputs one of each.
 
     Returns
     -------
@@ -253,10 +255,24 @@ def _arguments(history: Any, monitor: Any, data: Any) -> tuple[History, Any, Any
         return history, monitor, None
     if not isinstance(data, tuple) or len(data) != 2:
         raise TypeError(f"data: expected a tuple (x, y), got {type(data).__name__}")
-    x, y = (np.asarray(part) for part in data)
+    x, y = map(_array, data)
     if not x.ndim or x.shape[:1] != y.shape[:1] or not len(x):
         raise ValueError(f"data: expected rows in x and y alike, got shapes {x.shape}, {y.shape}")
     return history, monitor, (x, y)
+
+
+def _array(part: Any) -> npt.NDArray[Any]:
+    """Return inputs or targets as an array, if they are one."""
+    try:
+        array = np.asarray(part)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"data: expected one array of real numbers for x and one for y, got "
+            f"{type(part).__name__} of another kind or of several arrays"
+        )
+    return array
 
 
 def _capital(text: str) -> str:

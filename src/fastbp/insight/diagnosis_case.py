@@ -129,14 +129,20 @@ class Case:
         return x.reshape(len(x), -1), y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
     @functools.cached_property
-    def classes(self) -> npt.NDArray[np.int64]:
-        """The class of each row of the data, shape (n,)."""
+    def labels(self) -> npt.NDArray[Any]:
+        """The classes that the data have, ascending: targets or, of one-hot rows, columns."""
         _, y = self.data
         if y.ndim == 1:
-            return np.asarray(np.unique(y, return_inverse=True)[1], np.int64)
+            return np.unique(y)
         if y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
-            return y.argmax(axis=1)
+            return np.arange(y.shape[1])
         raise Missing("targets of one class for each row")
+
+    @functools.cached_property
+    def classes(self) -> npt.NDArray[np.int64]:
+        """The class of each row of the data, as its place among `labels`, shape (n,)."""
+        labels, (_, y) = self.labels, self.data
+        return y.argmax(axis=1) if y.ndim == 2 else np.searchsorted(labels, y)
 
     @functools.cached_property
     def accuracy(self) -> float:

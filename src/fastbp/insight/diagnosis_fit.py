@@ -35,11 +35,12 @@ def overfitting(case: Case) -> Sign | None:
     fall = max(float(validation[0]), case.start) - best
     rise = end - best
     then = losses[min((lowest + 1) * case.history.validation_freq, len(losses)) - 1]
-    if rise <= LOST * fall or rise <= GENERALIZATION_LOSS * abs(best) or losses[-1] >= then:
+    limit = max(LOST * fall, GENERALIZATION_LOSS * abs(best))
+    if not (rise > limit and losses[-1] < then):
         return None
     evidence = (
         f"the validation loss rose from {best:.3g} to {end:.3g}, while the training loss fell from "
-        f"{then:.3g} to {losses[-1]:.3g}; limit {max(LOST * fall, GENERALIZATION_LOSS * best):.2g}"
+        f"{then:.3g} to {losses[-1]:.3g}; limit {limit:.2g}"
     )
     epoch = (lowest + 1) * case.history.validation_freq
     return Sign(f"from epoch {epoch} on", evidence, rise / (LOST * fall))
@@ -79,14 +80,16 @@ def class_imbalance(case: Case) -> Sign | None:
     if case.history.get("confusion_matrix"):
         matrix = np.asarray(case.history["confusion_matrix"][-1])
         counts, right = matrix.sum(axis=1), np.diagonal(matrix)
+        labels = np.arange(len(matrix))
     else:
-        counts, right = np.bincount(case.classes), None
+        labels, right = case.labels, None
+        counts = np.bincount(case.classes, minlength=len(labels))
     rare = (counts < RARE * counts.max()) & (counts > 0)
     rows = int(counts[rare].sum())
     wrong = (1 - case.accuracy) * counts.sum() if right is None else rows - right[rare].sum()
     if not rows or wrong < MISSED * rows:
         return None
-    where = f"classes {', '.join(map(str, np.flatnonzero(rare)))}"
+    where = f"classes {', '.join(map(str, labels[rare]))}"
     told = "rows" if right is None else "of these rows"
     evidence = (
         f"{rows} rows of {counts.sum()} belong to rare classes, and {wrong:.0f} {told} are wrong, "
@@ -122,7 +125,7 @@ def stopped_early(case: Case) -> Sign | None:
     unsure = not by_callback and sure < SURE
     if waited >= STRIP or lost > LOST_IN_ALL * (case.start - watched[lowest]):
         return None
-    if fall < FALLING or unsure:
+    if not fall >= FALLING or unsure:
         return None
     evidence = (
         f"training was stopped {waited} epochs after the best loss, fewer than {STRIP}, and the "
@@ -140,7 +143,7 @@ def _fall(losses: FloatArray) -> tuple[float, float]:
     losses = losses[-max(STRIP, len(losses) // 4) :]
     epochs = np.arange(len(losses)) - (len(losses) - 1) / 2
     slope = float((epochs * losses).sum() / (epochs**2).sum())
-    fall = -slope * STRIP / abs(float(losses.mean()))
+    fall = -slope * STRIP / np.abs(losses.mean())
     if len(losses) == 2:
         return fall, np.inf
     spread = ((losses - losses.mean() - slope * epochs) ** 2).sum() / (len(losses) - 2)
