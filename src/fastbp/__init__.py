@@ -1,4 +1,11 @@
-"""fastbp: neural networks trained on the CPU in compiled code, with the same bits everywhere."""
+"""fastbp: neural networks trained on the CPU in compiled code, with the same bits everywhere.
+
+`Network` trains `Dense` and other layers, in a list or called on `Input`, and saves them to files
+for `load`. `fastbp.insight` explains, checks, watches and diagnoses what it does, `fastbp.files`
+writes it as C, and `fastbp.custom` checks parts of your own. To be imported by name:
+`fastbp.sklearn`, estimators; `fastbp.reference`, the engine in NumPy; `fastbp.mlp`, training in one
+call; `fastbp.datasets`.
+"""
 
 from __future__ import annotations
 
