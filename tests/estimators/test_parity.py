@@ -135,6 +135,16 @@ def test_kinds_of_classes(kind: str, solver: str, early: bool, digits: Any, pair
     np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=TOLERANCE, atol=1e-15)
 
 
+def test_of_one_class_all_that_is_held_out_is_right(pair: Any) -> None:
+    """Whatever the output is, there is nothing else to predict."""
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    given = {"hidden_layer_sizes": (7,), "early_stopping": True, "random_state": 1}
+    fits = pair("MLPClassifier", max_iter=3, **given)
+    fits.fit(x, np.zeros(60, int))
+    assert fits.ours.predict_proba(x)[:, 1].max() > 0.5
+    assert fits.ours.validation_scores_ == fits.theirs.validation_scores_ == [1, 1, 1]
+
+
 REGRESSORS: dict[str, dict[str, Any]] = {
     "adam": {},
     "sgd": {"solver": "sgd", "activation": "tanh"},

@@ -371,6 +371,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return float("nan")
         if data.y.ndim == 1:
             right = outputs.argmax(axis=1) == data.y
+        elif len(self.classes_) == 1:
+            right = np.ones(len(outputs))  # there is nothing else to predict
         else:
             right = ((outputs > 0.5) == data.y).all(axis=1)
         return float(np.average(right, weights=data.weights))
