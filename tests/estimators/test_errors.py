@@ -38,6 +38,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
     "continuous classes": ({}, (X, X[:, 0])),
     "several kinds of classes": ({}, (X, np.column_stack([Y, 2 * Y]))),
     "units 0": ({"hidden_layer_sizes": (3, 0)}, (X, Y)),
+    "units and a half": ({"hidden_layer_sizes": (3.5,)}, (X, Y)),
     "units below 0": ({"hidden_layer_sizes": -2}, (X, Y)),
     "activation": ({"activation": "cubic"}, (X, Y)),
     "solver": ({"solver": "newton"}, (X, Y)),

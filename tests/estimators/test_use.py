@@ -199,6 +199,18 @@ def test_coefs_are_live() -> None:
     np.testing.assert_allclose(model.predict_proba(X[:1]), theirs.predict_proba(X[:1]), rtol=1e-9)
 
 
+def test_a_class_of_your_own_may_have_other_parameters() -> None:
+    class Own(MLPClassifier):
+        def __init__(self, units: int = 4, random_state: Any = 0) -> None:
+            super().__init__((units,), solver="lbfgs", random_state=random_state)
+            self.units = units
+
+    own = clone(Own(6)).fit(X, Y)
+    assert own.get_params() == {"units": 6, "random_state": 0}
+    same = MLPClassifier((6,), solver="lbfgs", random_state=0).fit(X, Y)
+    np.testing.assert_array_equal(own.predict_proba(X), same.predict_proba(X))
+
+
 def test_one_row_is_answered_as_among_many() -> None:
     for y in (Y, Y > 0, np.zeros(120), np.column_stack([Y > 0, Y > 1])):
         model = classifier().fit(X, y)

@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from numbers import Integral, Real
-from operator import is_
+from operator import index, is_
 from typing import Any, Self
 
 import numpy as np
@@ -100,8 +100,9 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _keep(self, given: dict[str, Any]) -> None:
         """Keep what a constructor was given, as it is: scikit-learn checks it in `fit`."""
-        for name in self._get_param_names():
-            setattr(self, name, given[name])
+        for name, value in given.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # -- what a kind of estimator decides
 
@@ -398,4 +399,4 @@ def _hidden_sizes(value: Any) -> list[int]:
     sizes = list(value) if hasattr(value, "__iter__") else [value]
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-    return [int(size) for size in sizes]
+    return [index(size) for size in sizes]
