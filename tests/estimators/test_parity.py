@@ -196,6 +196,26 @@ def test_a_warm_start_goes_on_with_a_new_optimizer(solver: str, digits: Any, pai
     check_same(fits, digits[0])
 
 
+def test_a_warm_start_that_stops_early_goes_on_from_its_last_weights(pair: Any) -> None:
+    """Also where it was never better than the fits before."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
+    given = {"early_stopping": True, "warm_start": True, "learning_rate_init": 0.05}
+    fits = pair("MLPClassifier", max_iter=5, hidden_layer_sizes=(7,), **given)
+    for _ in range(5):
+        fits.fit(x, y)
+        check_same(fits, x)
+
+
+def test_a_warm_start_keeps_its_layers(digits: Any, pair: Any) -> None:
+    fits = pair("MLPClassifier", max_iter=2, warm_start=True)
+    fits.fit(*digits)
+    for estimator in (fits.theirs, fits.ours):
+        estimator.set_params(hidden_layer_sizes=(9,))
+    fits.fit(*digits)
+    check_same(fits, digits[0])
+
+
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_partial_fits_go_on_with_the_same_optimizer(solver: str, digits: Any, pair: Any) -> None:
     x, y = digits

@@ -199,6 +199,19 @@ def test_coefs_are_live() -> None:
     np.testing.assert_allclose(model.predict_proba(X[:1]), theirs.predict_proba(X[:1]), rtol=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_coefs_may_have_another_number_of_units(solver: str) -> None:
+    """Units that are taken out are gone: from outputs, copies and further fits."""
+    model = classifier(solver=solver, warm_start=True).fit(X, Y)
+    theirs = TheirClassifier((8,), max_iter=1, solver="lbfgs").fit(X, Y)
+    model.coefs_ = [model.coefs_[0][:, :5], model.coefs_[1][:5]]
+    model.intercepts_[0] = model.intercepts_[0][:5]
+    theirs.coefs_, theirs.intercepts_ = list(model.coefs_), list(model.intercepts_)
+    for each in (copy.deepcopy(model), model):
+        np.testing.assert_allclose(each.predict_proba(X), theirs.predict_proba(X), rtol=1e-9)
+    assert model.fit(X, Y).coefs_[0].shape == (4, 5)
+
+
 def test_a_class_of_your_own_may_have_other_parameters() -> None:
     class Own(MLPClassifier):
         def __init__(self, units: int = 4, random_state: Any = 0) -> None:

@@ -154,14 +154,14 @@ class BaseMLP(BaseEstimator, ABC):
             sample_weight = _check_sample_weight(sample_weight, X)
         data = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
         objective = self._objective(data.y)
-        sizes = (X.shape[1], *hidden, self.n_outputs_)
         self._random_state = check_random_state(self.random_state)
         if first:
+            sizes = (X.shape[1], *hidden, self.n_outputs_)
             self._initialize(objective, sizes, self.dtype or X.dtype)
         if self.solver == "lbfgs":
-            self._fit_lbfgs(data, objective, sizes)
+            self._fit_lbfgs(data, objective)
         else:
-            self._fit_stochastic(data, validation, objective, sizes, incremental)
+            self._fit_stochastic(data, validation, objective, incremental)
         return self
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Array]:
@@ -199,6 +199,15 @@ class BaseMLP(BaseEstimator, ABC):
             self.validation_scores_: Any = [] if watched else None
             self.best_validation_score_: Any = -np.inf if watched else None
             self.best_loss_: Any = None if watched else np.inf
+            if watched:
+                self._best_parameters = self._flat()
+
+    def _sizes(self) -> tuple[int, ...]:
+        """Return the units of all layers, from features to outputs, as coefs_ have them."""
+        return (self.coefs_[0].shape[0], *(coefs.shape[1] for coefs in self.coefs_))
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [part.shape for part in [*self.coefs_, *self.intercepts_]]
 
     def _flat(self) -> Array:
         """Return all parameters in one vector: weights, then biases."""
@@ -217,12 +226,14 @@ class BaseMLP(BaseEstimator, ABC):
         self.intercepts_ = [view for name, view in named.items() if name.endswith(".biases")]
         self._views = [*self.coefs_, *self.intercepts_]
 
-    def _fit_lbfgs(self, data: Data, objective: Objective, sizes: tuple[int, ...]) -> None:
+    def _fit_lbfgs(self, data: Data, objective: Objective) -> None:
         if np.any(self.dropout):
             raise ValueError(f"dropout: expected 0 beside solver 'lbfgs', got {self.dropout!r}")
         # SciPy works in float64, and so does scikit-learn then, whatever the inputs are.
         dtype = self.dtype or "float64"
-        network = construction.network(self, objective.summed(), sizes, None, dtype=dtype, seed=0)
+        network = construction.network(
+            self, objective.summed(), self._sizes(), None, dtype=dtype, seed=0
+        )
         self._take(network, objective)
         self._recipe: tuple[Any, ...] = ()
         lbfgs.train(self, network, objective, data)
@@ -232,7 +243,6 @@ class BaseMLP(BaseEstimator, ABC):
         data: Data,
         validation: tuple[Any, Any, Any],
         objective: Objective,
-        sizes: tuple[int, ...],
         incremental: bool,
     ) -> None:
         held_out = self._held_out(*validation)
@@ -243,8 +253,8 @@ class BaseMLP(BaseEstimator, ABC):
                     "and y_val"
                 )
             data, held_out = self._split(data)
-        network = self._ready_network(objective, sizes, incremental)
-        if self.early_stopping and not hasattr(self, "_best_parameters"):
+        network = self._ready_network(objective, incremental)
+        if self.early_stopping and incremental and not hasattr(self, "_best_parameters"):
             self._best_parameters = self._flat()
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter
@@ -255,27 +265,29 @@ class BaseMLP(BaseEstimator, ABC):
             self._end_early_stopping(network, has_stopped, incremental)
 
     def _end_early_stopping(self, network: Network, has_stopped: bool, incremental: bool) -> None:
-        """Put the best parameters back where training has ended."""
+        """Put the best parameters back where training has ended.
+
+        After a warm start that was never better than the fits before there are none: it keeps its
+        last ones, as scikit-learn's does, so that the next can go on from there.
+        """
         if incremental:
             self.stopped_ = has_stopped
-        if has_stopped or not incremental:
+        if (has_stopped or not incremental) and hasattr(self, "_best_parameters"):
             network.set_parameters(self._best_parameters)
             del self._best_parameters
 
-    def _ready_network(
-        self, objective: Objective, sizes: tuple[int, ...], incremental: bool
-    ) -> Network:
+    def _ready_network(self, objective: Objective, incremental: bool) -> Network:
         """Return a network with the estimator's parameters: in partial fits the same again."""
         network = self._network
-        recipe = self.activation, self.alpha, self.dropout, self.solver
+        recipe = self.activation, self.alpha, self.dropout, self.solver, self._sizes()
         if network is None or not incremental or recipe != self._recipe:
-            network, self._recipe = self._new_network(objective, sizes), recipe
+            network, self._recipe = self._new_network(objective), recipe
         elif self._is_current():
             return network
         self._take(network, objective)
         return network
 
-    def _new_network(self, objective: Objective, sizes: tuple[int, ...]) -> Network:
+    def _new_network(self, objective: Objective) -> Network:
         seed = 0
         if np.any(self.dropout):  # else nothing is drawn that scikit-learn does not draw
             seed = int(self._random_state.randint(2**31))
@@ -284,7 +296,7 @@ class BaseMLP(BaseEstimator, ABC):
         return construction.network(
             self,
             objective,
-            sizes,
+            self._sizes(),
             0.5 * self.alpha or None,  # alpha / 2 times the sum of squares
             optimizer=construction.optimizer(self),
             metrics=metrics,
@@ -363,6 +375,8 @@ class BaseMLP(BaseEstimator, ABC):
         network = self._network
         assert network is not None  # there is one after every fit
         if not self._is_current():
+            if self._shapes() != [view.shape for view in self._views]:
+                network = self._new_network(self._end)
             self._take(network, self._end)
         return self._end.finished(np.concatenate([network.predict(x) for _, x in chunks(X)]))
 
@@ -385,9 +399,9 @@ class BaseMLP(BaseEstimator, ABC):
         super().__setstate__(state)
         if (network := vars(self).get("_network")) is None:
             return
-        if "coefs_" in state:  # others than the network's
-            network.set_parameters(self._flat())
         self._adopt(network)
+        if "coefs_" in state:  # others than the network's, which gets them when it is next needed
+            self.coefs_, self.intercepts_ = state["coefs_"], state["intercepts_"]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
