@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 import fastbp
 
+HERE = Path(__file__).parent
 # More than there are cores, or slots of rows; what is chosen; and one thread again.
 ALL_TEAMS = (1, 2, 3, 8, None, 1)
 
@@ -59,6 +61,17 @@ def tables_and_teams(
 
     yield pairs
     compiled.choose_isa(best)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every table meets a team of 3 and the best one every team; all with all are thorough."""
+    best = available_isas()[-1:]
+    for item in items:
+        given = getattr(item, "callspec", None)
+        if given is None or not item.path.is_relative_to(HERE) or "isa" not in given.params:
+            continue
+        if given.params["isa"] not in best and given.params.get("n_threads", 3) != 3:
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(params=available_isas())
