@@ -34,6 +34,8 @@ FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"] if SANITIZE else 
 FLAGS += ["--coverage"] if COVERAGE else []
 CYTHON_FLAGS = ["-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
 CYTHON_FLAGS += ["-Wno-sign-compare", "-Wno-discarded-qualifiers"]
+# Modules that run once or a few times a fit, and are large: for size, or the wheel passes 2 MB.
+SMALL = ("feeding", "program", "recording", "watch", "workspace")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -88,6 +90,8 @@ class BuildCore(build_ext):
         openmp = ["-fopenmp"] if OPENMP and self.builds("#include <omp.h>", ["-fopenmp"]) else []
         self.flags = [*FLAGS, *openmp]
         self.link_flags = [flag for flag in self.flags if flag.startswith(("-f", "--cov"))]
+        if "-g0" in self.flags:
+            self.link_flags.append("-Wl,--strip-all")
         self.defines = [("FBP_OPENMP", str(len(openmp)))]
         stamp = Path(self.build_temp, "flags")
         current = stamp.exists() and stamp.read_text() == " ".join(self.flags)
@@ -111,6 +115,8 @@ class BuildCore(build_ext):
         ext.depends = DEPENDS
         ext.define_macros = self.defines
         ext.extra_compile_args = [*self.flags, *CYTHON_FLAGS]
+        if ext.name.endswith(SMALL) and not DEBUG:
+            ext.extra_compile_args.append("-Os")
         ext.extra_link_args = self.link_flags
         if ext.name == LINKED_WITH_C:
             ext.extra_objects = self.compile_c()

@@ -33,7 +33,9 @@ def train(neuron):
     """Return error and prediction of each step, from before its update."""
     history = neuron.fit(INPUTS, [TARGET], epochs=STEPS, record_outputs=True, verbose=0)
     predictions = history.outputs[:, 0, 0]
-    return (predictions - TARGET) ** 2, predictions  # history["loss"] is the errors as a list
+    errors = predictions - TARGET  # history["loss"] has them squared, as a list
+    errors *= errors
+    return errors, predictions
 
 
 def draw(errors, predictions, path):

@@ -179,22 +179,23 @@ INLINE size_t repeat_steps(const form k, const repeated *given, size_t steps, do
     return steps;
 }
 
-#define STEPS(...)  repeat_steps((form){__VA_ARGS__}, r, steps, stop_at_loss, losses, outputs)
-#define RECORD(...) (outputs ? STEPS(__VA_ARGS__, true) : STEPS(__VA_ARGS__, false))
+#define STEPS(...) repeat_steps((form){__VA_ARGS__}, r, steps, stop_at_loss, losses, outputs)
 #define REPEAT(deep, sigmoids)                                                                     \
-    half  ? RECORD(1, LANES / 2, deep, sigmoids)                                                   \
-    : one ? RECORD(1, LANES, deep, sigmoids)                                                       \
-          : RECORD(ROW_VECTORS, ROW_LANES, deep, sigmoids)
+    half && !records  ? STEPS(1, LANES / 2, deep, sigmoids, false)                                 \
+    : one && !records ? STEPS(1, LANES, deep, sigmoids, false)                                     \
+                      : STEPS(ROW_VECTORS, ROW_LANES, deep, sigmoids, records)
+/* Of records only a neuron's have forms of their own: each takes some 3 KB in every table. */
 static size_t repeat_in_form(bool deep, bool sigmoids, const repeated *r, size_t steps,
                              double stop_at_loss, double *losses, real *outputs)
 {
-    const bool half = LANES > 1 && r->n_rows <= LANES / 2;
+    const bool half = LANES > 1 && r->n_rows <= LANES / 2, records = outputs != NULL;
     const bool one = LANES == ROW_LANES || r->n_rows <= LANES;
     if (deep) return sigmoids ? REPEAT(true, true) : REPEAT(true, false);
+    if (records && one)
+        return sigmoids ? STEPS(1, LANES, false, true, true) : STEPS(1, LANES, false, false, true);
     return sigmoids ? REPEAT(false, true) : REPEAT(false, false);
 }
 #undef REPEAT
-#undef RECORD
 #undef STEPS
 
 /* to(n, ROW_LANES) = from(rows, n). Lanes without a row repeat the first one, so that they hold
