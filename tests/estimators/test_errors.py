@@ -145,6 +145,12 @@ def test_new_classes_are_refused_as_by_scikit_learn(pair: Any) -> None:
         ({"activation": ["relu"]}, "activation: expected 2 entries, one for each hidden layer"),
         ({"dropout": [0.1, 0.2, 0.3]}, "dropout: expected 2 entries"),
         ({"dropout": 0.1, "solver": "lbfgs"}, "dropout: expected 0 beside solver 'lbfgs'"),
+        ({"clip_value": 1.0, "solver": "lbfgs"}, "clip_value: expected None beside solver 'lbfgs'"),
+        ({"clip_norm": 1.0, "solver": "lbfgs"}, "clip_norm: expected None beside solver 'lbfgs'"),
+        (
+            {"callbacks": [fastbp.callbacks.LambdaCallback()], "solver": "lbfgs"},
+            "callbacks: expected None beside solver 'lbfgs'",
+        ),
         ({"dropout": 1.0}, "'dropout' parameter"),
         ({"class_weight": "even"}, "'class_weight' parameter"),
         ({"class_weight": {3: 1.0}}, "The classes"),

@@ -25,6 +25,8 @@ from fastbp.sklearn.rows import Data, chunks, readable
 
 ACTIVATION_NAMES = {"logistic", *activations.ACTIVATIONS, *activations.ALIASES} - {"softmax"}
 POSITIVE_OR_NONE = [Interval(Real, 0, None, closed="neither"), None]
+# What has no place in L-BFGS, by what says so.
+LEFT_TO_STEPS = {"dropout": 0, "clip_value": None, "clip_norm": None, "callbacks": None}
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -227,8 +229,9 @@ class BaseMLP(BaseEstimator, ABC):
         self._views = [*self.coefs_, *self.intercepts_]
 
     def _fit_lbfgs(self, data: Data, objective: Objective) -> None:
-        if np.any(self.dropout):
-            raise ValueError(f"dropout: expected 0 beside solver 'lbfgs', got {self.dropout!r}")
+        for name, without in LEFT_TO_STEPS.items():
+            if np.any(given := getattr(self, name)):
+                raise ValueError(f"{name}: expected {without} beside solver 'lbfgs', got {given!r}")
         # SciPy works in float64, and so does scikit-learn then, whatever the inputs are.
         dtype = self.dtype or "float64"
         network = construction.network(
