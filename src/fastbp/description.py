@@ -20,6 +20,7 @@ def _complete(cls: type[Description]) -> None:
     """Make `cls` a dataclass, unless that has been done; its bases become some on the way."""
     if isinstance(cls.__dict__["__dataclass_fields__"], _Fields):
         dataclass(repr=False, eq=False)(cls)
+        cls._field_names = frozenset(each.name for each in fields(cls))
 
 
 class _Signature:
@@ -42,6 +43,7 @@ class Description:
 
     __dataclass_fields__: ClassVar[Any]
     __signature__: ClassVar[Any] = _Signature()
+    _field_names: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -53,7 +55,7 @@ class Description:
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The constructor sets each field, once.
-        if name in self.__dict__ or all(name != each.name for each in fields(self)):
+        if name in self.__dict__ or name not in self._field_names:
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
         super().__setattr__(name, value)
 
