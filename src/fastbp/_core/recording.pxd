@@ -5,6 +5,7 @@ cdef class Recorder:
     cdef object job
     cdef object record
     cdef object plan
+    cdef dict every                # epochs from one value of each curve to the next
     cdef object curves             # of training, validation and learning rate, epochs across
     cdef int n_curves              # of a set of data
     cdef int own_losses            # of them: losses of the outputs, if there are several

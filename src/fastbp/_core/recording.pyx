@@ -42,6 +42,7 @@ cdef class Recorder:
     def __init__(self, job, record, plan):
         record.curves = {name: [] for name in job.names}
         self.job, self.record, self.plan = job, record, plan
+        self.every = {name: job.every(name) for name in job.names}
         metrics = measured(job.prefixes, job.metrics)
         n, names = len(plan.outputs), loss_names(job.prefixes)
         # Place of each curve among those of a set of data: loss, losses and accuracies of outputs.
@@ -174,7 +175,7 @@ cdef class Recorder:
         epochs = self.epochs if self.fails else t.epoch
         # All of them before the first is kept: an interrupt may come in between.
         curves = {
-            name: self.curve(name)[:epochs // self.job.every(name)] for name in self.record.curves
+            name: self.curve(name)[:epochs // every] for name, every in self.every.items()
         }
         self.record.epochs, self.record.curves = epochs, curves
         self.record.diverged = t.outcome == DIVERGED
@@ -217,8 +218,8 @@ cdef class Recorder:
     cdef dict latest(self, const Training *t):
         """What the last epoch left."""
         return {
-            name: self.curve(name)[t.epoch // self.job.every(name) - 1]
-            for name in self.record.curves if t.epoch % self.job.every(name) == 0
+            name: self.curve(name)[t.epoch // every - 1]
+            for name, every in self.every.items() if t.epoch % every == 0
         }
 
     cdef object progress(self, const Training *t):
