@@ -56,7 +56,7 @@ cdef void run(const fbp_plan *plan, str product, const char *w, char *x, char *z
     if product == "forward":
         dense_forward(plan, op, w, x, z, FBP_ACTIVATION_identity, rows, NULL, panel)
     elif product == "input":
-        input_gradient(plan, op, w, z, x, rows, NULL, panel)
+        input_gradient(plan, op, w, z, x, False, rows, NULL, panel)
     else:
         weights_gradient(plan, op, x, z, rows, 0, op.n_in, FBP_CHAIN_START, <char *>w, panel)
 

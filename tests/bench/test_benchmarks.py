@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastbp
 from fastbp.bench.contest import Entry
 from fastbp.bench.peers import PEERS
 from fastbp.bench.record import Record, Row
@@ -297,3 +298,21 @@ def test_a_population_keeps_its_best_and_finds_better(module):
         population.breed()
     assert best == sorted(best, reverse=True)
     assert best[-1] < best[0] / 4
+
+
+def test_the_timer_of_products_calls_what_training_calls(module, monkeypatch):
+    matmul = module("matmul")
+    isa = fastbp.build_info()["isa"]
+    if isa not in matmul.SETS:
+        pytest.skip(f"no limits are known for {isa}")
+    monkeypatch.chdir(ROOT)
+    products = matmul.timer(isa)
+    net = fastbp.Network([fastbp.Dense(5, use_bias=False)], input_shape=7, dtype="float64")
+    x, w, z = (matmul.aligned(*shape, "float64") for shape in ((9, 7), (7, 5), (9, 5)))
+    expected = {"forward": (z, x @ w), "input": (x, z @ w.T), "weights": (w, x.T @ z)}
+    for product, (result, numbers) in expected.items():
+        given = [array.copy() for array in (x, w, z)]
+        at = next(i for i, array in enumerate((x, w, z)) if array is result)
+        given[at][:] = 0
+        assert products.seconds(net._engine, product, *[a.view("int8") for a in given], 1) > 0
+        np.testing.assert_allclose(given[at], numbers, rtol=1e-12, atol=1e-12)
