@@ -47,7 +47,7 @@ cdef extern from "fastbp.h" nogil:
         FBP_ACCURACY_LARGEST
         FBP_ACCURACY_YES
 
-    size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_NONE
+    size_t FBP_BLOCK, FBP_CHUNK, FBP_SLOT_WEIGHTS, FBP_SLOT_ROWS, FBP_NONE
     size_t FBP_ALIGNMENT, FBP_PADDING
 
     ctypedef struct fbp_units:

@@ -10,6 +10,7 @@ from fastbp._core.layout cimport (
     FBP_NONE,
     FBP_OP_custom,
     FBP_OP_dense,
+    FBP_SLOT_ROWS,
     FBP_SLOT_WEIGHTS,
     FBP_STREAM_DROPOUT,
     fbp_activation,
@@ -35,8 +36,10 @@ from fastbp._core.thinning cimport find_groups
 
 from fastbp.losses import Custom as CustomLoss
 
-# Values and deltas of a block of rows should stay in the first two levels of cache.
+# Values and deltas of a block of rows should stay in the first two levels of cache; those of a
+# slot, whose gradients are then one chain, in the second.
 cdef size_t BLOCK_BYTES = 64 * 1024
+cdef size_t SLOT_BYTES = 256 * 1024
 cdef size_t LEAST_BLOCK = 16
 
 
@@ -162,10 +165,11 @@ cdef void find_runs(fbp_plan *plan, const size_t *readers) noexcept:
 
 cdef size_t block_rows(const fbp_plan *plan) noexcept:
     """Rows that run through all operations together: as many as stay in cache."""
-    cdef size_t rows = FBP_BLOCK
+    cdef size_t rows = FBP_BLOCK, of_row = 2 * plan.row_elements * plan.itemsize
     if plan.wide:
         return rows
-    while rows > LEAST_BLOCK and 2 * rows * plan.row_elements * plan.itemsize > BLOCK_BYTES:
+    while rows > LEAST_BLOCK and rows * of_row > (
+            BLOCK_BYTES if rows > FBP_SLOT_ROWS else SLOT_BYTES):
         rows //= 2
     return rows
 
