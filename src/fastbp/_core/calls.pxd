@@ -1,6 +1,6 @@
-from fastbp._core.batch cimport Team
 from fastbp._core.layout cimport fbp_edge
 from fastbp._core.rows cimport Pass
+from fastbp._core.team cimport Team
 
 cdef enum Call:
     CALL_FORWARD

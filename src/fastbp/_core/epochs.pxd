@@ -1,8 +1,8 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._core.batch cimport Team, Worker
 from fastbp._core.layout cimport fbp_kernels
 from fastbp._core.rows cimport Data
+from fastbp._core.team cimport Team, Worker
 from fastbp._core.update cimport Rule
 from fastbp._core.watch cimport Watch
 

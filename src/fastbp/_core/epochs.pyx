@@ -7,29 +7,23 @@ from libc.math cimport isfinite
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
-from fastbp._core.batch cimport (
-    Score,
-    Worker,
-    accumulate,
-    add_scores,
-    clear_scores,
-    evaluate_chunk,
-    fill_gradient_scales,
-    form_gradients,
-    mean_loss,
-    run_share,
-    per_row,
-    plan_of_batch,
-    project_share,
-    sync,
-    take_scores,
-    update_share,
-)
+from fastbp._core.batch cimport evaluate_chunk, run_share
+from fastbp._core.gradients cimport accumulate, form_gradients, project_share, update_share
 from fastbp._core.layout cimport fbp_clock, fbp_plan
 from fastbp._core.order cimport row_order
 from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
 from fastbp._core.schedule cimport Schedule, rate_at
+from fastbp._core.scores cimport (
+    Score,
+    add_scores,
+    clear_scores,
+    fill_gradient_scales,
+    mean_loss,
+    per_row,
+    take_scores,
+)
+from fastbp._core.team cimport Worker, plan_of_batch, sync
 from fastbp._core.update cimport Rule
 from fastbp._core.watch cimport (
     is_due,
@@ -274,7 +268,7 @@ cdef bint accumulate_parts(Training *t, const Worker *worker, const Pass *whole)
             look_at_units(worker, &t.watch, &part)
         form_gradients(worker, &part, NULL, 0)
         if worker.rank == 0:
-            add_scores(worker.team, &part)
+            add_scores(&part, t.team.scores)
         sync(worker)
         if t.update_rows > t.batch_size:
             accumulate(worker, first == 0)
@@ -288,7 +282,7 @@ cdef bint train_parts(Training *t, const Worker *worker, Pass *run) noexcept nog
     cdef bint adds = t.update_rows > t.batch_size, watched = is_due(&t.watch)
     cdef const char *gradients = t.team.accumulated if adds else t.team.memory.gradients
     if worker.rank == 0:
-        clear_scores(worker.team)
+        clear_scores(worker.team.plan, worker.team.scores)
     if not accumulate_parts(t, worker, run):
         return False
     if watched:
@@ -319,7 +313,7 @@ cdef bint train_batch(Training *t, const Worker *worker, Pass *run) noexcept nog
     form_gradients(worker, run, &t.rule, step)
     project_share(worker)
     if worker.rank == 0:
-        take_scores(worker.team, run)
+        take_scores(run, worker.team.scores)
         keep_books(t, run.rows)
     sync(worker)
     return True
@@ -396,7 +390,7 @@ cdef bint validate(Training *t, const Worker *worker) noexcept nogil:
     if t.validated > 0:
         run.penalties = NULL  # the first chunk has counted them
     elif worker.rank == 0:
-        clear_scores(worker.team)
+        clear_scores(worker.team.plan, worker.team.scores)
     while start < t.validation.n:
         if t.outcome == PAUSED:
             return False

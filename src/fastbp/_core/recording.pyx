@@ -2,7 +2,6 @@
 whom it calls on the way."""
 import numpy as np
 
-from fastbp._core.batch cimport per_row
 from fastbp._core.epochs cimport (
     BATCH_ENDED,
     DIVERGED,
@@ -14,6 +13,7 @@ from fastbp._core.epochs cimport (
     stop,
 )
 from fastbp._core.native cimport address
+from fastbp._core.scores cimport per_row
 from fastbp._core.watch cimport Watching
 
 from fastbp.engine import Progress, alone, each, loss_names, measured

@@ -3,7 +3,6 @@
 A segment ends at an operation that is a Python function. There the team meets, thread 0, which is
 the caller's own, calls it with all rows of the batch, and the team meets again.
 """
-from fastbp._core.batch cimport Team, Worker
 from fastbp._core.calls cimport CALL_BACKWARD, CALL_FORWARD, CALL_LOSS, Call, call_python
 from fastbp._core.layout cimport (
     FBP_OP_custom,
@@ -15,6 +14,7 @@ from fastbp._core.layout cimport (
 )
 from fastbp._core.rows cimport BACKWARD, FORWARD, Pass, run_block
 from fastbp._core.share cimport Shared, share
+from fastbp._core.team cimport Team, Worker
 
 
 cdef void run_in_step(const Worker *worker, Pass *run) noexcept nogil:

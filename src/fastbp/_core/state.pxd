@@ -1,11 +1,11 @@
 from libc.stdint cimport uint64_t
 
-from fastbp._core.batch cimport Team
 from fastbp._core.calls cimport Calls
 from fastbp._core.epochs cimport Counters, Sums, Training
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport Data, Pass
+from fastbp._core.team cimport Team
 from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport Workspace
 

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 
-from fastbp._core.batch cimport Team
 from fastbp._core.calls cimport Calls
 from fastbp._core.epochs cimport Counters, Part, Sums, Training, rate_now
 from fastbp._core.layout cimport FBP_CHUNK, fbp_aligned
@@ -15,6 +14,7 @@ from fastbp._core.native cimport address, native_rule
 from fastbp._core.program cimport Program
 from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
 from fastbp._core.schedule cimport native_schedule, schedule_numbers
+from fastbp._core.team cimport Team
 from fastbp._core.update cimport Memory, Rule
 from fastbp._core.workspace cimport (
     Claim,

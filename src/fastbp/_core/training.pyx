@@ -12,21 +12,7 @@ import os
 
 import numpy as np
 
-from fastbp._core.batch cimport (
-    Team,
-    Worker,
-    clear_scores,
-    evaluate_chunk,
-    fill_gradient_scales,
-    form_gradients,
-    mean_loss,
-    run_share,
-    per_row,
-    project_share,
-    sync,
-    take_scores,
-    update_share,
-)
+from fastbp._core.batch cimport evaluate_chunk, run_share
 from fastbp._core.calls cimport Calls
 from fastbp._core.direct cimport DirectCalls
 from fastbp._core.epochs cimport (
@@ -47,6 +33,7 @@ from fastbp._core.epochs cimport (
     train,
 )
 from fastbp._core.feeding cimport Feeding
+from fastbp._core.gradients cimport form_gradients, project_share, update_share
 from fastbp._core.layout cimport (
     FBP_CHUNK,
     fbp_build_compiler,
@@ -75,6 +62,8 @@ from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
 from fastbp._core.rows cimport BACKWARD, FAULT_CALL, Data, Pass
 from fastbp._core.scan cimport Scan, scan_share
+from fastbp._core.scores cimport clear_scores, fill_gradient_scales, mean_loss, per_row, take_scores
+from fastbp._core.team cimport Team, Worker, sync
 from fastbp._core.workspace cimport Workspace
 
 from fastbp.engine import Rows, alone, chunks, each, indexed
@@ -291,7 +280,7 @@ cdef class Engine(DirectCalls):
         cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, self.rows_called(n))
         calls = self.new_calls(&team)
-        clear_scores(&team)
+        clear_scores(team.plan, team.scores)
         memset(&e, 0, sizeof(Evaluation))
         parts = []
         for rows in chunks(data):
@@ -401,7 +390,7 @@ cdef class Engine(DirectCalls):
         if team.fault:
             self.gradients[...] = old
         check_fault(team.fault, self.plan, calls)
-        take_scores(&team, &run)
+        take_scores(&run, team.scores)
         parts = [(outputs, self.targets_of(data, True))]
         values = self.results(metrics, &team, parts)
         self.workspaces.append(workspace)

@@ -1,8 +1,8 @@
 from libc.stdint cimport uint64_t
 
-from fastbp._core.batch cimport Worker
 from fastbp._core.layout cimport fbp_plan
 from fastbp._core.rows cimport Pass
+from fastbp._core.team cimport Worker
 
 cdef enum:
     QUANTITIES = 6             # that are recorded of a layer: fastbp.watch.QUANTITIES

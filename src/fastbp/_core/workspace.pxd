@@ -1,7 +1,7 @@
-from fastbp._core.batch cimport Team
 from fastbp._core.epochs cimport Training
 from fastbp._core.layout cimport fbp_frame, fbp_plan
 from fastbp._core.rows cimport Scratch
+from fastbp._core.team cimport Team
 
 cdef struct Claim:
     # A walk over a workspace: with base NULL it only measures.

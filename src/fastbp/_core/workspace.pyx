@@ -6,8 +6,8 @@ measure, then over the memory itself.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastbp._core.batch cimport Score, Team, chunk_bytes, thinned_bytes
 from fastbp._core.epochs cimport Training, snapshot_bytes
+from fastbp._core.gradients cimport chunk_bytes, thinned_bytes
 from fastbp._core.layout cimport (
     FBP_ALIGNMENT,
     FBP_CHUNK,
@@ -21,6 +21,8 @@ from fastbp._core.layout cimport (
 )
 from fastbp._core.matmul cimport panel_bytes
 from fastbp._core.rows cimport Scratch
+from fastbp._core.scores cimport Score
+from fastbp._core.team cimport Team
 from fastbp._core.thinning cimport Thinning, group_size
 
 
