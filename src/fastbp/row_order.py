@@ -30,6 +30,7 @@ class RowOrder(Callback):
 
     def __init__(self, function: Callable[[int], Any], n: int) -> None:
         self.rows: Array = np.arange(n, dtype=np.int64)
+        self._unsigned = self.rows.view(np.uint64)  # in which what is negative is too large
         self._function = function
 
     def on_epoch_begin(self, epoch: int) -> None:
@@ -39,9 +40,9 @@ class RowOrder(Callback):
                 f"shuffle: expected of the function whole numbers of shape ({n},), "
                 f"got {given.dtype} of shape {given.shape}"
             )
-        if given.min() < 0 or given.max() >= n:
+        self.rows[...] = given
+        if np.maximum.reduce(self._unsigned) >= n:
             raise ValueError(
                 f"shuffle: expected of the function numbers of rows from 0 to {n - 1}, "
                 f"got {given.min()} to {given.max()}"
             )
-        self.rows[...] = given
