@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastbp
-from fastbp.sklearn import MLPClassifier, MLPRegressor
+from fastbp.sklearn import MLPClassifier, MLPRegressor, lbfgs
 from fastbp.sklearn import rows as rows_module
 
 pytestmark = [
@@ -262,3 +264,35 @@ def test_an_interrupt_ends_a_fit_with_a_warning_and_a_model() -> None:
         model.fit(X, Y)
     assert model.n_iter_ == 3
     assert model.predict(X).shape == Y.shape
+
+
+def blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_blas_has_one_thread_until_the_last_of_several_fits_ends() -> None:
+    first, second = ExitStack(), ExitStack()
+    with threadpool_limits(3, "blas"):
+        before = blas_threads()
+        first.enter_context(lbfgs.ONE_BLAS_THREAD)
+        second.enter_context(lbfgs.ONE_BLAS_THREAD)
+        assert set(blas_threads()) == {1}
+        first.close()
+        assert set(blas_threads()) == {1}
+        second.close()
+        assert blas_threads() == before
+
+
+def test_lbfgs_keeps_blas_to_one_thread_and_gives_the_others_back() -> None:
+    seen: list[int] = []
+
+    def loss(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+        seen.extend(blas_threads())
+        return ((y - t) ** 2).sum(axis=1)
+
+    watching = fastbp.losses.Custom(loss, lambda y, t: 2 * (y - t))
+    with threadpool_limits(3, "blas"):
+        before = blas_threads()
+        MLPRegressor(loss=watching, solver="lbfgs", max_iter=2).fit(X, Y)
+        assert set(seen) == {1}
+        assert blas_threads() == before

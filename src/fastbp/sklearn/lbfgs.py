@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.parallel import _get_threadpool_controller
 
 from fastbp import Network
 from fastbp.engine import Array
@@ -15,6 +17,34 @@ from fastbp.sklearn.rows import Data
 
 if TYPE_CHECKING:
     from fastbp.sklearn.base import BaseMLP
+
+
+class OneBlasThread:
+    """A limit of BLAS to one thread while somebody is within it.
+
+    SciPy's products of vectors are too short to gain by threads, and OpenBLAS's keep waiting at
+    full speed after each of them, on the cores that ours need. The limit is that of the process:
+    the first who enters sets it, the last who leaves takes it back, whatever threads they are of.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limit = _get_threadpool_controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+
+ONE_BLAS_THREAD = OneBlasThread()
 
 
 class Lowering:
@@ -76,18 +106,19 @@ def train(estimator: BaseMLP, network: Network, objective: Objective, data: Data
         if estimator.verbose:
             print(f"Iteration {done}, loss = {intermediate_result.fun:.8f}")
 
-    result = scipy.optimize.minimize(
-        lowering,
-        network.parameters.astype(np.float64),
-        method="L-BFGS-B",
-        jac=True,
-        callback=tell,
-        options={
-            "maxfun": estimator.max_fun,
-            "maxiter": estimator.max_iter,
-            "gtol": estimator.tol,
-        },
-    )
+    with ONE_BLAS_THREAD:
+        result = scipy.optimize.minimize(
+            lowering,
+            network.parameters.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=tell,
+            options={
+                "maxfun": estimator.max_fun,
+                "maxiter": estimator.max_iter,
+                "gtol": estimator.tol,
+            },
+        )
     estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = float(result.fun)
     if not np.isfinite(result.x).all():
