@@ -25,11 +25,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastbp
 from fastbp.sklearn import MLPClassifier, MLPRegressor, lbfgs
+from fastbp.sklearn import classifier as classifier_module
 from fastbp.sklearn import rows as rows_module
 
 pytestmark = [
@@ -264,6 +265,46 @@ def test_an_interrupt_ends_a_fit_with_a_warning_and_a_model() -> None:
         model.fit(X, Y)
     assert model.n_iter_ == 3
     assert model.predict(X).shape == Y.shape
+
+
+LABELS = {
+    "truths": [False, True, False],
+    "one truth": [True, True],
+    "small": np.array([3, -1, 7], np.int8),
+    "unsigned": np.array([2**64 - 1, 0, 5], np.uint64),
+    "other byte order": np.array([300, 1, 2], ">i4"),
+    "two": [5, 2, 5],
+    "one": [4, 4],
+    "floats": [1.0, 0.0, 2.0],
+    "texts": ["b", "a", "b"],
+    "objects": np.array(["b", "a", "c"], object),
+    "several": [[1, 0], [1, 1]],
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_classes_are_learned_as_by_scikit_learn(name: str) -> None:
+    y = np.asarray(LABELS[name])
+    ours, theirs = classifier_module._binarizer(y), LabelBinarizer().fit(y)
+    assert vars(ours).keys() == vars(theirs).keys()
+    assert ours.classes_.dtype == theirs.classes_.dtype
+    np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+    assert (ours.y_type_, ours.sparse_input_) == (theirs.y_type_, theirs.sparse_input_)
+    np.testing.assert_array_equal(ours.transform(y), theirs.transform(y))
+
+
+def test_parameters_are_those_of_the_constructor_that_a_class_has_now() -> None:
+    class Own(MLPClassifier):
+        pass
+
+    assert Own().get_params().keys() == MLPClassifier().get_params().keys()
+
+    def init(self: Any, units: int = 4) -> None:
+        MLPClassifier.__init__(self, (units,))
+        self.units = units
+
+    Own.__init__ = init  # type: ignore[method-assign, assignment]
+    assert Own(6).get_params() == {"units": 6}
 
 
 def blas_threads() -> list[int]:

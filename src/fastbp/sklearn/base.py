@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from numbers import Integral, Real
@@ -105,6 +106,11 @@ class BaseMLP(BaseEstimator, ABC):
         for name, value in given.items():
             if name != "self":
                 setattr(self, name, value)
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Return what the constructor takes: each fit, clone and `get_params` asks for it."""
+        return list(_names_of_parameters(cls, cls.__init__))
 
     # -- what a kind of estimator decides
 
@@ -410,6 +416,13 @@ class BaseMLP(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+@functools.lru_cache
+def _names_of_parameters(cls: type[BaseMLP], init: Any) -> tuple[str, ...]:
+    """Return the names that scikit-learn finds in the signature of `init`, the constructor."""
+    theirs: Any = super(BaseMLP, cls)
+    return tuple(theirs._get_param_names())
 
 
 def _hidden_sizes(value: Any) -> list[int]:
