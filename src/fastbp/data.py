@@ -52,8 +52,8 @@ def rows(
     ----------
     plan : Plan
         Gives the shapes, dtype and losses that the data must fit.
-    x : array_like, shape (n, *input_shape), or tuple of them
-        Inputs.
+    x : array_like, shape (n, *input_shape), tuple of them, or Rows
+        Inputs; or what this function has returned for them, which passes as it is.
     y : array_like, or tuple of them
         Targets: shape (n, *output_shape), or (n,) for one output; for a loss of labels the class
         numbers, shape (n,) or (n, 1).
@@ -75,6 +75,8 @@ def rows(
     ValueError
         If shapes don't fit, there are no rows, or a value is out of its range.
     """
+    if isinstance(x, Rows):
+        return x
     if plan.outputs[0].loss is None:
         raise ValueError("loss: expected a loss to compare outputs with targets by, got None")
     x_name, y_name, weight_name = names

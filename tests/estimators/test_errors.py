@@ -11,9 +11,10 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from sklearn import config_context
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_X_y
 
 import fastbp
-from fastbp.sklearn import MLPClassifier, MLPRegressor
+from fastbp.sklearn import MLPClassifier, MLPRegressor, rows
 
 pytestmark = [
     pytest.mark.usefixtures("core"),
@@ -190,3 +191,64 @@ def test_rows_that_are_assumed_finite_are_not_looked_at_by_scikit_learn() -> Non
     model = MLPRegressor(max_iter=2).fit(X, Y)
     with config_context(assume_finite=True), pytest.raises(ValueError, match="finite numbers"):
         model.predict(NAN)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_fit_looks_for_itself_at_rows_that_are_assumed_finite(solver: str) -> None:
+    with config_context(assume_finite=True), pytest.raises(ValueError, match="x: expected finite"):
+        MLPRegressor(solver=solver).fit(NAN, Y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(("x", "y", "name"), [(1e300 * X, Y, "x"), (X, 1e300 * X[:, 0], "y")])
+def test_numbers_out_of_the_range_of_the_network_are_refused(
+    x: Any, y: Any, name: str, solver: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected finite numbers in the range of float3"):
+        MLPRegressor(solver=solver, dtype="float32").fit(x, y)
+
+
+PLAIN = {
+    "float32": (X.astype(np.float32), Y),
+    "columns": (np.asfortranarray(X), Y),
+    "every other row": (X[::2], Y[::2]),
+    "small numbers": (X, Y.astype(np.int8)),
+    "truths": (X, Y > 0),
+    "numbers": (X, X[:, 0]),
+    "one row": (X[:1], Y[:1]),
+}
+OTHERS = {
+    "NaN": (NAN, Y),
+    "two infinities": (np.where(np.isnan(NAN), np.inf, -np.inf), Y),
+    "a target of NaN": (X, np.where(Y, np.nan, 1.0)),
+    "huge numbers": (np.full((2, 3), 1e308), Y[:2]),
+    "lists": (X.tolist(), Y),
+    "a list of targets": (X, Y.tolist()),
+    "whole numbers": (np.arange(120).reshape(40, 3), Y),
+    "other byte order": (X.astype(">f8"), Y),
+    "float16": (X.astype(np.float16), Y),
+    "masked": (np.ma.array(X), Y),
+    "one axis": (X[:, 0], Y),
+    "no rows": (X[:0], Y[:0]),
+    "no features": (X[:, :0], Y),
+    "other lengths": (X, Y[:-1]),
+    "two axes of targets": (X, Y[:, None]),
+    "one target": (X, np.array(1)),
+    "texts": (X, Y.astype(str)),
+    "objects": (X, Y.astype(object)),
+    "complex": (X, Y * 1j),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_plain_passes_the_checks_of_scikit_learn_as_it_is(name: str) -> None:
+    x, y = PLAIN[name]
+    assert rows.are_plain(x, y)
+    checked = check_X_y(x, y, multi_output=True, dtype=(np.float64, np.float32))
+    assert checked[0] is x
+    assert checked[1] is y
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_not_plain_is_left_to_scikit_learn(name: str) -> None:
+    assert not rows.are_plain(*OTHERS[name])

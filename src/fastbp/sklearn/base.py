@@ -22,7 +22,7 @@ from fastbp.engine import Array
 from fastbp.schedules import Schedule
 from fastbp.sklearn import construction, lbfgs, stochastic
 from fastbp.sklearn.objective import Objective
-from fastbp.sklearn.rows import Data, chunks, readable
+from fastbp.sklearn.rows import Data, are_plain, chunks, readable
 
 ACTIVATION_NAMES = {"logistic", *activations.ACTIVATIONS, *activations.ALIASES} - {"softmax"}
 POSITIVE_OR_NONE = [Interval(Real, 0, None, closed="neither"), None]
@@ -183,6 +183,7 @@ class BaseMLP(BaseEstimator, ABC):
             y_numeric=self._y_numeric,
             dtype=(np.float64, np.float32),
             reset=reset,
+            skip_check_array=are_plain(X, y),
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

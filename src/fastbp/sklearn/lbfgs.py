@@ -11,7 +11,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.parallel import _get_threadpool_controller
 
 from fastbp import Network
-from fastbp.engine import Array
+from fastbp.engine import Array, Rows
 from fastbp.sklearn.objective import Objective
 from fastbp.sklearn.rows import Data
 
@@ -64,6 +64,8 @@ class Lowering:
 
     def __init__(self, network: Network, objective: Objective, data: Data, alpha: float) -> None:
         self._network, self._objective, self._data = network, objective, data
+        # An array is all there at once; of a sparse matrix some rows at a time, each time anew.
+        self._rows = None if data.is_sparse else list(data.rows(network))
         self._alpha, self._weight = alpha, data.weight
         named = network.named_parameters()
         self._n_weights = sum(w.size for name, w in named.items() if name.endswith(".weights"))
@@ -77,22 +79,21 @@ class Lowering:
         network = self._network
         network.parameters[:] = parameters  # which may have left the finite numbers
         loss = 0.0
-        for number, (x, y, weights) in enumerate(self._data.chunks()):
-            loss += network.loss_and_gradients(x, y, sample_weight=weights, accumulate=number > 0)[
-                0
-            ]
-            loss += self._offset(x, y, weights)
+        for number, rows in enumerate(self._rows or self._data.rows(network)):
+            loss += network.loss_and_gradients(rows, None, accumulate=number > 0)[0]
+            loss += self._offset(rows)
         gradient = network.gradients.astype(np.float64)
         weights = parameters[: self._n_weights]
         gradient[: self._n_weights] += self._alpha * weights
         loss += 0.5 * self._alpha * float(weights @ weights)
         return loss / self._weight, gradient / self._weight
 
-    def _offset(self, x: Array, y: Array, weights: Array | None) -> float:
+    def _offset(self, rows: Rows) -> float:
         if self._objective.offset is None:
             return 0.0
-        rows = self._objective.offset(self._network.predict(x), y)
-        return float(rows.sum() if weights is None else rows @ weights)
+        assert isinstance(rows.y, np.ndarray)  # there is one output
+        each = self._objective.offset(self._network.predict(rows.x), rows.y)
+        return float(each.sum() if rows.weights is None else each @ rows.weights)
 
 
 def train(estimator: BaseMLP, network: Network, objective: Objective, data: Data) -> None:

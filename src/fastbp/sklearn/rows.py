@@ -7,11 +7,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 
-from fastbp.engine import Array
+from fastbp import Network, data
+from fastbp.engine import Array, Rows
 
 # Of a sparse matrix so many bytes at most are an array at one time.
 CHUNK_BYTES = 1 << 24
+NETWORK_DTYPES = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def are_plain(x: Any, y: Any) -> bool:
+    """Whether scikit-learn's checks would return two arrays as they are.
+
+    They ask what kind of table each may be, which takes longer than a look at some thousand rows.
+    """
+    return (
+        type(x) is np.ndarray
+        and type(y) is np.ndarray
+        and x.ndim == 2
+        and y.ndim == 1
+        and x.dtype in NETWORK_DTYPES
+        and y.dtype.kind in "biuf"
+        and 0 < len(x) == len(y)
+        and x.shape[1] > 0
+        and _adds_up(x)
+        and _adds_up(y)
+    )
+
+
+def _adds_up(values: Array) -> bool:
+    """Whether the sum is finite, as it is of finite numbers unless they are huge."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.dtype.kind != "f" or bool(np.isfinite(np.sum(values)))
 
 
 def readable(x: Any) -> Any:
@@ -70,6 +98,21 @@ class Data(NamedTuple):
         """Go through the rows as arrays, in their order, as many at a time as there is room for."""
         for rows, x in chunks(self.x):
             yield x, self.y[rows], None if self.weights is None else self.weights[rows]
+
+    def rows(self, network: Network) -> Iterator[Rows]:
+        """Go through them as `chunks` does, as a network takes them.
+
+        scikit-learn has found all of them finite. Where it was told not to look, or the network has
+        a smaller range, the network looks.
+        """
+        looks = network._look(network._built)
+        has_looked = not get_config()["assume_finite"]
+
+        def look(values: Array) -> bool:
+            return (has_looked and np.can_cast(values.dtype, network.dtype)) or looks(values)
+
+        for x, y, weights in self.chunks():
+            yield data.rows(network.plan, x, y, weights, look=look)
 
     @property
     def weight(self) -> float:

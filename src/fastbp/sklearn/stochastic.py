@@ -189,7 +189,8 @@ def _evaluated(network: Network, data: Data) -> dict[str, Any]:
         return network.evaluate(
             lambda: (tuple(a for a in batch if a is not None) for batch in data.chunks())
         )
-    return network.evaluate(data.x, data.y, sample_weight=data.weights)
+    (rows,) = data.rows(network)
+    return network.evaluate(rows)
 
 
 def train(
@@ -213,8 +214,9 @@ def train(
         if data.is_sparse:
             history = network.fit(lambda: data.batches(books.order(), books.batch_size), **job)
         else:
-            job |= {"batch_size": books.batch_size, "sample_weight": data.weights}
-            history = network.fit(data.x, data.y, shuffle=books.order, **job)
+            (rows,) = data.rows(network)
+            job |= {"batch_size": books.batch_size, "shuffle": books.order}
+            history = network.fit(rows, **job)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
         return True
