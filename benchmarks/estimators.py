@@ -73,6 +73,7 @@ def fits() -> Iterator[Fit]:
     yield Fit("digits, 16 units", *small, few | {"hidden_layer_sizes": (16,)})
     yield Fit("digits, 100 units, sgd", *small, few | {"solver": "sgd"})
     yield Fit("digits, 100 units, early stopping", *small, few | {"early_stopping": True})
+    yield Fit("digits, 2 units", *small, {"max_iter": 1, "hidden_layer_sizes": (2,)})
     yield Fit("digits, 100 units, lbfgs", *small, few | {"solver": "lbfgs"})
     yield Fit("10,000 x 784, 100 units", *large, {"max_iter": 2})
 
