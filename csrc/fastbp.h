@@ -30,7 +30,7 @@
     X(custom)
 #define FBP_ACTIVATIONS(X) \
     X(identity) X(sigmoid) X(tanh) X(relu) X(leaky_relu) \
-    X(elu) X(gelu) X(silu) X(softplus) X(softmax)
+    X(elu) X(gelu) X(silu) X(softplus) X(softmax) X(mish)
 #define FBP_LOSSES(X) \
     X(half_squared_error) X(squared_error) X(mean_squared_error) \
     X(mean_absolute_error) X(huber) X(binary_crossentropy) \

@@ -12,7 +12,7 @@ from fastbp import constraints, losses, regularizers, schedules
 from fastbp.layers import Activation, Add, Concatenate, Custom, Dense, Dropout, Flatten, Rescale
 from fastbp.tensors import Tensor
 
-SMOOTH = ["tanh", "sigmoid", "softplus", "gelu", "silu"]
+SMOOTH = ["tanh", "sigmoid", "softplus", "gelu", "silu", "mish"]
 WIDTHS = [1, 2, 3, 5, 7, 8, 15, 16, 17, 20, 33]
 OPTIMIZERS = {
     "sgd": lambda rate: fastbp.SGD(rate, momentum=0.5, nesterov=True),

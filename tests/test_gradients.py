@@ -168,8 +168,8 @@ def test_gradients_on_both_sides_of_hubers_delta(
 
 def deep() -> list[Any]:
     """Twelve layers, each of a kind of its own as far as there are kinds."""
-    smooth = ["tanh", "gelu", "silu", "softplus", "sigmoid", "softmax"]
-    return [Dense(4 + i % 3, activation=smooth[i % 6]) for i in range(11)] + [Dense(2)]
+    smooth = ["tanh", "gelu", "silu", "mish", "softplus", "sigmoid", "softmax"]
+    return [Dense(4 + i % 3, activation=smooth[i % 7]) for i in range(11)] + [Dense(2)]
 
 
 STACKS: dict[str, tuple[Any, list[Any]]] = {

@@ -21,6 +21,7 @@ static vector_activation vector_activation_of(const fbp_op *op)
         [FBP_ACTIVATION_elu] = elu_of,
         [FBP_ACTIVATION_gelu] = gelu_of,
         [FBP_ACTIVATION_silu] = silu_of,
+        [FBP_ACTIVATION_mish] = mish_of,
         [FBP_ACTIVATION_softplus] = softplus_of,
     };
     static const vector_function slopes[] = {
@@ -32,6 +33,7 @@ static vector_activation vector_activation_of(const fbp_op *op)
         [FBP_ACTIVATION_elu] = elu_slope,
         [FBP_ACTIVATION_gelu] = gelu_slope,
         [FBP_ACTIVATION_silu] = silu_slope,
+        [FBP_ACTIVATION_mish] = mish_slope,
         [FBP_ACTIVATION_softplus] = softplus_slope,
     };
     return (vector_activation){

@@ -168,6 +168,19 @@ class SiLU(ActivationFunction):
     saves_input = True
 
 
+class Mish(ActivationFunction):
+    """The net input times the hyperbolic tangent of its softplus.
+
+    References
+    ----------
+    Misra 2020 ("Mish: A Self Regularized Non-Monotonic Activation Function"), arXiv 1908.08681.
+    """
+
+    name = "mish"
+    formula = "f(z) = z t; f'(z) = t + z s (1 - t^2); t = tanh(softplus(z)), s = sigmoid(z)"
+    saves_input = True
+
+
 class Softplus(ActivationFunction):
     """The smooth rectifier.
 
@@ -234,7 +247,7 @@ class Custom(ActivationFunction):
 
 ACTIVATIONS: dict[str, type[ActivationFunction]] = {
     kind.name: kind
-    for kind in (Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Softmax)
+    for kind in (Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, GELU, SiLU, Mish, Softplus, Softmax)
 }
 ALIASES = {"linear": "identity", "swish": "silu"}
 

@@ -123,7 +123,8 @@ static void transposes(void)
 
 static bool reads_z(fbp_activation f)
 {
-    return f == FBP_ACTIVATION_gelu || f == FBP_ACTIVATION_silu || f == FBP_ACTIVATION_softplus;
+    return f == FBP_ACTIVATION_gelu || f == FBP_ACTIVATION_silu || f == FBP_ACTIVATION_softplus ||
+           f == FBP_ACTIVATION_mish;
 }
 
 static void narrow(void)
@@ -185,15 +186,15 @@ static void run_with(fbp_activation f, bool saves, bool activates, size_t n, siz
         take_reals((char *)memory[7] + ops[k].lanes * size, (ops[k].n_in + 1) * ops[k].n_out);
 }
 
-static void runs(void)
+static void runs(const char *name, int first, int end)
 {
     static const size_t rows[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 40};
     begin(13);
-    for (int f = 0; f < FBP_ACTIVATION_softmax; f++)
+    for (int f = first; f < end; f++)
         for (size_t n = 1; n < TABLE.row_lanes; n++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
                 run_with((fbp_activation)f, reads_z((fbp_activation)f) || n % 2, n % 3, n, rows[r]);
-    report("narrow_run");
+    report(name);
 }
 
 /* Ten steps of a network of one output, without or with a hidden layer of three units. */
@@ -238,10 +239,10 @@ static void repeat_with(fbp_activation f, fbp_loss loss, bool deep, size_t rows,
     take(losses, sizeof losses);
 }
 
-static void repeats(const char *name, bool records)
+static void repeats(const char *name, int first, int end, bool records)
 {
     begin(11);
-    for (int f = 0; f < FBP_ACTIVATION_softmax; f++)
+    for (int f = first; f < end; f++)
         for (int loss = 0; loss < FBP_LOSS_categorical_crossentropy; loss++)
             for (size_t rows = 1; rows <= TABLE.row_lanes; rows++)
                 for (int deep = 0; deep < 2; deep++)
@@ -267,9 +268,9 @@ static void spans(void)
     report("spans");
 }
 
-static void activations(void)
+static void activations(int first, int end)
 {
-    for (int f = 0; f < FBP_ACTIVATION_softmax; f++) {
+    for (int f = first; f < end; f++) {
         begin(5);
         for (size_t n = 1; n < 2000; n = n * 2 + 1) {
             const void *z = filled(0, n, -12, 12), *da = filled(1, n, -2, 2);
@@ -281,6 +282,10 @@ static void activations(void)
         static const char *const names[] = {FBP_ACTIVATIONS(FBP_AS_NAME)};
         report(names[f]);
     }
+}
+
+static void softmaxes(void)
+{
     begin(6);
     for (size_t n = 1; n < 70; n++) {
         TABLE.softmax(3, n, filled(0, 3 * n, -9, 9), memory[1]);
@@ -539,16 +544,26 @@ static void many_rows(void)
     report("many rows");
 }
 
+/* Those that came when the digests above, which are of several activations, had been recorded. */
+static void later_activations(void)
+{
+    const int first = FBP_ACTIVATION_softmax + 1, end = FBP_N_ACTIVATIONS;
+    activations(first, end);
+    runs("narrow_run_later", first, end);
+    repeats("repeat_later", first, end, false);
+}
+
 int main(void)
 {
     products();
     transposes();
     narrow();
-    runs();
-    repeats("repeat", false);
-    repeats("repeat_recorded", true);
+    runs("narrow_run", 0, FBP_ACTIVATION_softmax);
+    repeats("repeat", 0, FBP_ACTIVATION_softmax, false);
+    repeats("repeat_recorded", 0, FBP_ACTIVATION_softmax, true);
     spans();
-    activations();
+    activations(0, FBP_ACTIVATION_softmax);
+    softmaxes();
     losses();
     updates();
     masks_and_conversions();
@@ -560,5 +575,6 @@ int main(void)
     penalties();
     columns();
     watched_units();
+    later_activations();
     return 0;
 }

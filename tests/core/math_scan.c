@@ -42,13 +42,15 @@ static wide wide_log(wide x) { return log(x); }
 static wide wide_log1p(wide x) { return log1p(x); }
 static wide wide_tanh(wide x) { return tanh(x); }
 static wide wide_erf(wide x) { return erf(x); }
+static wide wide_tanh_softplus(wide x) { return tanh(log1p(exp(x))); }
 
 #define FUNCTION(name)                                                                             \
     static void map_##name(const real *x, real *y)                                                 \
     {                                                                                              \
         for (int i = 0; i < BLOCK; i += LANES) v_store(y + i, m_##name(v_load(x + i)));            \
     }
-#define FUNCTIONS(F) F(exp) F(expm1) F(log) F(log1p) F(sigmoid) F(tanh) F(erf) F(normal_cdf)
+#define FUNCTIONS(F)                                                                               \
+    F(exp) F(expm1) F(log) F(log1p) F(sigmoid) F(tanh) F(erf) F(normal_cdf) F(tanh_softplus)
 FUNCTIONS(FUNCTION)
 
 typedef struct {

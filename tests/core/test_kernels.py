@@ -149,13 +149,13 @@ MUTANTS = [
         "kernels/narrow.inc.h",
         "v_fma(x_b[j], delta_j, chain[j])",
         "v_add(v_mul(x_b[j], delta_j), chain[j])",
-        {"narrow_gradient", "narrow_run"},
+        {"narrow_gradient", "narrow_run", "narrow_run_later"},
     ),
     (
         "kernels/narrow_run.inc.h",
         "v_fma(v_load(x + j * LANES), w_t, sum[i][j])",
         "v_add(sum[i][j], w_t)",
-        {"narrow_run"},
+        {"narrow_run", "narrow_run_later"},
     ),
     (
         "kernels/repeat.inc.h",

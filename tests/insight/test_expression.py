@@ -64,6 +64,7 @@ def computed(formula: Expression, **numbers: float) -> float:
     functions: dict[str, Any] = {
         "exp": math.exp, "log": math.log, "tanh": math.tanh, "abs": abs, "max": max, "min": min,
         "sigmoid": lambda z: float(sigmoid(np.array(z))),
+        "softplus": lambda z: math.log1p(math.exp(z)),
         "Phi": lambda z: (1 + math.erf(z / math.sqrt(2))) / 2,
         "phi": lambda z: math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
         "sign": lambda e: float(np.sign(e)), "clip": lambda e, a, b: float(np.clip(e, a, b)),

@@ -49,6 +49,7 @@ FORMULAS: dict[str, Any] = {
     "elu": lambda z, c: z if z > 0 else c * mpmath.expm1(z),
     "gelu": lambda z, c: z * mpmath.ncdf(z),
     "silu": lambda z, c: z / (1 + mpmath.exp(-z)),
+    "mish": lambda z, c: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
     "softplus": lambda z, c: mpmath.log1p(mpmath.exp(z)),
 }
 CONSTANT = 0.75

@@ -68,6 +68,7 @@ def _mean(term: Expression) -> Expression:
     return 1 / N * _total(term)
 
 
+_BEND = Call("tanh", (Call("softplus", (Z,)),))
 _SOFTMAX = exp(_indexed(Z, "j")) / Total("k", exp(_indexed(Z, "k")))
 
 ACTIVATIONS: dict[str, Formula] = {
@@ -79,6 +80,7 @@ ACTIVATIONS: dict[str, Formula] = {
     "elu": Formula(choice(Z, Z, ">", 0, ALPHA * (exp(Z) - 1)), choice(1, Z, ">", 0, A + ALPHA)),
     "gelu": Formula(Z * Call("Phi", (Z,)), Call("Phi", (Z,)) + Z * Call("phi", (Z,))),
     "silu": Formula(Z * sigmoid(Z), sigmoid(Z) * (1 + Z * (1 - sigmoid(Z)))),
+    "mish": Formula(Z * _BEND, _BEND + Z * sigmoid(Z) * (1 - _BEND**2)),
     "softplus": Formula(log(1 + exp(Z)), sigmoid(Z)),
     "softmax": Formula(_SOFTMAX, _indexed(A, "i") * (Symbol("1", "i=j") - _indexed(A, "j"))),
 }

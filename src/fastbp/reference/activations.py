@@ -70,6 +70,12 @@ def silu_backward(da: Array, z: Array) -> Array:
     return da * s * (1 + z * (1 - s))
 
 
+def mish_backward(da: Array, z: Array) -> Array:
+    """Return dz = (t + z s (1 - t^2)) da, t = tanh(softplus(z)), s = sigmoid(z)."""
+    t = np.tanh(softplus(z))
+    return da * (t + z * sigmoid(z) * (1 - t * t))
+
+
 # A new activation is a line here.
 ACTIVATIONS = {
     "identity": Activation(lambda z, c: z, lambda da, z, a, c: da),
@@ -85,6 +91,9 @@ ACTIVATIONS = {
         lambda da, z, a, c: da * (normal_cdf(z) + z * normal_density(z)),
     ),
     "silu": Activation(lambda z, c: z * sigmoid(z), lambda da, z, a, c: silu_backward(da, z)),
+    "mish": Activation(
+        lambda z, c: z * np.tanh(softplus(z)), lambda da, z, a, c: mish_backward(da, z)
+    ),
     "softplus": Activation(lambda z, c: softplus(z), lambda da, z, a, c: da * sigmoid(z)),
     "softmax": Activation(lambda z, c: softmax(z), lambda da, z, a, c: softmax_backward(da, a)),
 }

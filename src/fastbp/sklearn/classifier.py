@@ -35,8 +35,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Units of each hidden layer.
     activation : str, ActivationFunction, or list of them, default="relu"
         The function of hidden units: "identity", "logistic", "tanh", "relu", or any other of
-        `fastbp.activations`, by name ("leaky_relu", "elu", "gelu", "silu", "softplus") or as an
-        object, your own too. A list has one for each hidden layer.
+        `fastbp.activations`, by name ("leaky_relu", "elu", "gelu", "silu", "mish", "softplus") or
+        as an object, your own too. A list has one for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw"} or Optimizer, default="adam"
         How weights follow their gradients: quasi-Newton steps on all samples; gradient descent;
         Adam; Adam with decoupled weight decay; or any of `fastbp.optimizers`, with constants of
