@@ -127,12 +127,12 @@ STREAMS(moments, 4, 3, 1)
     K(tanh, copy, 12, 1, 0, FORWARD(tanh)) \
     K(gelu, copy, 26, 1, 0, FORWARD(gelu)) \
     K(softplus, copy, 19, 1, 0, FORWARD(softplus)) \
-    K(mish, copy, 11, 1, 0, FORWARD(mish)) \
+    K(mish, copy, 14, 1, 0, FORWARD(mish)) \
     K(relu_backward, combine, 0, 0, 0, BACKWARD(relu)) \
     K(sigmoid_backward, combine, 2, 0, 0, BACKWARD(sigmoid)) \
     K(tanh_backward, combine, 2, 0, 0, BACKWARD(tanh)) \
     K(gelu_backward, combine, 28, 1, 0, BACKWARD(gelu)) \
-    K(mish_backward, combine, 15, 1, 0, BACKWARD(mish)) \
+    K(mish_backward, combine, 18, 1, 0, BACKWARD(mish)) \
     K(softmax, copy, 11, 1, 0, TABLE.softmax(ROWS, CLASSES, X, Z)) \
     K(softmax_backward, combine, 2, 0, 0, TABLE.softmax_backward(ROWS, CLASSES, X, Y, Z)) \
     K(sparse_crossentropy, copy, 12, 1, 0, LOSS(sparse_categorical_crossentropy, labels)) \

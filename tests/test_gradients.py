@@ -75,9 +75,9 @@ def inputs(rows: int, *shape: int) -> np.ndarray:
 
 
 def test_every_pair_is_there() -> None:
-    """Seven losses follow everything; four want logits (8 activations) or probabilities; Poisson's
+    """Seven losses follow everything; four want logits (9 activations) or probabilities; Poisson's
     wants logarithms, or rates (4 activations)."""
-    assert len(pairs()) == 10 * 7 + 8 * 4 + 4 + 10 + 4
+    assert len(pairs()) == 11 * 7 + 9 * 4 + 4 + 11 + 4
 
 
 @pytest.mark.parametrize(("activation", "kind", "options"), pairs())

@@ -71,6 +71,17 @@ def test_a_grid_is_searched() -> None:
     assert search.best_score_ > 0.6
 
 
+def test_an_activation_of_your_own_is_cloned_searched_and_pickled() -> None:
+    sine = fastbp.activations.Custom(np.sin, np.cos)
+    search = GridSearchCV(classifier(), {"activation": [sine, [sine]], "alpha": [1e-4]}, cv=2)
+    best = search.fit(X, Y).best_estimator_
+    assert search.best_score_ > 0.6
+    assert clone(best).activation in (sine, [sine])
+    twins = [pickle.loads(pickle.dumps(best)), clone(best).fit(X, Y)]
+    for twin in twins:
+        np.testing.assert_array_equal(twin.predict_proba(X), best.predict_proba(X))
+
+
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_folds_run_at_once(backend: str) -> None:
     model = classifier(solver="adam", max_iter=20)
