@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <time.h>
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -14,13 +15,37 @@
 #define FBP_PAUSE() ((void)0)
 #endif
 #define FBP_PAUSES 200
+#define FBP_LATE   1e-3 /* seconds */
 
 /* A barrier spins some 200 pauses, then yields its core: cheap when threads have a core each,
- * harmless when they share one. Zero it before the region. */
+ * harmless when they share one. `crowded` says that a thread got its core back late, because
+ * something else runs on it: each meeting may then take as long. Zero it before the region. */
 typedef struct fbp_barrier {
     _Atomic int arrived;
     _Atomic unsigned passed;
+    _Atomic bool crowded;
 } fbp_barrier;
+
+/* Seconds on a clock that only goes forward. */
+static inline double fbp_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static inline void fbp_yield(fbp_barrier *barrier)
+{
+    const double start = fbp_clock();
+    sched_yield();
+    if (fbp_clock() - start > FBP_LATE)
+        atomic_store_explicit(&barrier->crowded, true, memory_order_relaxed);
+}
+
+static inline bool fbp_is_crowded(fbp_barrier *barrier)
+{
+    return atomic_load_explicit(&barrier->crowded, memory_order_relaxed);
+}
 
 static inline void fbp_wait(fbp_barrier *barrier, int team_size)
 {
@@ -36,17 +61,9 @@ static inline void fbp_wait(fbp_barrier *barrier, int team_size)
             spins++;
             FBP_PAUSE();
         } else {
-            sched_yield();
+            fbp_yield(barrier);
         }
     }
-}
-
-/* Seconds on a clock that only goes forward. */
-static inline double fbp_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 #endif

@@ -99,3 +99,23 @@ int fbp_useful_threads(void)
     int most_cores = atomic_load(&cores);
     return most < most_cores ? most : most_cores;
 }
+
+/* Seconds, of all teams of the process: races cost no more than a time that is off. */
+static _Atomic double alone_until, alone_for;
+#define SHORTEST_ALONE 0.02
+#define LONGEST_ALONE  2.0
+
+void fbp_give_way(void)
+{
+    const double now = fbp_clock(), until = atomic_load(&alone_until),
+                 last = atomic_load(&alone_for);
+    if (now < until) return;
+    const bool again = now < until + last;
+    const double next = again && 2 * last < LONGEST_ALONE ? 2 * last
+                        : again                           ? last
+                                                          : SHORTEST_ALONE;
+    atomic_store(&alone_for, next);
+    atomic_store(&alone_until, now + next);
+}
+
+bool fbp_gives_way(void) { return fbp_clock() < atomic_load(&alone_until); }

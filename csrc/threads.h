@@ -20,6 +20,12 @@ int fbp_most_threads(void);
  * once a second. */
 int fbp_useful_threads(void);
 
+/* Leave the cores but one to others, since a team has found them crowded: for 20 ms, and for twice
+ * as long as before if they are crowded again soon after, up to some seconds. Whether that time
+ * runs. */
+void fbp_give_way(void);
+bool fbp_gives_way(void);
+
 /* Whether the build has OpenMP. */
 bool fbp_has_openmp(void);
 

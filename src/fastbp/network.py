@@ -78,7 +78,8 @@ class Network(NetworkState):
         Key of initial values, row orders and dropout masks, in [0, 2**64). Left out, one is drawn,
         which `seed` then shows.
     n_threads : int, optional
-        Threads to work with; left out, the engine chooses. Results don't depend on it.
+        Threads to work with; left out, the engine chooses: few for little work, and one while
+        others use the cores. Results don't depend on it.
 
     Raises
     ------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -306,3 +308,54 @@ def test_networks_train_at_the_same_time(Network):
     alone = [train(seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(train, range(4))) == alone
+
+
+# -- cores that others use
+
+PATIENCE = 20  # seconds
+
+
+def waits_until(condition, act=lambda: time.sleep(0.01)):
+    """Act again and again; whether the condition has become true."""
+    end = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < end:
+        act()
+    return condition()
+
+
+@pytest.fixture
+def taken_cores(cores):
+    """Two processes a core that never rest."""
+    command = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(command) for _ in range(2 * cores)]
+    yield busy
+    for process in busy:
+        process.kill()
+        process.wait()
+
+
+@needs_cores
+def test_a_team_that_waits_for_taken_cores_goes_on_alone_to_the_same_bits(taken_cores):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(512, 64)), rng.normal(size=(512, 8))
+
+    def make(n_threads=None):
+        return fastbp.Network([Dense(64, activation="tanh"), Dense(8)], input_shape=64, seed=0,
+                              loss="mse", n_threads=n_threads)  # fmt: skip
+
+    crowded, alone = make(), make(1)
+    gives_way = fastbp._core.training.gives_way
+    epochs = 0
+
+    def train():
+        nonlocal epochs
+        crowded.fit(x, y, epochs=5, batch_size=128, verbose=0)
+        epochs += 5
+
+    assert waits_until(gives_way, train)
+    train()
+    alone.fit(x, y, epochs=epochs, batch_size=128, verbose=0)
+    np.testing.assert_array_equal(crowded.parameters, alone.parameters)
+    for process in taken_cores:
+        process.kill()
+    assert waits_until(lambda: not gives_way())

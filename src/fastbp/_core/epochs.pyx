@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from fastbp._core.batch cimport evaluate_chunk, run_share
 from fastbp._core.gradients cimport accumulate, form_gradients, project_share, update_share
-from fastbp._core.layout cimport fbp_clock, fbp_plan
+from fastbp._core.layout cimport fbp_clock, fbp_is_crowded, fbp_plan
 from fastbp._core.order cimport row_order
 from fastbp._core.repeat cimport repeat_epochs
 from fastbp._core.rows cimport BACKWARD, FORWARD, TARGETS, Data, Pass
@@ -176,10 +176,13 @@ cdef void ask_for_rows(Training *t, const Worker *worker) noexcept nogil:
 
 cdef void look_at_clock(Training *t, uint64_t batches) noexcept nogil:
     """Ask for a pause when it is due; a look costs more than a step of a tiny network, so few.
+    Where others want the team's cores, it is due at once.
 
     `batches` have passed since the last time, at most `until_check`.
     """
     cdef double now
+    if fbp_is_crowded(&t.team.barrier):
+        t.outcome = PAUSED
     t.until_check -= batches
     if t.until_check > 0:
         return

@@ -292,6 +292,7 @@ cdef extern from "barrier.h" nogil:
     ctypedef struct fbp_barrier:
         pass
     void fbp_wait(fbp_barrier *barrier, int team_size)
+    bint fbp_is_crowded(fbp_barrier *barrier)
     double fbp_clock()
 
 cdef extern from "threads.h" nogil:
@@ -299,6 +300,8 @@ cdef extern from "threads.h" nogil:
     int fbp_team_rank()
     int fbp_most_threads()
     int fbp_useful_threads()
+    void fbp_give_way()
+    bint fbp_gives_way()
     bint fbp_has_openmp()
     bint fbp_install_fork_handler()
 

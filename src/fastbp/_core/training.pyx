@@ -36,14 +36,18 @@ from fastbp._core.feeding cimport Feeding
 from fastbp._core.gradients cimport form_gradients, project_share, update_share
 from fastbp._core.layout cimport (
     FBP_CHUNK,
+    fbp_barrier,
     fbp_build_compiler,
     fbp_build_switches,
     fbp_choose_isa,
     fbp_clock,
     fbp_flush_begin,
     fbp_flush_end,
+    fbp_give_way,
+    fbp_gives_way,
     fbp_has_openmp,
     fbp_install_fork_handler,
+    fbp_is_crowded,
     fbp_isa_available,
     fbp_isa_name,
     fbp_kernels_for,
@@ -127,6 +131,11 @@ def build_info():
         "compiler": fbp_build_compiler().decode(),
         "switches": fbp_build_switches().decode(),
     }
+
+
+def gives_way():
+    """Return whether networks leave the cores but one to others, for a team has found them taken."""
+    return bool(fbp_gives_way())
 
 
 # Parallel regions. The body of each is one call; a team of one needs no region.
@@ -247,7 +256,7 @@ cdef class Engine(DirectCalls):
         cdef Ports ports = native_inputs(x, self.native)
         cdef Data *data = &ports.data
         cdef Pass run = self.new_pass(data)
-        cdef int threads = self.team_size(n_threads, data.n, 1, FLOPS_PER_THREAD)
+        cdef int threads = self.team_size(n_threads, data.n, 1)
         cdef size_t rows = self.rows_of_first_visit(threads), k
         cdef double began
         ports.point(each(out, self.native.n_outputs))
@@ -277,7 +286,7 @@ cdef class Engine(DirectCalls):
         cdef Pass run
         is_whole = isinstance(data, Rows)
         cdef size_t n = data.n if is_whole else FBP_CHUNK
-        cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1, FLOPS_PER_THREAD)
+        cdef int threads = self.team_size(n_threads, min(n, FBP_CHUNK), 1)
         self.place_team(&team, workspace, threads, FBP_CHUNK, False, self.rows_called(n))
         calls = self.new_calls(&team)
         clear_scores(team.plan, team.scores)
@@ -319,7 +328,7 @@ cdef class Engine(DirectCalls):
         cdef size_t n = ports.data.n
         cdef Pass run = self.new_pass(&ports.data)
         cdef Team team
-        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
+        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING)
         out = self.new_outputs_of(n)
         ports.point(out)
         run.outputs = ports.outputs
@@ -374,7 +383,7 @@ cdef class Engine(DirectCalls):
         cdef Ports ports = native_data(data, self.native)
         cdef Pass run = self.new_pass(&ports.data)
         cdef size_t n = ports.data.n
-        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING, FLOPS_PER_THREAD)
+        cdef int threads = self.team_size(n_threads, n, PASSES_OF_TRAINING)
         old = None
         if accumulate or self.native.calls or ports.data.unchecked:
             old = self.gradients.copy()
@@ -440,8 +449,7 @@ cdef class Engine(DirectCalls):
         try:
             self.visit(recorder, &t)
             while t.outcome == RUNNING:
-                with nogil:
-                    train_team(&t, threads)
+                self.train_slice(&t, 1 if job.n_threads is None and fbp_gives_way() else threads)
                 drained = t.outcome == DRAINED
                 if t.outcome not in (DIVERGED, FAULTED):
                     self.visit(recorder, &t)
@@ -457,6 +465,14 @@ cdef class Engine(DirectCalls):
             recorder.finish(&t)
             self.workspaces.append(workspace)
         check_fault(t.team.fault, self.plan, calls)
+
+    cdef void train_slice(self, Training *t, int threads):
+        """Train until somebody is to look in, or the team finds its cores crowded."""
+        memset(&t.team.barrier, 0, sizeof(fbp_barrier))
+        with nogil:
+            train_team(t, threads)
+        if fbp_is_crowded(&t.team.barrier):
+            fbp_give_way()
 
     cdef int visit(self, Recorder recorder, Training *t) except -1:
         """Let Python look at a training where it stands, which may change the optimizer."""
@@ -474,7 +490,7 @@ cdef class Engine(DirectCalls):
         return 0
 
     cdef int team_of_fit(self, const Training *t, object job) except -1:
-        return self.team_size(
+        return self.most_threads(
             job.n_threads, t.batch_size, PASSES_OF_TRAINING, FLOPS_PER_THREAD_OF_FIT)
 
     cdef Workspace larger_workspace(self, Training *t, size_t threads):
@@ -537,8 +553,13 @@ cdef class Engine(DirectCalls):
             return FBP_CHUNK
         return max(threads * self.native.row_block, <size_t>(FLOPS_OF_FIRST_VISIT / work))
 
-    cdef int team_size(self, object n_threads, size_t rows, double passes,
-                       double flops_per_thread) except -1:
+    cdef int team_size(self, object n_threads, size_t rows, double passes) except -1:
+        """Threads for a single call with a batch; one while others want the cores."""
+        cdef int threads = self.most_threads(n_threads, rows, passes, FLOPS_PER_THREAD)
+        return 1 if threads > 1 and n_threads is None and fbp_gives_way() else threads
+
+    cdef int most_threads(self, object n_threads, size_t rows, double passes,
+                          double flops_per_thread) except -1:
         """Threads for a batch: as asked for, or as many as have enough to do; none without rows."""
         cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
         if n_threads is not None:
