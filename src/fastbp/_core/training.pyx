@@ -134,7 +134,7 @@ def build_info():
 
 
 def gives_way():
-    """Return whether networks leave the cores but one to others, for a team has found them taken."""
+    """Return whether networks leave the cores but one to others: a team has found them taken."""
     return bool(fbp_gives_way())
 
 
