@@ -67,8 +67,8 @@ def compiled(net: fastbp.Network, compiler: str, folder: Path) -> tuple[int, lis
     subprocess.run([*line, "-c", "net.c"], cwd=folder, check=True)
     listed = subprocess.run(["size", "net.o"], cwd=folder, check=True, capture_output=True)
     real = {"float32": "float", "float64": "double"}[net.dtype]
-    defines = {"HEADER": '"net.h"', "PREDICT": "net_predict", "INPUTS": "NET_INPUTS",
-               "OUTPUTS": "NET_OUTPUTS", "REAL": real, "CALLS": CALLS}  # fmt: skip
+    defines = {"HEADER": '"net.h"', "PREDICT": "net_predict", "INPUTS": "net_INPUTS",
+               "OUTPUTS": "net_OUTPUTS", "REAL": real, "CALLS": CALLS}  # fmt: skip
     given = [f"-D{name}={value}" for name, value in defines.items()]
     source = ["-I.", str(HERE / "c_export.c"), "net.o", "-o", "program", "-lm"]
     subprocess.run([*line, *given, *source], cwd=folder, check=True)

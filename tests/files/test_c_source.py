@@ -176,6 +176,7 @@ def test_every_graph_has_the_bits_of_predict(tmp_path, core, dtype, cc):
         [*STRICT, *FMA, "-O0"],
         [*STRICT, *FMA, "-O3"],
         [*STRICT, *FMA, "-Os"],
+        [*STRICT[:-1], *FMA, "-O3", "-ffp-contract=fast"],
         ["-O3", "-march=native"],  # contracts products and sums, unless the source says no
     ],
     ids=" ".join,
@@ -204,7 +205,7 @@ def test_the_c_of_the_readme_prints_what_predict_returns(tmp_path, core):
 @pytest.mark.parametrize("cc", COMPILERS)
 def test_header_serves_other_names_and_c_plus_plus(tmp_path, core, cc):
     to_c(network(fastbp.Dense(2)), tmp_path / "a net.c", name="Net1")
-    program = '#include "a net.h"\nfloat y[NET1_OUTPUTS];\nvoid f() { Net1_predict(y, y); }\n'
+    program = '#include "a net.h"\nfloat y[Net1_OUTPUTS];\nvoid f() { Net1_predict(y, y); }\n'
     for name in ("main.c", "main.cc") if shutil.which("g++") else ("main.c",):
         (tmp_path / name).write_text(program)
         subprocess.run([compiler(cc), "-Wall", "-Werror", "-c", name], cwd=tmp_path, check=True)
@@ -212,6 +213,48 @@ def test_header_serves_other_names_and_c_plus_plus(tmp_path, core, cc):
             ["nm", "main.o"], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         assert "U Net1_predict\n" in listed.stdout
+
+
+def test_names_that_differ_in_case_alone_are_two(tmp_path, core):
+    for file, name, units in (("a", "net", 2), ("b", "Net", 3), ("c", "NET", 4)):
+        to_c(network(fastbp.Dense(units)), tmp_path / f"{file}.c", name=name)
+    includes = "".join(f'#include "{file}.h"\n' for file in "abc")
+    sizes = "int sizes[net_OUTPUTS == 2 && Net_OUTPUTS == 3 && NET_OUTPUTS == 4 ? 1 : -1];\n"
+    calls = "void f(float *y) { net_predict(y, y); Net_predict(y, y); NET_predict(y, y); }\n"
+    (tmp_path / "main.c").write_text(includes + sizes + calls)
+    command = [compiler("gcc"), "-Wall", "-Werror", "-c", "main.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+
+# Flags that let a compiler compute something else, as far as a source is told of them.
+FREE = [
+    "-ffast-math", "-Ofast", "-ffinite-math-only", "-funsafe-math-optimizations",
+    "-fno-signed-zeros", "-freciprocal-math", "-mfpmath=387",
+    "-fassociative-math -fno-signed-zeros -fno-trapping-math",
+]  # fmt: skip
+
+
+def refusal(folder, command):
+    """Return the errors of a compiler, or nothing."""
+    line = [*command, "-fsyntax-only", "net.c"]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize(
+    ("cc", "flags"), [("gcc", flags) for flags in FREE] + [("clang", flags) for flags in FREE[:3]]
+)
+def test_flags_that_would_change_bits_are_refused(tmp_path, core, cc, flags):
+    to_c(network(fastbp.Dense(2)), tmp_path / "net.c")
+    if flags.startswith("-m") and not FMA:
+        pytest.skip("a flag of x86")
+    assert not refusal(tmp_path, [compiler(cc)])
+    assert "compile with" in refusal(tmp_path, [compiler(cc), *flags.split()])
+
+
+def test_constants_of_another_precision_are_refused(tmp_path, core, dtype):
+    to_c(network(fastbp.Dense(2), dtype=dtype), tmp_path / "net.c")
+    said = refusal(tmp_path, [compiler("gcc"), "-fsingle-precision-constant"])
+    assert ("without_fsingle_precision_constant" in said) == (dtype == "float64")
 
 
 def test_source_calls_fma_alone_and_has_no_state(tmp_path, core, dtype):
@@ -317,7 +360,7 @@ def test_the_header_of_a_graph_names_every_array(tmp_path):
         "y_0 (5 outputs of dense), y_1 (7 outputs of concatenate), from x_0 (3 inputs), x_1 (4"
     )
     assert described in words
-    sizes = dict(re.findall(r"#define MODEL_(\w+) +(\d+)", header))
+    sizes = dict(re.findall(r"#define model_(\w+) +(\d+)", header))
     assert sizes == {"INPUTS_0": "3", "INPUTS_1": "4", "OUTPUTS_0": "5", "OUTPUTS_1": "7"}
 
 

@@ -47,7 +47,8 @@ HEADER = """\
  *     cc -std=c99 -O2 -ffp-contract=off -mavx2 -mfma -c {stem}.c
  *
  * on x86 (-mavx2 -mfma: for processors from 2013 on; without them the same bits, many times
- * slower), elsewhere without these two, and link with -lm. Never with -ffast-math or -Ofast.
+ * slower), elsewhere without these two, and link with -lm. Never with -ffast-math, -Ofast or
+ * flags that they are made of, such as -fassociative-math.
  */
 #ifndef {guard}_H
 #define {guard}_H
@@ -78,9 +79,15 @@ PREAMBLE = """\
 #include <string.h>
 
 /* Every operation rounds once, as written: that makes the bits the same everywhere. */
-#if defined __FAST_MATH__ || (FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16)
-#error "compile without -ffast-math and, on 32-bit x86, with -msse2 -mfpmath=sse"
+#if defined __FAST_MATH__ || (defined __FINITE_MATH_ONLY__ && __FINITE_MATH_ONLY__) || \\
+    defined __ASSOCIATIVE_MATH__ || defined __RECIPROCAL_MATH__ || defined __NO_SIGNED_ZEROS__
+#error "compile without -ffast-math and the flags that it is made of"
 #endif
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "compile with -msse2 -mfpmath=sse, which round each operation"
+#endif
+/* Constants of the arrays below have the precision that they are written for. */
+typedef char without_fsingle_precision_constant[sizeof {one} == sizeof({real}) ? 1 : -1];
 #if defined __clang__ || !defined __GNUC__
 #pragma STDC FP_CONTRACT OFF
 #else
@@ -205,7 +212,7 @@ class _Source:
         return HEADER.format(
             title=self._title(),
             stem=stem,
-            guard=self.name.upper(),
+            guard=self.name,
             quoted=_wrapped(f"{self.function};", " * ", 8),
             about=_wrapped(about, " * "),
             sizes="\n".join(self._sizes()),
@@ -225,11 +232,12 @@ class _Source:
         sizes |= {f"OUTPUTS{y[1:]}": size for y, size in self.outputs.items()}
         longest = max(map(len, sizes))
         for array, size in sizes.items():
-            yield f"#define {self.name.upper()}_{array.ljust(longest)} {size}"
+            yield f"#define {self.name}_{array.ljust(longest)} {size}"
 
     def source(self, stem: str) -> Iterator[str]:
         """Yield the text of the source, which includes `stem`.h, in pieces."""
-        yield PREAMBLE.format(title=self._title(), stem=stem)
+        one = literal(1, self.plan.dtype)
+        yield PREAMBLE.format(title=self._title(), stem=stem, real=self.real, one=one)
         used = {"real", *re.findall(r"\w+", " ".join(self.program.lines))}
         yield excerpt(used, BITS[self.real])
         for parameter in self.plan.parameters:
