@@ -161,6 +161,11 @@ def test_what_is_no_file_is_refused(tmp_path):
         write_whole(tmp_path / "pipe", PARTS)
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "none" / "file", PARTS)
+    for name in ("new/", "new/.", "pipe/..", ""):
+        with pytest.raises(IsADirectoryError, match=r"^path: expected the name of a file, got "):
+            write_whole(name and f"{tmp_path}/{name}", PARTS)
+    with pytest.raises(ValueError, match=r"^path: expected a path without null characters"):
+        write_whole(f"{tmp_path}/a\0b", PARTS)
     with pytest.raises(TypeError, match=r"^path: expected a path, got bytes"):
         write_whole(b"file", PARTS)
     assert [each.name for each in tmp_path.iterdir()] == ["pipe"]

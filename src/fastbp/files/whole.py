@@ -7,6 +7,8 @@ import os
 import stat
 from collections.abc import Iterable
 
+FOLDERS = ("", os.curdir, os.pardir)  # what stands behind the last slash of a folder's path
+
 
 def write_whole(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]) -> None:
     """Write a file, or leave what was there as it was.
@@ -26,9 +28,10 @@ def write_whole(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview
     TypeError, ValueError
         If `path` is no path, or leads to something that is neither a file nor a folder.
     OSError
-        If the folder is missing, the disk is full, permission is lacking and so on.
+        If the path is that of a folder, its folder is missing, the disk is full, permission is
+        lacking and so on.
     """
-    target = os.path.realpath(checked_path(path))
+    target = _target(checked_path(path))
     mode = _mode_of_old(target)
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".fastbp-{os.urandom(8).hex()}.tmp")
@@ -53,7 +56,17 @@ def checked_path(path: str | os.PathLike[str]) -> str:
     """Return a path as text."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path: expected a path, got {type(path).__name__} {path!r}")
-    return os.fspath(path)
+    text = os.fspath(path)
+    if "\0" in text:
+        raise ValueError(f"path: expected a path without null characters, got {text!r}")
+    return text
+
+
+def _target(path: str) -> str:
+    """Return where a path leads; one that can be that of a folder alone names no file."""
+    if os.path.basename(path) in FOLDERS:
+        raise IsADirectoryError(f"path: expected the name of a file, got {path!r}")
+    return os.path.realpath(path)
 
 
 def _mode_of_old(target: str) -> int | None:
