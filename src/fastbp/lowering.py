@@ -242,7 +242,7 @@ class _Lowering:
                 self.inputs = (tensor,)
                 self._append("rescale", shape, value=1.0)
                 tensor = self.tensor
-            name = _unlike(self._maker(number), [output.name for output in found])
+            name = _unlike(self._maker(number), {output.name for output in found})
             found.append(Output(name, tensor, shape, loss, weight))
         return tuple(self._fitted(output) for output in found)
 
@@ -305,7 +305,7 @@ class _Lowering:
         return tuple(placed.values()), ops
 
 
-def _unlike(name: str, others: list[str]) -> str:
+def _unlike(name: str, others: set[str]) -> str:
     """Return `name`, with a number that makes it unlike the others if it has to have one."""
     numbers = (f"{name}_{count}" for count in range(1, len(others) + 2))
     return next(each for each in (name, *numbers) if each not in others)

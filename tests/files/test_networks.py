@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
-from forged_files import opened, sealed, written
+from forged_files import opened, packed, sealed, written
 from graph_cases import CASES
 from schedule_rows import ROWS
 
@@ -140,7 +142,11 @@ def test_every_graph_comes_back_as_it_was(Network, standing, tmp_path, name):
         ([[[0, [0]], [1, [3]]], [[5]], [2]], "connections: tensor"),
         ([[[2, [0]], [1, [1]]], [[5]], [2]], "connections: layer"),
         ([[[0, [0]], [1, [1]]], [[5]], [3]], "connections: output"),
-        ([[[0, [0]]] * 10_001, [[5]], [1]], "at most 10000"),
+        ([[[0, [0]]] * 10_001, [[5]], [1]], "at most 10000 calls of layers, got 10001"),
+        ([[[0, [0] * 100_001]], [[5]], [1]], "at most 100000 tensors read"),
+        ([[[0, [0]], [1, [1]]], [[5]], [2] * 1001], "at most 1000 outputs"),
+        ([[[0, [0]], [1, [1]]], [[5]] * 1001, [2]], "at most 1000 inputs"),
+        ([[[0, [0]], [1, [1]]], [[1] * 33], [2]], "at most 32 axes"),
         ([[[1, [0]], [0, [1]]], [[5]], [2]], "other arrays|in the order"),
         ([[], [[5]], [0]], "other arrays|in the order"),
         ([], "that fastbp can make"),
@@ -245,6 +251,8 @@ def test_a_network_with_a_part_of_the_program_comes_back(Network, tmp_path):
     assert again.predict(X).tobytes() == net.predict(X).tobytes()
     with pytest.raises(FileFormatError, match=f"^{tmp_path / 'net'}: expected 'Mine'"):
         Network.load(tmp_path / "net")
+    with pytest.raises(TypeError, match=r"^custom_objects: expected a mapping, got list"):
+        Network.load(tmp_path / "net", custom_objects=[Mine])
 
 
 @pytest.mark.parametrize(
@@ -348,6 +356,7 @@ FORGED = {
     "another input": (setting("network", "input_shape", [4]), "other arrays|array of shape"),
     "no input": (setting("network", "input_shape", None), "input_shape: expected beside"),
     "an input of none": (setting("network", "input_shape", []), "input_shape"),
+    "an input of 33 axes": (setting("network", "input_shape", [1] * 33), "at most 32 axes"),
     "an input of 0": (setting("network", "input_shape", [0]), "input_shape"),
     "another optimizer": (
         setting("network", "optimizer", {"optimizers.SGD": {}}),
@@ -379,7 +388,10 @@ FORGED = {
     ),
     "a part without a field": (setting("training", "position", "part", {}), "position.part"),
     "class names of objects": (setting("network", "class_names", [None]), "class_names"),
-    "preprocessing in a list": (setting("network", "preprocessing", [1]), "preprocessing"),
+    "preprocessing in a list": (
+        setting("network", "preprocessing", [{"array": "fastbp.arrays.1"}]),
+        "preprocessing: expected a mapping",
+    ),
     "a parameter of another name": (
         changed(lambda header, *_: header.update(other=header.pop("dense.biases"))),
         "other arrays",
@@ -439,6 +451,63 @@ def test_a_file_without_a_digest_is_no_network(Network, saved, tmp_path):
     path = written(tmp_path, len(text).to_bytes(8, "little") + text + data)
     with pytest.raises(FileFormatError, match="expected a digest"):
         Network.load(path)
+
+
+HUGE = 2**38  # bytes of an array; in a file with a hole, they take no room on a disk
+
+
+def with_a_hole(path, header, data):
+    """Write a file with one array more, of zeros that are nowhere."""
+    header["huge"] = {
+        "dtype": "F32",
+        "shape": [HUGE // 4],
+        "data_offsets": [len(data), len(data) + HUGE],
+    }
+    raw = packed(header, data)
+    path.write_bytes(raw)
+    os.truncate(path, len(raw) + HUGE)
+    return path
+
+
+def test_an_array_that_is_none_of_a_network_is_never_read(Network, saved, tmp_path):
+    """Be the file a network's or not: the arrays that are read are those that it explains."""
+    files = {"got a file of arrays": ({}, b""), "expected other arrays": saved}
+    for message, (header, data) in files.items():
+        path = with_a_hole(tmp_path / "net", header, data)
+        tracemalloc.start()
+        with pytest.raises(FileFormatError, match=message):
+            Network.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        tracemalloc.stop()
+
+
+def test_an_array_has_one_place_alone(Network, saved, tmp_path):
+    """Each part that has it copies it: thousands of places would take thousands of its bytes."""
+    header, data = saved
+    tree = json.loads(header["__metadata__"]["network"])
+    forge = setting("network", "layers", tree["layers"][:1] * 2)
+    with pytest.raises(FileFormatError, match=r"one place, got 'fastbp.arrays.0' twice"):
+        Network.load(written(tmp_path, forge(header, data)))
+
+
+X1 = fastbp.Input(1)
+MANY = {
+    "layers": lambda: {"layers": [Flatten()] * 10_001, "input_shape": 1},
+    "outputs": lambda: {"inputs": X1, "outputs": [Rescale(0.5)(X1) for _ in range(1001)]},
+    "inputs": lambda: (lambda x: {"inputs": x, "outputs": Add()(x)})(
+        [fastbp.Input(1) for _ in range(1001)]
+    ),
+    "tensors read": lambda: {"inputs": X1, "outputs": Add()([X1] * 100_001)},
+    "axes": lambda: {"layers": [Flatten()], "input_shape": (1,) * 33},
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_a_network_that_no_file_may_tell_of_is_not_saved(tmp_path, what):
+    net = fastbp.reference.Network(**MANY[what]())
+    with pytest.raises(ValueError, match=rf"^network: expected at most \d+ {what}, got \d+"):
+        net.save(tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_lbfgs_of_a_long_history_has_its_states_counted_without_a_list():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.engine import Array
 from fastbp.exceptions import FileFormatError
 from fastbp.files import strict_json
 
@@ -35,6 +36,11 @@ class Entry(NamedTuple):
     shape: tuple[int, ...]
     begin: int
     end: int
+
+    @property
+    def form(self) -> Array:
+        """An array of its shape and dtype, in native byte order, that takes no memory."""
+        return np.broadcast_to(np.empty((), self.dtype.newbyteorder("=")), self.shape)
 
 
 class Header(NamedTuple):

@@ -11,13 +11,14 @@ from fastbp._version import __version__
 from fastbp.engine import Array, EpochPart, Position, alone
 from fastbp.exceptions import FileFormatError
 from fastbp.files import strict_json
-from fastbp.files.tensors import Contents, naming, read_tensors, write_tensors
+from fastbp.files.header import MOST_AXES
+from fastbp.files.tensors import TensorFile, opened, write_tensors
 from fastbp.files.values import Decoder, Encoder
-from fastbp.graph import traced
+from fastbp.graph import chain, traced
 from fastbp.lowering import lower_graph
 from fastbp.parameters import require
 from fastbp.schedules import Schedule
-from fastbp.tensors import Input, Tensor
+from fastbp.tensors import Input, Shape, Tensor
 
 if TYPE_CHECKING:
     from fastbp.state import NetworkState
@@ -43,8 +44,15 @@ PARTS = {
 TRAINING = {"_seed", "trained"}
 SUMS = ("loss_sum", "right_sum")
 LEFT_OUT = {"_n_threads"}  # belongs to the machine
-# Lowering takes the square of their number of steps.
-MOST_LAYERS = 10_000
+# Of some, lowering takes the square of their number of steps: a small file is soon refused or read.
+MOST = {
+    "layers": 10_000,
+    "calls of layers": 10_000,
+    "tensors read": 100_000,
+    "inputs": 1000,
+    "outputs": 1000,
+    "axes": MOST_AXES,
+}
 
 
 def save(network: NetworkState, path: str | os.PathLike[str]) -> None:
@@ -59,6 +67,8 @@ def save(network: NetworkState, path: str | os.PathLike[str]) -> None:
     state["_losses"] = alone(state["_losses"])
     if graph := state["_graph"]:
         state["_graph"] = tuple(graph)[1:]  # beside the layers
+    if excess := _excess(state["_descriptions"], state["_graph"], state["input_shape"]):
+        raise ValueError(f"network: {excess}")
     parts = {name: encoder.encode(name, state[key]) for key, name in PARTS.items()}
     trained = state["trained"]
     tensors = trained["parameters"] | {STATE: trained["state"]} if trained else {}
@@ -81,81 +91,113 @@ def load(
     custom_objects: Mapping[str, Any] | None = None,
 ) -> Kind:
     """Return the network in a file; see `Network.load`."""
-    contents = read_tensors(path)
-    with naming(path):
+    given = _custom_objects(custom_objects)
+    with opened(path) as file:
         try:
-            return _Reader(contents, custom_objects or {}).network(network)
-        except (FileFormatError, ImportError, MemoryError):
+            return _Reader(file, given).network(network)
+        except (FileFormatError, ImportError, MemoryError, OSError):
             raise
         except Exception as error:  # of all that the parts of a network refuse
             raise FileFormatError(f"expected a network that fastbp can make: {error}") from error
 
 
 class _Reader:
-    """Makes a network from the contents of a file."""
+    """Makes a network from a file, of which no array is read before it is known to belong there."""
 
-    def __init__(self, contents: Contents, custom_objects: Mapping[str, Any]) -> None:
-        metadata = contents.metadata
+    def __init__(self, file: TensorFile, custom_objects: Mapping[str, Any]) -> None:
+        metadata = file.metadata
         _require_version(metadata)
         expected = {"format", "format_version", "written_by", "network", "training"}
-        if metadata.keys() != expected or not contents.verified:
+        if metadata.keys() != expected or not file.has_digest:
             raise FileFormatError(f"expected a digest and {', '.join(sorted(expected))}")
-        self.tensors = dict(contents.tensors)
-        self.state = self.tensors.pop(STATE, None)
+        self.file = file
         self.parts = _object("network", metadata["network"], set(PARTS.values()))
         self.training = _object("training", metadata["training"], {"seed", "position"})
         self.custom_objects = custom_objects
 
     def network(self, kind: type[Kind]) -> Kind:
         """Return the network; nothing is drawn or laid out before all sizes are found right."""
-        arrays = {name: self.tensors[name] for name in _array_names(self.parts)}
-        decoder = Decoder(arrays, self.custom_objects)
+        named = _array_names(self.parts) & self.file.forms.keys()
+        decoder = Decoder(self.file.read(named), self.custom_objects)
         parts = {name: decoder.decode(tree) for name, tree in self.parts.items()}
-        if not isinstance(parts["layers"], tuple) or len(parts["layers"]) > MOST_LAYERS:
-            raise FileFormatError(f"layers: expected a list of at most {MOST_LAYERS}")
-        parameters = {n: each for n, each in self.tensors.items() if n not in arrays}
         connections = parts.pop("connections")
         input_shape = _input_shape(parts.pop("input_shape"))
+        if not isinstance(parts["layers"], tuple):
+            raise FileFormatError("layers: expected a list")
+        if excess := _excess(parts["layers"], connections, input_shape):
+            raise FileFormatError(excess)
         class_names, preprocessing = parts.pop("class_names"), parts.pop("preprocessing")
         if isinstance(parts["loss"], tuple) and not any(parts["loss"]):
             parts["loss"] = None  # of all outputs
         if connections is not None:
-            layers = parts.pop("layers")
-            parts["inputs"], parts["outputs"] = _tensors(layers, *connections)
-            self._require_sizes(parts, parameters)
+            parts["inputs"], parts["outputs"] = _tensors(parts.pop("layers"), *connections)
+        others = [name for name in self.file.forms if name not in named]
+        self._require_forms(parts, input_shape, others)
+        arrays = self.file.read(others)
+        self.file.require_whole()
         made = kind(**parts, seed=self.training["seed"])
         if connections is not None and tuple(made._graph or ())[1:] != connections:
             raise FileFormatError("connections: expected layers in the order in which they run")
         made.class_names, made.preprocessing = class_names, preprocessing
         n_losses = 1 if connections is None else len(made.plan.loss_weights)
-        trained = self._trained(parameters, made.optimizer, n_losses)
-        if (input_shape is None) != (trained is None):
-            raise FileFormatError("input_shape: expected beside parameters, and there alone")
+        trained = self._trained(arrays, made.optimizer, n_losses)
         made.__setstate__(made.__getstate__() | {"input_shape": input_shape, "trained": trained})
         return made
 
-    def _require_sizes(self, parts: dict[str, Any], parameters: dict[str, Array]) -> None:
-        """Refuse a graph of other sizes than its arrays have, before a network is made of it."""
-        graph = traced(parts["inputs"], parts["outputs"])
+    def _require_forms(
+        self, parts: dict[str, Any], input_shape: Shape | None, names: list[str]
+    ) -> None:
+        """Refuse other arrays than a network of these parts has, before one of them is read."""
+        if (input_shape is None) != (not names):
+            raise FileFormatError("input_shape: expected beside parameters, and there alone")
+        if "inputs" in parts:
+            graph = traced(parts["inputs"], parts["outputs"])
+        elif input_shape:
+            graph = chain(arguments.layer_list(parts["layers"]), input_shape)
+        else:
+            return
         n = len(graph.outputs)
         plan = lower_graph(graph, arguments.dtype(parts["dtype"]), (None,) * n, (1.0,) * n)
-        if self.state is None:
+        forms = {name: self.file.forms[name] for name in names}
+        if (state := forms.pop(STATE, None)) is None:
             raise FileFormatError(f"expected an array {STATE!r}")
-        require(plan, parameters, self.state, optimizers.resolve(parts["optimizer"]))
+        require(plan, forms, state, optimizers.resolve(parts["optimizer"]))
 
     def _trained(
-        self, parameters: dict[str, Array], optimizer: Any, n_losses: int
+        self, arrays: dict[str, Array], optimizer: Any, n_losses: int
     ) -> dict[str, Any] | None:
         tree = self.training["position"]
-        if tree is None and self.state is None and not parameters:
+        if tree is None and not arrays:
             return None
         position = _position(tree, n_losses)
         if isinstance(optimizer.learning_rate, Schedule):
             _require_order("schedule_steps", position.schedule_steps, position.steps)
             _require_order("schedule_epochs", position.schedule_epochs, position.epochs)
-        if self.state is None:
+        if STATE not in arrays:
             raise FileFormatError(f"expected an array {STATE!r}")
-        return {"parameters": parameters, "state": self.state, "position": position}
+        return {"state": arrays.pop(STATE), "parameters": arrays, "position": position}
+
+
+def _excess(layers: tuple[Any, ...], connections: Any, input_shape: Shape | None) -> str:
+    """Return what a network has more of than a file may tell of, or nothing."""
+    nodes, inputs, outputs = connections or ((), (), ())
+    counts = {
+        "layers": len(layers),
+        "calls of layers": len(nodes),
+        "tensors read": sum(len(read) for _, read in nodes),
+        "inputs": len(inputs),
+        "outputs": len(outputs),
+        "axes": max(map(len, (input_shape or (), *inputs))),
+    }
+    excesses = (what for what, count in counts.items() if count > MOST[what])
+    what = next(excesses, None)
+    return f"expected at most {MOST[what]} {what}, got {counts[what]}" if what else ""
+
+
+def _custom_objects(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping | None):
+        raise TypeError(f"custom_objects: expected a mapping, got {type(value).__name__} {value!r}")
+    return value or {}
 
 
 def _require_version(metadata: Mapping[str, str]) -> None:
@@ -180,21 +222,26 @@ def _object(what: str, text: str, keys: set[str]) -> dict[str, Any]:
 
 
 def _array_names(tree: Any) -> set[str]:
-    """Return the names of the arrays that a tree of JSON refers to."""
+    """Return the names of the arrays that a tree of JSON refers to, each in one place.
+
+    Some parts copy their array: named in many places, one would take the memory of many.
+    """
     names: set[str] = set()
     trees = [tree]
     while trees:
         each = trees.pop()
         if isinstance(each, dict):
-            if each.keys() == {"array"} and isinstance(each["array"], str):
-                names.add(each["array"])
+            if each.keys() == {"array"} and isinstance(name := each["array"], str):
+                if name in names:
+                    raise FileFormatError(f"expected each array in one place, got {name!r} twice")
+                names.add(name)
             trees += each.values()
         elif isinstance(each, list):
             trees += each
     return names
 
 
-def _input_shape(shape: Any) -> tuple[int, ...] | None:
+def _input_shape(shape: Any) -> Shape | None:
     if shape is None:
         return None
     if not isinstance(shape, tuple) or not shape:
@@ -204,8 +251,6 @@ def _input_shape(shape: Any) -> tuple[int, ...] | None:
 
 def _tensors(layers: tuple[Any, ...], nodes: Any, inputs: Any, outputs: Any) -> tuple[Any, Any]:
     """Call layers on tensors; return those of the inputs and of the outputs of a network."""
-    if len(nodes) > MOST_LAYERS:
-        raise FileFormatError(f"connections: expected at most {MOST_LAYERS}, got {len(nodes)}")
     tensors: list[Tensor] = [Input(shape) for shape in inputs]
     given = tuple(tensors)
     for layer, read in nodes:

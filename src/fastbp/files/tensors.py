@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -93,8 +93,9 @@ def write_tensors(
 def read_tensors(path: str | os.PathLike[str]) -> Contents:
     """Return the arrays and texts of a safetensors file, from whatever program it comes.
 
-    No more memory is taken than the file is long, and a header of at most 8 MiB needs. Files with
-    gaps, overlaps, keys that come twice or a wrong digest are refused.
+    No more memory is taken than the file is long, and a header of at most 8 MiB needs. The header
+    is checked before any array is read: gaps, overlaps and keys that come twice are refused, and
+    then a wrong digest.
 
     Parameters
     ----------
@@ -113,39 +114,88 @@ def read_tensors(path: str | os.PathLike[str]) -> Contents:
     OSError
         If it can't be read.
     """
-    with naming(path), _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    with opened(path) as file:
+        tensors = file.read(file.forms)
+        file.require_whole()
+        return Contents(tensors, file.metadata, verified=file.has_digest)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[TensorFile]:
+    """Open a safetensors file; errors of its format name it."""
+    try:
+        with _regular(path) as file:
+            yield TensorFile(file)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from error.__cause__
+
+
+class TensorFile:
+    """A file whose header has been read and checked; its arrays are read when they are asked for.
+
+    Attributes
+    ----------
+    forms : dict of str to ndarray
+        For each array one of its shape and dtype that takes no memory, in the order of the file.
+    metadata : dict of str to str
+        The texts beside them, without the digest.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = _size(file)
         length = file.read(8)
         head_bytes = int.from_bytes(length, "little")
-        if len(length) < 8 or head_bytes > min(size - 8, header.MOST_BYTES):
+        if len(length) < 8 or head_bytes > min(self._size - 8, header.MOST_BYTES):
             raise FileFormatError("expected a safetensors file, got no length of its header")
         raw = file.read(head_bytes)
         _require_bytes(head_bytes, len(raw))
-        entries, metadata = header.parse(raw, size - 8 - head_bytes)
-        expected = metadata.pop(DIGEST, None)
-        digest = hashlib.sha256(length)
-        digest.update(raw if expected is None else _without_digest(raw, expected))
-        tensors = {entry.name: _read(file, entry, digest) for entry in entries}
-        if file.read(1):
+        self._head, self._begin = length + raw, 8 + head_bytes
+        entries, self.metadata = header.parse(raw, self._size - self._begin)
+        self._expected = self.metadata.pop(DIGEST, None)
+        self._entries = {entry.name: entry for entry in entries}
+        self._arrays: dict[str, Array] = {}
+        self.forms = {entry.name: entry.form for entry in entries}
+
+    @property
+    def has_digest(self) -> bool:
+        """Whether there is a digest."""
+        return self._expected is not None
+
+    def read(self, names: Iterable[str]) -> dict[str, Array]:
+        """Return arrays by their names, in native byte order."""
+        return {
+            name: self._array(name).astype(self.forms[name].dtype, copy=False) for name in names
+        }
+
+    def _array(self, name: str) -> Array:
+        """Return an array as it stands in the file, of which no byte is read twice."""
+        if name not in self._arrays:
+            entry = self._entries[name]
+            self._file.seek(self._begin + entry.begin)
+            self._arrays[name] = _read(self._file, entry)
+        return self._arrays[name]
+
+    def require_whole(self) -> None:
+        """Refuse a file that is not what its digest says, or has grown; reads what was not read."""
+        expected, head = self._expected, self._head
+        digest = hashlib.sha256(head if expected is None else _without_digest(head, expected))
+        for name in self._entries:
+            digest.update(_bytes(self._array(name)))
+        if _size(self._file) != self._size:
             raise FileFormatError("expected a file that stays as it is while it is read")
         if expected not in (None, digest.hexdigest()):
             raise FileFormatError(
                 f"expected a file with the digest {expected}, got {digest.hexdigest()}: it was "
                 f"damaged, or changed by another program"
             )
-        return Contents(tensors, metadata, verified=expected is not None)
 
 
-@contextlib.contextmanager
-def naming(path: Any) -> Iterator[None]:
-    """Name the file in errors of its format."""
-    try:
-        yield
-    except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error.__cause__
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
-def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+def _regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file; anything else might keep the reader waiting for ever."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     descriptor = os.open(checked_path(path), flags)
@@ -158,14 +208,13 @@ def _opened(path: str | os.PathLike[str]) -> BinaryIO:
     raise FileFormatError("expected a regular file")
 
 
-def _read(file: BinaryIO, entry: header.Entry, digest: Any) -> Array:
+def _read(file: BinaryIO, entry: header.Entry) -> Array:
     array = np.empty(entry.shape, entry.dtype)
     data = _bytes(array)
     _require_bytes(len(data), file.readinto(data))  # type: ignore[attr-defined]
-    digest.update(data)
     if entry.dtype == np.bool_ and array.size and array.view(np.uint8).max() > 1:
         raise FileFormatError(f"{entry.name!r}: expected truth values of 0 or 1")
-    return array.astype(entry.dtype.newbyteorder("="), copy=False)
+    return array
 
 
 def _require_bytes(expected: int, got: int) -> None:
