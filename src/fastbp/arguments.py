@@ -160,6 +160,15 @@ def class_names(value: Iterable[Any] | None) -> tuple[str | int, ...] | None:
     return names
 
 
+def require_class_names(names: tuple[str | int, ...] | None, plan: Plan) -> None:
+    """Refuse other numbers of names than an output has classes; a single number tells two apart."""
+    counts = {plan.tensors[output.tensor] for output in plan.outputs}
+    counts |= {2} if 1 in counts else set()
+    if names is not None and len(names) not in counts:
+        expected = " or ".join(map(str, sorted(counts)))
+        raise ValueError(f"class_names: expected {expected} names, got {len(names)}: {names}")
+
+
 def preprocessing(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return a mapping as a dict, or None."""
     if value is not None and not isinstance(value, Mapping):

@@ -233,12 +233,19 @@ class NetworkState:
 
     @property
     def class_names(self) -> tuple[str | int, ...] | None:
-        """What the classes are called, in the order of the labels; goes along into files."""
+        """What the classes are called, in the order of the labels; goes along into files.
+
+        As many texts or integers as there are outputs, or two beside a single output, whose no and
+        yes they are; of several outputs, those of one of them.
+        """
         return self._class_names
 
     @class_names.setter
     def class_names(self, names: Iterable[Any] | None) -> None:
-        self._class_names = arguments.class_names(names)
+        new = arguments.class_names(names)
+        if self._engine is not None:
+            arguments.require_class_names(new, self._engine.plan)
+        self._class_names = new
 
     @property
     def preprocessing(self) -> dict[str, Any] | None:
@@ -381,6 +388,7 @@ class NetworkState:
         plan = lower_graph(graph, self._dtype, self._losses, self._loss_weights)
         arguments.require_projection(self._optimizer, plan)
         arguments.require_shared_cost(plan)
+        arguments.require_class_names(self._class_names, plan)
         for _, k, metric in measured(plan.prefixes, self._metrics):
             if (loss := self._losses[k]) is not None:
                 metric.require(loss, plan.tensors[plan.outputs[k].tensor])

@@ -197,6 +197,39 @@ def test_class_names_and_preprocessing_go_along(make, Network, tmp_path):
             setattr(net, name, wrong)
 
 
+@pytest.mark.parametrize(
+    ("units", "right", "wrong", "expected"),
+    [
+        ([3], [3], [0, 1, 2, 4], "3 names"),
+        ([1], [1, 2], [0, 3], "1 or 2 names"),
+        ([3, 1], [1, 2, 3], [4], "1 or 2 or 3 names"),
+        ([2, 5], [2, 5], [1, 3, 4], "2 or 5 names"),
+    ],
+)
+def test_class_names_are_as_many_as_an_output_has_or_two_of_one(
+    Network, units, right, wrong, expected
+):
+    x = fastbp.Input(3)
+    net = Network(inputs=x, outputs=[Dense(n)(x) for n in units])
+    net.class_names = range(right[0])
+    for count in wrong:
+        with pytest.raises(ValueError, match=rf"^class_names: expected {expected}, got {count}"):
+            net.class_names = range(count)
+        assert net.class_names == tuple(range(right[0]))
+    for count in right:
+        net.class_names = range(count)
+        assert net.class_names == tuple(range(count))
+
+
+def test_class_names_are_counted_when_sizes_are_known(Network):
+    net = Network([Dense(2)], loss="squared_error")
+    net.class_names = ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"^class_names: expected 2 names, got 3"):
+        net.fit(X, Y)
+    net.class_names = ["a", "b"]
+    net.fit(X, Y)
+
+
 def test_a_network_without_sizes_comes_back_without(Network, standing, tmp_path):
     net = Network([Dense(2)], loss="squared_error", seed=5)
     net.save(tmp_path / "net")
@@ -387,6 +420,10 @@ FORGED = {
         "position.rows: expected at most 20",
     ),
     "a part without a field": (setting("training", "position", "part", {}), "position.part"),
+    "class names of other classes": (
+        setting("network", "class_names", ["a", "b", "c"]),
+        "class_names: expected 2 names, got 3",
+    ),
     "class names of objects": (setting("network", "class_names", [None]), "class_names"),
     "preprocessing in a list": (
         setting("network", "preprocessing", [{"array": "fastbp.arrays.1"}]),
