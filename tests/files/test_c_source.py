@@ -324,6 +324,13 @@ def test_bad_names_are_refused(tmp_path, monkeypatch, core, path, name, error, m
     assert os.listdir() == []
 
 
+def test_a_constant_that_float32_can_not_hold_is_refused(tmp_path, core):
+    to_c(network(fastbp.Rescale(1e300), dtype="float64"), tmp_path / "double.c")
+    with pytest.raises(ValueError, match=r"^network: expected constants that float32 can hold"):
+        to_c(network(fastbp.Rescale(1e300)), tmp_path / "float.c")
+    assert sorted(os.listdir(tmp_path)) == ["double.c", "double.h"]
+
+
 class Doubled(fastbp.activations.Identity):
     name = "doubled"
 

@@ -299,6 +299,15 @@ def test_what_a_file_can_not_hold_is_refused_by_name(make, tmp_path, wrong):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_values_that_hold_themselves_are_refused(make, tmp_path):
+    net = make()
+    net.preprocessing = {"steps": (steps := [])}
+    steps.append(steps)
+    with pytest.raises(ValueError, match=r"^network: expected less deeply nested values"):
+        net.save(tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_class_with_more_in_it_is_refused(Network, tmp_path):
     class Larger(Network):
         pass

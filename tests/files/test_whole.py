@@ -145,6 +145,29 @@ def test_an_old_file_passes_on_its_permissions(old):
     assert stat.S_IMODE(old.stat().st_mode) == 0o640
 
 
+def test_nobody_else_may_read_what_is_written_before_it_has_the_old_permissions(old, monkeypatch):
+    old.chmod(0o600)
+
+    def look():
+        (temporary,) = left_behind(old)
+        assert stat.S_IMODE((old.parent / temporary).stat().st_mode) == 0o600
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(whole, "os", FailingOS(CALLS.index("fchmod"), look))
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(old, PARTS)
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(old, monkeypatch):
+    def fail():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for number in range(CALLS.index("replace") + 1):
+        monkeypatch.setattr(whole, "os", FailingOS(number, fail))
+        with pytest.raises(OSError, match=f": '{old}'$"):
+            write_whole(old, PARTS)
+
+
 def test_a_symbolic_link_leads_to_the_new_file(old):
     link = old.parent / "link"
     link.symlink_to(old.name)

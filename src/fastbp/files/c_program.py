@@ -175,7 +175,10 @@ def array_name(parameter: Parameter | None) -> str:
 
 def literal(value: float, dtype: str) -> str:
     """Return a C constant of this value, rounded to the precision; subnormal numbers are 0."""
-    rounded = float(np.dtype(dtype).type(value))
+    with np.errstate(over="ignore"):
+        rounded = float(np.dtype(dtype).type(value))
+    if not math.isfinite(rounded):
+        raise ValueError(f"network: expected constants that {dtype} can hold, got {value}")
     if abs(rounded) < np.finfo(dtype).tiny:
         rounded = math.copysign(0.0, rounded)
     mantissa, exponent = rounded.hex().split("p")

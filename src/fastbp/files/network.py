@@ -69,7 +69,10 @@ def save(network: NetworkState, path: str | os.PathLike[str]) -> None:
         state["_graph"] = tuple(graph)[1:]  # beside the layers
     if excess := _excess(state["_descriptions"], state["_graph"], state["input_shape"]):
         raise ValueError(f"network: {excess}")
-    parts = {name: encoder.encode(name, state[key]) for key, name in PARTS.items()}
+    try:
+        parts = {name: encoder.encode(name, state[key]) for key, name in PARTS.items()}
+    except RecursionError:
+        raise ValueError("network: expected less deeply nested values") from None
     trained = state["trained"]
     tensors = trained["parameters"] | {STATE: trained["state"]} if trained else {}
     if shared := tensors.keys() & encoder.arrays.keys():

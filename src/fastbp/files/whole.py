@@ -37,17 +37,19 @@ def write_whole(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview
     temporary = os.path.join(folder, f".fastbp-{os.urandom(8).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with open(os.open(temporary, flags, 0o666), "wb") as file:
-            if mode is not None:
+        with open(os.open(temporary, flags, 0o666 if mode is None else mode), "wb") as file:
+            if mode is not None:  # exactly, whatever the process leaves out of new files' ones
                 os.fchmod(file.fileno(), mode)
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):  # whose user knows another name, or got none
+            raise OSError(error.errno, error.strerror, target) from error
         raise
     _sync_folder(folder)
 
