@@ -227,7 +227,7 @@ MONITORS = [EarlyStopping, ReduceOnPlateau]
 @pytest.mark.parametrize(
     ("monitor", "message"),
     [
-        ("val_loss", "expected 'loss' or 'accuracy', got 'val_loss'; pass validation_data or val"),
+        ("val_loss", "expected 'loss' or 'accuracy', got 'val_loss'; pass validation data"),
         ("acuracy", "expected 'loss' or 'accuracy', got 'acuracy'$"),
     ],
 )

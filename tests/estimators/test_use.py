@@ -274,7 +274,7 @@ def test_an_interrupt_ends_a_fit_with_a_warning_and_a_model() -> None:
     model = classifier(solver="adam", callbacks=[callback])
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X, Y)
-    assert model.n_iter_ == 3
+    assert model.n_iter_ == 4
     assert model.predict(X).shape == Y.shape
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastbp import validate
 from fastbp.callbacks.base import Callback, StopTraining
 from fastbp.engine import Array
+from fastbp.metrics import METRICS
 from fastbp.optimizers import Rprop
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Monitor(Callback):
         return value < other - self.min_delta
 
     def _should_rise(self) -> bool:
-        name = self.monitor.removeprefix("val_")
-        return any(own == name and metric.rises for own, _, metric in self.measured())
+        known: dict[str, Any] = METRICS | {name: metric for name, _, metric in self.measured()}
+        metric = known.get(self.monitor.removeprefix("val_"))
+        return metric is not None and bool(metric.rises)
 
     def _unknown(self) -> str:
         expected = " or ".join(repr(name) for name in self.numbers())
@@ -76,7 +78,7 @@ class Monitor(Callback):
         if self.monitor in self.names:
             advice = ", which has several values"
         elif self.monitor.startswith("val_") and "val_loss" not in self.names:
-            advice = "; pass validation_data or validation_split to fit"
+            advice = "; pass validation data to fit"
         return f"monitor: expected {expected}, got {self.monitor!r}{advice}"
 
 

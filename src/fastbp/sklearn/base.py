@@ -115,6 +115,7 @@ class BaseMLP(BaseEstimator, ABC):
     # -- what a kind of estimator decides
 
     _y_numeric = False  # whether targets are numbers
+    _score_name: str  # what callbacks know the score of validation data by
 
     @abstractmethod
     def _learn_targets(self, y: Array, *, incremental: bool) -> None:
@@ -136,8 +137,12 @@ class BaseMLP(BaseEstimator, ABC):
         """Return what a split for early stopping is to keep the shares of."""
 
     @abstractmethod
-    def _score_of(self, data: Data) -> float:
+    def _score_of(self, outputs: Array, data: Data) -> float:
         """Return the score of validation data: NaN where outputs are not finite."""
+
+    def _class_names(self) -> list[str | int] | None:
+        """Return what the network's file is to call the classes."""
+        return None
 
     def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
         """Return what rows count."""
@@ -225,6 +230,7 @@ class BaseMLP(BaseEstimator, ABC):
     def _take(self, network: Network, objective: Objective) -> None:
         """Let a network have the estimator's parameters, and these be its own from now on."""
         network.set_parameters(self._flat())
+        network.class_names = self._class_names()
         self._network, self._end = network, objective
         self._adopt(network)
 
@@ -301,15 +307,12 @@ class BaseMLP(BaseEstimator, ABC):
         seed = 0
         if np.any(self.dropout):  # else nothing is drawn that scikit-learn does not draw
             seed = int(self._random_state.randint(2**31))
-        offset = stochastic.Offset(objective)
-        metrics = () if objective.offset is None else (stochastic.metric(offset),)
         return construction.network(
             self,
             objective,
             self._sizes(),
             0.5 * self.alpha or None,  # alpha / 2 times the sum of squares
             optimizer=construction.optimizer(self),
-            metrics=metrics,
             dtype=self.coefs_[0].dtype,
             seed=seed,
         )
@@ -363,6 +366,12 @@ class BaseMLP(BaseEstimator, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return vars(self).get("_network") is not None
 
+    @property
+    def network_(self) -> Network:
+        """The network that was trained: to save, to write as C, to look into."""
+        check_is_fitted(self)
+        return self._current_network()
+
     # -- outputs
 
     def _outputs(self, X: Any) -> Array:
@@ -382,13 +391,18 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _outputs_of(self, X: Any) -> Array:
         """Return the outputs of checked rows."""
+        network = self._current_network()
+        return self._end.finished(np.concatenate([network.predict(x) for _, x in chunks(X)]))
+
+    def _current_network(self) -> Network:
+        """Return the network, with the parameters that the estimator has now."""
         network = self._network
         assert network is not None  # there is one after every fit
         if not self._is_current():
             if self._shapes() != [view.shape for view in self._views]:
                 network = self._new_network(self._end)
             self._take(network, self._end)
-        return self._end.finished(np.concatenate([network.predict(x) for _, x in chunks(X)]))
+        return network
 
     def _is_current(self) -> bool:
         """Whether coefs_ and intercepts_ are still the arrays that the network works with."""

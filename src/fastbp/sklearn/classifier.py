@@ -85,12 +85,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Evaluations of the loss by "lbfgs".
     class_weight : dict, list of dict or "balanced", default=None
         What classes count, times `sample_weight`: 1 for those that a dict leaves out; "balanced"
-        is inversely proportional to how often they occur; a list for several classes at once.
+        is inversely proportional to how often they occur; a list for several classes at once. It
+        counts in losses and scores of validation data too.
     dropout : float or list of float, default=0.0
         Share of each hidden layer's units that are dropped in training, in [0, 1); not for
         "lbfgs".
     weight_decay : float, default=0.01
-        That of "adamw".
+        That of "adamw"; refused, if it is another than this, by all others.
     clip_value, clip_norm : float, default=None
         Limits of the gradient's elements and of its norm, for stochastic solvers with a name.
     dtype : {"float32", "float64"}, default=None
@@ -98,7 +99,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_threads : int, default=None
         Threads to work with; None lets fastbp choose. Results don't depend on it.
     callbacks : list of Callback, default=None
-        Whom a stochastic solver calls between epochs and batches: `fastbp.callbacks`.
+        Whom a stochastic solver calls between epochs and batches: `fastbp.callbacks`. They hear of
+        "loss" and, with validation data, "val_loss" and the score, "val_accuracy".
 
     Attributes
     ----------
@@ -113,7 +115,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_loss_curve_ : list of float
         That of the validation data after each epoch, if there are any.
     validation_scores_ : list of float or None
-        The accuracy on validation data after each epoch, with `early_stopping`.
+        The weighted accuracy on validation data after each epoch, with `early_stopping`.
     best_validation_score_ : float or None
         The highest of them.
     t_ : int
@@ -121,6 +123,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     coefs_, intercepts_ : list of ndarray
         Weights, of shape (inputs, outputs), and biases of each layer. They are live: what is
         written to them, or put in their place, counts in the next prediction.
+    network_ : Network
+        What was trained, to save or to write as C, with the classes as `class_names`. It is live:
+        its parameters are those of coefs_ and intercepts_. Its outputs are probabilities, of two
+        classes that of the second.
     n_features_in_ : int
         Features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -156,6 +162,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         **BaseMLP._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
+
+    _score_name = "val_accuracy"
 
     def __init__(
         self,
@@ -214,10 +222,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Classes; or several at once, as 1 for each that a sample belongs to, else 0.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each sample counts.
+            What each sample counts; a batch without weight has no gradient and a loss of 0.
         X_val, y_val, sample_weight_val : as `X`, `y` and `sample_weight`, default=None
-            Data to validate with after each epoch of a stochastic solver. With `early_stopping`
-            they take the place of those that would be held out.
+            Data to validate with after each epoch of a stochastic solver; "lbfgs" refuses them.
+            With `early_stopping` they take the place of those that would be held out.
 
         Returns
         -------
@@ -365,8 +373,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         weights = compute_sample_weight(self.class_weight, y)
         return weights if sample_weight is None else weights * sample_weight
 
-    def _score_of(self, data: Data) -> float:
-        outputs = self._outputs_of(data.x)
+    def _class_names(self) -> list[str | int]:
+        return [each if type(each) in (str, int) else str(each) for each in self.classes_.tolist()]
+
+    def _score_of(self, outputs: Array, data: Data) -> float:
         if not np.isfinite(outputs).all():
             return float("nan")
         if data.y.ndim == 1:

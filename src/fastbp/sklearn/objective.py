@@ -57,6 +57,12 @@ class Objective(NamedTuple):
         """Return the same with the sum over rows as its loss."""
         return self._replace(loss=replace(self.loss, reduction="sum"))
 
+    def offset_of(self, y: Array, t: Array, weights: Array | None) -> float:
+        """Return how much more than the loss scikit-learn reports of rows together."""
+        if self.offset is None:
+            return 0.0
+        return batch_means(self.offset(y, t), weights, len(y))
+
     def finished(self, outputs: Array) -> Array:
         """Return outputs behind the last function."""
         return outputs if self.in_network else np.exp(outputs)
@@ -100,9 +106,13 @@ def _poisson_constant(y: Array, t: Array) -> Array:
 
 
 def batch_means(rows: Array, weights: Array | None, batch_size: int) -> float:
-    """Return the mean over rows, in their order, of the weighted means of their batches."""
+    """Return the mean over rows, in their order, of the weighted means of their batches.
+
+    That of a batch whose weights are all 0 is 0, as its loss is.
+    """
     starts = np.arange(0, len(rows), batch_size)
     sizes = np.diff(starts, append=len(rows))
     own = np.ones(len(rows)) if weights is None else weights
-    means = np.add.reduceat(rows * own, starts) / np.add.reduceat(own, starts)
+    sums, weight = (np.add.reduceat(values, starts) for values in (rows * own, own))
+    means = np.divide(sums, weight, out=np.zeros(len(starts)), where=weight > 0)
     return float((means * sizes).sum() / len(rows))

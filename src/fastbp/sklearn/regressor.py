@@ -36,12 +36,15 @@ nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon
 n_iter_no_change, max_fun
         As for `MLPClassifier`.
     dropout, weight_decay, clip_value, clip_norm, dtype, n_threads, callbacks
-        As for `MLPClassifier`.
+        As for `MLPClassifier`; callbacks hear of the score as "val_r2".
 
     Attributes
     ----------
     validation_scores_ : list of float or None
-        R2 on validation data after each epoch, with `early_stopping`.
+        The weighted R2 on validation data after each epoch, with `early_stopping`.
+    network_ : Network
+        What was trained, to save or to write as C. It is live: its parameters are those of coefs_
+        and intercepts_. Its outputs are those of `predict`, for "poisson" their logarithms.
     loss_, best_loss_, loss_curve_, validation_loss_curve_, best_validation_score_, t_, coefs_, \
 intercepts_, n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activation_, \
 stopped_
@@ -71,6 +74,7 @@ stopped_
     }
 
     _y_numeric = True
+    _score_name = "val_r2"
 
     def __init__(
         self,
@@ -129,10 +133,10 @@ stopped_
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             What is to be estimated.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each sample counts.
+            What each sample counts; a batch without weight has no gradient and a loss of 0.
         X_val, y_val, sample_weight_val : as `X`, `y` and `sample_weight`, default=None
-            Data to validate with after each epoch of a stochastic solver. With `early_stopping`
-            they take the place of those that would be held out.
+            Data to validate with after each epoch of a stochastic solver; "lbfgs" refuses them.
+            With `early_stopping` they take the place of those that would be held out.
 
         Returns
         -------
@@ -199,8 +203,7 @@ stopped_
     def _strata(self, y: Array) -> None:
         return None
 
-    def _score_of(self, data: Data) -> float:
-        outputs = self._outputs_of(data.x)
+    def _score_of(self, outputs: Array, data: Data) -> float:
         if not np.isfinite(outputs).all():
             return float("nan")
         return float(r2_score(data.y, outputs, sample_weight=data.weights))

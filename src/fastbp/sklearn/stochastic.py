@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import Callback, Network, StopTraining, metrics
+from fastbp import Network, StopTraining, metrics
+from fastbp.callbacks import LambdaCallback
+from fastbp.callbacks.relay import Relay
 from fastbp.engine import Array
 from fastbp.sklearn.objective import Objective, batch_means
 from fastbp.sklearn.rows import Data
@@ -30,7 +32,6 @@ class Offset:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self.clear()
 
     def expect(self, rows: Array | slice, weights: Array | None, batch_size: int) -> None:
         """Learn how batches are made of the rows that come next.
@@ -46,10 +47,6 @@ class Offset:
         """
         self._rows, self._weights, self._batch_size = rows, weights, batch_size
 
-    def clear(self) -> None:
-        """Forget the rows."""
-        self.expect(slice(None), None, 1)
-
     def __call__(self, y: Array, t: Array) -> float:
         assert self._objective.offset is not None
         rows = self._objective.offset(y, t)[self._rows]
@@ -61,15 +58,19 @@ def metric(offset: Offset) -> metrics.Custom:
     return metrics.Custom(offset, "offset", rises=False)
 
 
-class Books(Callback):
+class Books(Relay):
     """What scikit-learn's MLPs do between two epochs: order, curves, stopping, learning rate.
+
+    Callbacks hear of an epoch when the estimator's attributes tell of it.
 
     Parameters
     ----------
     estimator : BaseMLP
         Whose attributes are the books.
+    network : Network
+        What is trained.
     data : Data
-        What is trained on.
+        What it is trained on.
     validation : Data or None
         What early stopping looks at.
     offset : Offset or None
@@ -77,13 +78,29 @@ class Books(Callback):
     """
 
     def __init__(
-        self, estimator: BaseMLP, data: Data, validation: Data | None, offset: Offset | None
+        self,
+        estimator: BaseMLP,
+        network: Network,
+        data: Data,
+        validation: Data | None,
+        offset: Offset | None,
     ) -> None:
+        super().__init__(network, estimator.callbacks or ())
         self._estimator, self._data, self._validation = estimator, data, validation
         self._offset = offset
+        self._scores = validation is not None and bool(estimator.early_stopping or self.callbacks)
         self._order = np.arange(data.n)
         self.batch_size = _batch_size(estimator.batch_size, data.n)
         self.has_stopped = False
+
+    def prepare(self, network: Network, epochs: int, names: tuple[str, ...]) -> None:
+        # The fit has the function by now; a file of the network could not hold it.
+        network._metrics = ()
+        reported = ["loss"]
+        if self._validation is not None:
+            reported += ["val_loss", self._estimator._score_name]
+        reported += [name for name in names if name == "learning_rate"]
+        super().prepare(network, epochs, tuple(reported))
 
     def order(self, epoch: int = 0) -> Array:
         """Return the order of the next epoch: a permutation of the last one."""
@@ -104,20 +121,24 @@ class Books(Callback):
         e = self._estimator
         e.n_iter_ += 1
         e.t_ += self._data.n
-        e.loss_ = _reported(logs)
+        e.loss_ = float(logs["loss"] + logs.get("offset", 0.0))
         e.loss_curve_.append(e.loss_)
         if e.verbose:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
+        values = logs | {"loss": e.loss_}
         if self._validation is not None:
-            self._validate(self._validation)
+            values |= self._validated(self._validation)
         if e.early_stopping:
             self._count(e.validation_scores_[-1], e.best_validation_score_)
         else:
             self._count(-e.loss_, -e.best_loss_)
             e.best_loss_ = min(e.best_loss_, e.loss_)
         self._scale_rate()
+        stops = self.tell(epoch, {name: values[name] for name in self.names})
         if e._no_improvement_count > e.n_iter_no_change:
             self._end_or_slow_down()
+        if stops:
+            raise StopTraining
 
     def _count(self, value: float, best: float) -> None:
         """Count an epoch that is no better than the best by `tol`; NaN is not worse."""
@@ -128,16 +149,21 @@ class Books(Callback):
             e.best_validation_score_ = value
             e._best_parameters = self.network.parameters.copy()
 
-    def _validate(self, data: Data) -> None:
-        """Score the validation data, and measure their loss."""
-        e = self._estimator
+    def _validated(self, data: Data) -> dict[str, float]:
+        """Return the loss of validation data, and their score, put into the estimator's curves."""
+        e, objective = self._estimator, self._estimator._end
+        loss, score = _loss(self.network, data), float("nan")
+        if self._scores or objective.offset is not None:
+            outputs = e._outputs_of(data.x)
+            loss += objective.offset_of(outputs, data.y, data.weights)
+        if self._scores:
+            score = e._score_of(outputs, data)
+        e.validation_loss_curve_.append(loss)
         if e.early_stopping:
-            e.validation_scores_.append(e._score_of(data))
+            e.validation_scores_.append(score)
             if e.verbose:
-                print(f"Validation score: {e.validation_scores_[-1]:f}")
-        if self._offset is not None:
-            self._offset.expect(slice(None), data.weights, data.n)
-        e.validation_loss_curve_.append(_reported(_evaluated(self.network, data)))
+                print(f"Validation score: {score:f}")
+        return {"val_loss": loss, e._score_name: score}
 
     def _scale_rate(self) -> None:
         """Lower the learning rate of "invscaling" by the rows that have been seen."""
@@ -179,18 +205,15 @@ def _batch_size(wanted: Any, n: int) -> int:
     return int(min(wanted, n))
 
 
-def _reported(values: dict[str, Any]) -> float:
-    """Return the loss as scikit-learn reports it."""
-    return float(values["loss"] + values.get("offset", 0.0))
-
-
-def _evaluated(network: Network, data: Data) -> dict[str, Any]:
+def _loss(network: Network, data: Data) -> float:
     if data.is_sparse:
-        return network.evaluate(
-            lambda: (tuple(a for a in batch if a is not None) for batch in data.chunks())
+        return float(
+            network.evaluate(
+                lambda: (tuple(a for a in batch if a is not None) for batch in data.chunks())
+            )["loss"]
         )
     (rows,) = data.rows(network)
-    return network.evaluate(rows)
+    return float(network.evaluate(rows)["loss"])
 
 
 def train(
@@ -203,13 +226,15 @@ def train(
     bool
         Whether training ended before.
     """
-    offset = network.metrics[0].function if network.metrics else None
-    books = Books(estimator, data, validation, offset)
+    offset = None if estimator._end.offset is None else Offset(estimator._end)
+    books = Books(estimator, network, data, validation, offset)
     job: dict[str, Any] = {
         "epochs": epochs,
-        "callbacks": [*(estimator.callbacks or ()), books],
+        # In this order: who has begun is told of the end.
+        "callbacks": [books, LambdaCallback(on_train_begin=books.begin)],
         "verbose": 0,
     }
+    network._metrics = () if offset is None else (metric(offset),)
     try:
         if data.is_sparse:
             history = network.fit(lambda: data.batches(books.order(), books.batch_size), **job)
@@ -221,8 +246,7 @@ def train(
         warnings.warn("Training interrupted by user.", stacklevel=2)
         return True
     finally:
-        if offset is not None:
-            offset.clear()
+        network._metrics = ()
     if history.ended == "divergence":
         estimator._refuse_divergence()
     return books.has_stopped
