@@ -23,6 +23,7 @@ pytestmark = [
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X.sum(axis=1) > 0).astype(int)
+SCHEDULE = fastbp.schedules.Cosine(0.1, 10)
 NAN = np.where(np.arange(120).reshape(40, 3) == 7, np.nan, X)
 
 # Parameters, then what is given to fit.
@@ -152,6 +153,22 @@ def test_new_classes_are_refused_as_by_scikit_learn(pair: Any) -> None:
             {"callbacks": [fastbp.callbacks.LambdaCallback()], "solver": "lbfgs"},
             "callbacks: expected None beside solver 'lbfgs'",
         ),
+        (
+            {"learning_rate": SCHEDULE, "solver": "lbfgs"},
+            "learning_rate: expected 'constant' beside solver 'lbfgs', got Cosine",
+        ),
+        ({"weight_decay": 0.1, "solver": "lbfgs"}, "weight_decay: expected 0.01 beside solver"),
+        ({"weight_decay": 0.1, "solver": "adam"}, "weight_decay: expected 0.01 beside solver"),
+        (
+            {"learning_rate": SCHEDULE, "solver": fastbp.Adam()},
+            "learning_rate: expected 'constant' beside an optimizer, which has its own, got Cosine",
+        ),
+        (
+            {"weight_decay": 0.1, "solver": fastbp.Adam()},
+            "weight_decay: expected 0.01 beside an optimizer, which has its own, got 0.1",
+        ),
+        ({"clip_value": 1.0, "solver": fastbp.Adam()}, "clip_value: expected None beside an optim"),
+        ({"clip_norm": 1.0, "solver": fastbp.Adam()}, "clip_norm: expected None beside an optimiz"),
         ({"dropout": 1.0}, "'dropout' parameter"),
         ({"class_weight": "even"}, "'class_weight' parameter"),
         ({"class_weight": {3: 1.0}}, "The classes"),
@@ -174,6 +191,49 @@ def test_a_regressor_refuses_losses_of_probabilities() -> None:
 def test_a_balanced_weight_is_refused_where_not_all_samples_are_seen() -> None:
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported"):
         MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"weight_decay": 0.0, "dropout": [0.0], "callbacks": []},
+        {"solver": "lbfgs", "dropout": 0, "callbacks": (), "learning_rate": "adaptive"},
+        {"solver": fastbp.Adam(clip_norm=1.0), "learning_rate": "invscaling"},
+        {"solver": "adamw", "weight_decay": 0.1, "learning_rate": SCHEDULE, "clip_norm": 1.0},
+    ],
+)
+def test_what_changes_nothing_is_taken_as_left_out(given: Any) -> None:
+    MLPClassifier((4,), max_iter=2, **given).fit(X, Y)
+
+
+@pytest.mark.parametrize("given", [{"X_val": X, "y_val": Y}, {"X_val": NAN}, {"y_val": [5]}])
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_validation_data_are_refused_where_there_are_no_epochs(kind: Any, given: Any) -> None:
+    with pytest.raises(ValueError, match="X_val, y_val: expected None beside solver 'lbfgs'"):
+        kind(solver="lbfgs").fit(X, Y, **given)
+
+
+def test_weights_of_validation_data_come_with_them() -> None:
+    with pytest.raises(ValueError, match="sample_weight_val: expected None without X_val and y_v"):
+        MLPClassifier().fit(X, Y, sample_weight_val=np.ones(40))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_fit_needs_a_weight_above_0(solver: str) -> None:
+    model = MLPClassifier(solver=solver, class_weight={0: 0.0, 1: 0.0})
+    with pytest.raises(ValueError, match="sample_weight, class_weight: expected a weight above 0"):
+        model.fit(X, Y)
+
+
+def test_validation_data_and_those_held_out_need_a_weight_above_0() -> None:
+    model = MLPClassifier(class_weight={0: 0.0}, early_stopping=True, shuffle=False)
+    with pytest.raises(ValueError, match="sample_weight_val, class_weight: expected a weight abo"):
+        model.fit(X, Y, X_val=X[Y == 0], y_val=Y[Y == 0])
+    regressor = MLPRegressor(early_stopping=True, random_state=0)
+    one = np.zeros(40)
+    one[0] = 1.0
+    with pytest.raises(ValueError, match=r"class_weight.*: expected a weight above 0"):
+        regressor.fit(X, Y, one)
 
 
 @pytest.mark.parametrize("given", [{"X_val": X}, {"y_val": Y}])

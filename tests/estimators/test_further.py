@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastbp
@@ -45,6 +47,51 @@ def test_weights_of_classes_are_those_of_their_samples(weights: Any, solver: str
     expected = classifier(solver=solver).fit(X, Y, own * compute_sample_weight(weights, Y))
     np.testing.assert_array_equal(found.coefs_[0], expected.coefs_[0])
     assert abs(found.coefs_[0] - classifier(solver=solver).fit(X, Y).coefs_[0]).max() > 1e-3
+
+
+def test_weights_of_classes_count_among_validation_data_as_among_those_held_out() -> None:
+    given: dict[str, Any] = {"class_weight": {"a": 3.0, "c": 0.5}, "early_stopping": True}
+    split, told = (classifier(**given, max_iter=5, shuffle=False) for _ in range(2))
+    split.fit(X, Y)
+    rng = np.random.RandomState(0)
+    for n_in, n_out in ((4, 8), (8, 6), (6, 3)):  # it draws the weights first
+        rng.uniform(size=n_in * n_out + n_out)
+    train, held_out = train_test_split(np.arange(200), random_state=rng, test_size=0.1)
+    told.fit(X[train], Y[train], X_val=X[held_out], y_val=Y[held_out])
+    assert told.validation_scores_ == split.validation_scores_
+    assert told.validation_loss_curve_ == split.validation_loss_curve_
+
+
+@pytest.mark.parametrize("weights", [{"a": 3.0, "c": 0.5}, "balanced"])
+def test_scores_of_validation_data_are_weighted(weights: Any) -> None:
+    own = RNG.uniform(0.1, 1, 200)
+    model = classifier(class_weight=weights, early_stopping=True, max_iter=1)
+    model.fit(X, Y, X_val=X, y_val=Y, sample_weight_val=own)
+    own = own * compute_sample_weight(weights, Y)
+    expected = accuracy_score(Y, model.predict(X), sample_weight=own)
+    assert model.validation_scores_ == pytest.approx([expected], rel=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", ["classes", "values", "several values", "counts"])
+def test_a_batch_without_weight_counts_as_a_loss_of_0_and_has_no_gradient(
+    kind: str, solver: str
+) -> None:
+    y = {"classes": Y, "values": Z, "several values": np.column_stack([Z, X]), "counts": abs(Z)}
+    loss = {"loss": "poisson"} if kind == "counts" else {}
+    build = classifier if kind == "classes" else regressor
+    given: dict[str, Any] = {"solver": solver, "batch_size": 50, "alpha": 1.0, "shuffle": False}
+    weights = np.repeat([1.0, 0.5, 2.0, 0.0], 50)
+    with_it = build(**given, **loss, max_iter=1).fit(X, y[kind], weights)
+    without = build(**given, **loss, max_iter=1).fit(X[:150], y[kind][:150], weights[:150])
+    np.testing.assert_allclose(with_it.loss_, without.loss_ * 150 / 200, rtol=1e-12)
+    if solver == "sgd":
+        order = np.roll(np.arange(200), 50)
+        first, second = (
+            build(**given | {"momentum": 0.0}, **loss, max_iter=1).fit(X[o], y[kind][o], weights[o])
+            for o in (order, order[50:])
+        )
+        np.testing.assert_array_equal(first.coefs_[0], second.coefs_[0])
 
 
 @pytest.mark.parametrize("rate", [0.4, [0.4, 0.0], [0.0, 0.4]])

@@ -189,15 +189,17 @@ def test_the_c_of_the_readme_prints_what_predict_returns(tmp_path, core):
     if not README.exists():
         pytest.skip("needs the checkout's README")
     (main,) = re.findall(r"```c\n(.*?)```", README.read_text(), re.DOTALL)
+    (arguments,) = re.findall(r"^cc (.*?)  #", README.read_text(), re.MULTILINE)
+    flags = [each for each in arguments.split() if FMA or each not in ("-mavx2", "-mfma")]
     (tmp_path / "main.c").write_text(main)
     tour = [fastbp.Rescale(1 / 16), fastbp.Dense(32, "relu"), fastbp.Dense(10, "softmax")]
     net = network(*tour, inputs=64)
     to_c(net, tmp_path / "digits.c")
-    command = [compiler("gcc"), *STRICT, "-o", "main", "main.c", "digits.c", "-lm"]
+    command = [compiler("gcc"), *STRICT, *flags]
     subprocess.run(command, cwd=tmp_path, check=True)
     row = digits()[0][0]
     printed = subprocess.run(
-        [tmp_path / "main"], input=" ".join(map(str, row)), capture_output=True, text=True
+        [tmp_path / "digits"], input=" ".join(map(str, row)), capture_output=True, text=True
     ).stdout
     assert_same_bits(np.float32(printed.split()), net.predict(row[None])[0])
 

@@ -26,8 +26,9 @@ from fastbp.sklearn.rows import Data, are_plain, chunks, readable
 
 ACTIVATION_NAMES = {"logistic", *activations.ACTIVATIONS, *activations.ALIASES} - {"softmax"}
 POSITIVE_OR_NONE = [Interval(Real, 0, None, closed="neither"), None]
-# What has no place in L-BFGS, by what says so.
-LEFT_TO_STEPS = {"dropout": 0, "clip_value": None, "clip_norm": None, "callbacks": None}
+# What is beyond scikit-learn and counts with some solvers alone, by what leaves it out.
+OF_STEPS = {"dropout": 0, "callbacks": None}
+OF_NAMED_STEPS = {"clip_value": None, "clip_norm": None}
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -160,12 +161,14 @@ class BaseMLP(BaseEstimator, ABC):
         incremental: bool = False,
     ) -> Self:
         hidden = _hidden_sizes(self.hidden_layer_sizes)
+        self._refuse_ignored(*validation)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._checked(X, y, reset=first)
         self._learn_targets(y, incremental=incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         data = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
+        data.require_weight("sample_weight, class_weight")
         objective = self._objective(data.y)
         self._random_state = check_random_state(self.random_state)
         if first:
@@ -176,6 +179,28 @@ class BaseMLP(BaseEstimator, ABC):
         else:
             self._fit_stochastic(data, validation, objective, incremental)
         return self
+
+    def _refuse_ignored(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+        """Refuse what would count for nothing, unless scikit-learn has it and leaves it aside."""
+        is_lbfgs, is_named = self.solver == "lbfgs", isinstance(self.solver, str)
+        beside = f"solver {self.solver!r}" if is_named else "an optimizer, which has its own"
+        ignored: dict[str, Any] = {} if self.solver == "adamw" else {"weight_decay": 0.01}
+        if is_lbfgs:
+            ignored |= OF_STEPS
+        if is_lbfgs or not is_named:
+            ignored |= OF_NAMED_STEPS
+            if isinstance(self.learning_rate, Schedule):
+                ignored["learning_rate"] = "'constant'"
+        for name, without in ignored.items():
+            given = getattr(self, name)
+            if np.any(given) and np.any(given != without):
+                raise ValueError(f"{name}: expected {without} beside {beside}, got {given!r}")
+        if is_lbfgs and any(given is not None for given in (X_val, y_val, sample_weight_val)):
+            raise ValueError("X_val, y_val: expected None beside solver 'lbfgs', got some")
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val, y_val: expected both or none, got one of them")
+        if X_val is None and sample_weight_val is not None:
+            raise ValueError("sample_weight_val: expected None without X_val and y_val, got some")
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Array]:
         """Return inputs and targets, checked, targets of one column as (n,)."""
@@ -242,9 +267,6 @@ class BaseMLP(BaseEstimator, ABC):
         self._views = [*self.coefs_, *self.intercepts_]
 
     def _fit_lbfgs(self, data: Data, objective: Objective) -> None:
-        for name, without in LEFT_TO_STEPS.items():
-            if np.any(given := getattr(self, name)):
-                raise ValueError(f"{name}: expected {without} beside solver 'lbfgs', got {given!r}")
         # SciPy works in float64, and so does scikit-learn then, whatever the inputs are.
         dtype = self.dtype or "float64"
         network = construction.network(
@@ -319,15 +341,14 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _held_out(self, X: Any, y: Any, sample_weight: Any) -> Data | None:
         """Return validation data of the caller's, checked."""
-        if X is None and y is None:
+        if X is None:
             return None
-        if X is None or y is None:
-            raise ValueError("X_val, y_val: expected both or none, got one of them")
         X, y = self._checked(X, y, reset=False)
         self._require_known(y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        return Data(readable(X), self._targets(y), sample_weight)
+        held_out = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
+        return held_out.require_weight("sample_weight_val, class_weight")
 
     def _split(self, data: Data) -> tuple[Data, Data]:
         """Return what is left to train on, and what early stopping looks at, as scikit-learn."""
@@ -347,7 +368,9 @@ class BaseMLP(BaseEstimator, ABC):
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
             )
-        return Data(x, y, weights), Data(x_held, y_held, weights_held)
+        left, held_out = Data(x, y, weights), Data(x_held, y_held, weights_held)
+        name = "sample_weight, class_weight"
+        return left.require_weight(name), held_out.require_weight(f"{name} of the held-out samples")
 
     def _refuse_divergence(self) -> None:
         raise ValueError(

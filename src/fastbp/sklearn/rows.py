@@ -114,6 +114,12 @@ class Data(NamedTuple):
         for x, y, weights in self.chunks():
             yield data.rows(network.plan, x, y, weights, look=look)
 
+    def require_weight(self, name: str) -> Data:
+        """Return them, if some of them count."""
+        if self.weights is not None and not np.any(self.weights):
+            raise ValueError(f"{name}: expected a weight above 0, got 0 alone")
+        return self
+
     @property
     def weight(self) -> float:
         """What all rows count."""
