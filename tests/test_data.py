@@ -187,6 +187,29 @@ BAD = {
 }  # fmt: skip
 
 
+def test_the_core_takes_rows_as_they_are_only_where_nothing_would_change(core, mapped):
+    engine = NETWORKS["compiled"]._engine_class()(plan(), SGD(), 0)
+    x = np.arange(18, dtype=np.float32).reshape(6, 3)
+    kinds = "?bBhHiIlLqQfd"
+    wide = np.ones((6, 8), np.float32)
+    taken = [*map(x.astype, kinds), x[::2], x[::-1], x[1:2], wide[:, 1:4]]
+    left = [
+        *(x.astype(kind) for kind in ("e", "g", "F", "O", ">f4", "M8[s]", "U4")),
+        *(x[:0], x[0], x[None], wide, x[:, ::-1], wide[:, ::2][:, :3], np.asfortranarray(x)),
+        *(x.tolist(), None, 1.0, np.ma.masked_array(x, x > 3)),
+        *(mapped(x), np.asarray(mapped(x))[1:], np.frombuffer(x.tobytes(), "f").reshape(6, 3)),
+        np.frombuffer(bytes(1) + x.tobytes(), "f", offset=1).reshape(6, 3),
+        *(np.where(x == 17, bad, x.astype("d")) for bad in (np.nan, np.inf, 1e39)),
+    ]
+    for value in taken:
+        assert engine.takes(value, (3,), 1)
+        assert np.shares_memory(data.inputs(plan(), value), value)
+    for value in left:
+        assert not engine.takes(value, (3,), 1)
+    assert not engine.takes(x, (3, 1), 1)
+    assert engine.takes(np.ones((6, 2))[:, 1:], (1,), 1)
+
+
 @pytest.fixture(params=["NumPy", *sorted(NETWORKS)])
 def look(request):
     """What looks first, for a plan: nothing but NumPy, or an engine."""

@@ -21,9 +21,9 @@ FLOORS = (
     "activations constraints initializers layers losses metrics optimizers regularizers schedules",
     "graph plan watch lowering engine random arena measures calls custom memory",
     "_core reference.*",
-    "data items wanted mapped sources prefetch batches streams arguments parameters bound "
-    "occupancy summary state history progress callbacks callbacks.* lbfgs fitting row_order "
-    "network",
+    "arrays targets row_weights data items wanted mapped sources prefetch batches streams "
+    "arguments parameters bound occupancy summary state history progress callbacks callbacks.* "
+    "lbfgs fitting row_order network",
     "__init__",
     "reference datasets datasets.* files files.* plotting",
     "insight insight.* demo mlp sklearn sklearn.* bench bench.* cli __main__",

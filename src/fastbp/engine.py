@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from fastbp.tensors import Shape
     from fastbp.watch import Watch
 
 Array: TypeAlias = "npt.NDArray[Any]"
@@ -360,6 +361,12 @@ class EngineProtocol(Protocol):
     def learning_rate(self) -> float: ...
 
     def __init__(self, plan: Plan, optimizer: Optimizer, seed: int) -> None: ...
+
+    def takes(self, value: object, shape: Shape, n_threads: int | None) -> bool:
+        """Whether `value` passes as rows of this shape, as it is: `Rows.x` in memory, all finite.
+
+        `value` comes unchecked. False is the answer to whatever needs a closer look too.
+        """
 
     def all_finite(self, rows: Array, n_threads: int | None) -> bool:
         """Whether `rows` (as `Rows.x`, of any width) are finite in the plan's dtype."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import warnings
 from types import ModuleType
@@ -227,23 +226,29 @@ class Network(NetworkState):
             stream = streams.find(x, y, sample_weight)
             engine = self._engine or self._started(self._lowered(_row_shape(x, stream)))
             plan, look = engine.plan, self._look(engine)
-            wanted = Wanted(
-                plan,
-                seed=self._seed,
-                epoch=engine.position.epochs,
-                epochs=validate.integer("epochs", epochs, 1),
-                trains=True,
-                shuffles=arguments.shuffles(shuffle, stream),
-                accumulate=validate.integer(
-                    "gradient_accumulation_steps", gradient_accumulation_steps, 1
-                ),
-                steps=arguments.steps_per_epoch(steps_per_epoch, stream),
-                class_weight=class_weight,
+            epochs = validate.integer("epochs", epochs, 1)
+            shuffles = arguments.shuffles(shuffle, stream)
+            accumulate = validate.integer(
+                "gradient_accumulation_steps", gradient_accumulation_steps, 1
             )
+            steps = arguments.steps_per_epoch(steps_per_epoch, stream)
             if stream is None:
                 given: Rows | streams.OpenFeed = data.rows(plan, x, y, sample_weight, look=look)
             else:
-                given = self._feed_of_fit(stream, wanted)
+                given = self._feed_of_fit(
+                    stream,
+                    Wanted(
+                        plan,
+                        seed=self._seed,
+                        epoch=engine.position.epochs,
+                        epochs=epochs,
+                        trains=True,
+                        shuffles=shuffles,
+                        accumulate=accumulate,
+                        steps=steps,
+                        class_weight=class_weight,
+                    ),
+                )
             rows, held_out = arguments.validation(
                 given, validation_data, validation_split, plan, look
             )
@@ -259,8 +264,8 @@ class Network(NetworkState):
                 prefixes=plan.prefixes,
                 epochs=epochs,
                 batch_size=arguments.batch_size(batch_size, rows),
-                accumulate=wanted.accumulate,
-                shuffle=wanted.shuffles if isinstance(rows, Rows) else rows.shuffles,
+                accumulate=accumulate,
+                shuffle=shuffles if isinstance(rows, Rows) else rows.shuffles,
                 order=None if order is None else order.rows,
                 metrics=self._metrics,
                 validation=held_out,
@@ -291,7 +296,7 @@ class Network(NetworkState):
 
     def _look(self, engine: EngineProtocol) -> data.Look:
         """Return what looks for NaN and infinity in rows."""
-        return functools.partial(engine.all_finite, n_threads=self._n_threads)
+        return data.Look(engine, self._n_threads)
 
     def _require_finite(self, engine: EngineProtocol, x: Arrays, looks: bool = True) -> None:
         """Refuse inputs that are not finite; the engine need not look at what it has found."""

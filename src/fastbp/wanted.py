@@ -73,7 +73,5 @@ class Wanted(NamedTuple):
             raise ValueError(f"y: expected targets beside x, got none in {where}")
         x_name, y_name, weight_name = (f"{self.name}{name} of {where}" for name in NAMES)
         names = (x_name, y_name, weight_name)
-        rows = data.rows(
-            self.plan, x, y, sample_weight, names=names, look=lambda array: True, whole=False
-        )
-        return data.weighed(rows, self.class_weight, self.plan, False)._replace(unchecked=True)
+        rows = data.rows(self.plan, x, y, sample_weight, names=names, whole=False)
+        return data.weighed(rows, self.class_weight, self.plan, False)

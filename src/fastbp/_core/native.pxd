@@ -20,6 +20,7 @@ cdef class Ports:
     cdef int point(self, tuple outputs) except -1
 
 cdef bint find_block(object array, size_t width, bint writeable, Block *block) except -1
+cdef bint find_rows(object array, tuple shape, fbp_rows *rows, size_t *n) except -1
 cdef bint apart(const Block *a, const Block *b) noexcept
 cdef char *address(object array) except? NULL
 cdef fbp_rows native_rows(object array) except *

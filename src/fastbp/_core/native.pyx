@@ -123,6 +123,35 @@ cdef fbp_rows native_rows(object array) except *:
     return rows
 
 
+cdef bint is_in_memory(object array):
+    """Whether all of an array's memory is its own or another array's: no file, no foreign object."""
+    owner = array.base
+    while type(owner) is ndarray:
+        owner = owner.base
+    return owner is None
+
+
+cdef bint find_rows(object array, tuple shape, fbp_rows *rows, size_t *n) except -1:
+    """Whether `array` is one in memory, of rows that are vectors of this shape and can be read as
+    they are, and where."""
+    cdef Py_buffer view
+    cdef int kind
+    cdef bint found = False
+    if type(array) is not ndarray or len(shape) != 1 or not is_in_memory(array):
+        return False
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    except (BufferError, ValueError):
+        return False
+    if view.ndim == 2 and view.shape[0] > 0 and view.shape[1] == <Py_ssize_t>shape[0]:
+        kind = source_of(&view)
+        found = (kind >= 0 and view.strides[0] % view.itemsize == 0
+                 and (view.strides[1] == view.itemsize or view.shape[1] == 1))
+        rows[0], n[0] = fbp_rows(<char *>view.buf, view.strides[0], <fbp_source>kind), view.shape[0]
+    PyBuffer_Release(&view)
+    return found
+
+
 cdef class Ports:
     """Rows of data and arrays for outputs, in C; owns what a `Data` and a `Pass` point to."""
 

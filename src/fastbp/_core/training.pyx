@@ -55,12 +55,20 @@ from fastbp._core.layout cimport (
     fbp_n_isas,
     fbp_rows,
     fbp_slots,
+    fbp_source_bytes,
     fbp_team_rank,
     fbp_team_size,
     fbp_useful_threads,
     tensor,
 )
-from fastbp._core.native cimport Ports, address, native_data, native_inputs, native_rows
+from fastbp._core.native cimport (
+    Ports,
+    address,
+    find_rows,
+    native_data,
+    native_inputs,
+    native_rows,
+)
 from fastbp._core.program cimport build
 from fastbp._core.recording cimport Recorder
 from fastbp._core.repeat cimport repeats
@@ -233,11 +241,21 @@ cdef class Engine(DirectCalls):
         self.start(build(plan, fbp_kernels_for(np.dtype(plan.dtype).itemsize)), seed)
         self.optimizer = optimizer
 
+    def takes(self, value, shape, n_threads):
+        cdef fbp_rows source
+        cdef size_t n
+        return find_rows(value, shape, &source, &n) and self.scan(&source, n, shape[0], n_threads)
+
     def all_finite(self, rows, n_threads):
         cdef fbp_rows source = native_rows(rows)
-        cdef size_t n = rows.shape[0], row_bytes = max(rows.shape[1] * rows.itemsize, 1)
+        return self.scan(&source, rows.shape[0], rows.shape[1], n_threads)
+
+    cdef bint scan(self, const fbp_rows *source, size_t n, size_t width,
+                   object n_threads) except -1:
+        """Whether n rows are finite in the plan's type."""
+        cdef size_t row_bytes = max(width * fbp_source_bytes(source.type), 1)
         cdef size_t at_once = max(BYTES_OF_FIRST_VISIT // row_bytes, 1)
-        cdef Scan scan = Scan(self.native, &source, rows.shape[1], 0, 0, False)
+        cdef Scan scan = Scan(self.native, source, width, 0, 0, False)
         cdef int threads = self.scan_size(n_threads, n * row_bytes)
         cdef double began
         while scan.start < n and not scan.fault:
@@ -574,7 +592,10 @@ cdef class Engine(DirectCalls):
 
     cdef int scan_size(self, object n_threads, size_t size) except -1:
         """Threads for a look at `size` bytes: as many as have enough to do."""
-        cdef int most = fbp_useful_threads() if n_threads is None else min(n_threads, MOST_THREADS)
+        cdef int most
+        if size < 2 * BYTES_PER_THREAD:
+            return 1
+        most = fbp_useful_threads() if n_threads is None else min(n_threads, MOST_THREADS)
         return <int>max(1, min(<size_t>most, size // BYTES_PER_THREAD))
 
 

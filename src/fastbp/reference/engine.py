@@ -40,6 +40,7 @@ from fastbp.reference.propagation import Trace, backward, forward
 from fastbp.reference.restraint import add_penalty_gradient, penalty, project
 from fastbp.reference.schedules import scheduled
 from fastbp.reference.training import Training
+from fastbp.tensors import Shape
 
 # Rows that prediction and evaluation take at a time, so that memory does not grow with the data.
 CHUNK = 4096
@@ -133,6 +134,10 @@ class Engine(EngineProtocol):
     def call(self, x: object, out: object, changing: Lock) -> Array | None:
         """Ask for `predict`: there is one way here."""
         return None
+
+    def takes(self, value: object, shape: Shape, n_threads: int | None) -> bool:
+        """Ask for `fastbp.data`: there is one way here."""
+        return False
 
     def all_finite(self, rows: Array, n_threads: int | None) -> bool:
         """Whether `rows` are finite in the plan's dtype."""
