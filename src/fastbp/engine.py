@@ -245,7 +245,8 @@ class Fit(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """What is put on record: loss and metrics, behind "val_" those of validation, the rate."""
         names = loss_names(self.prefixes)
-        names += tuple([m.name for m in measured(self.prefixes, self.metrics)])
+        if self.metrics:
+            names += tuple([m.name for m in measured(self.prefixes, self.metrics)])
         if self.validation is not None:
             names += tuple(["val_" + name for name in names])
         return (*names, "learning_rate") if self.record_rates else names
@@ -277,7 +278,8 @@ def measured(prefixes: tuple[str, ...], metrics: tuple[Any, ...]) -> tuple[Measu
 
 def loss_names(prefixes: tuple[str, ...]) -> tuple[str, ...]:
     """Return "loss" and, where there are several outputs, the name of the loss of each."""
-    return ("loss", *[f"{prefix}loss" for prefix in prefixes if prefix])
+    own = () if len(prefixes) == 1 else [f"{prefix}loss" for prefix in prefixes]
+    return ("loss", *own)
 
 
 def loss_values(plan: Plan, losses: Sequence[float]) -> dict[str, float]:

@@ -36,7 +36,6 @@ from fastbp._core.layout cimport (
     fbp_source,
 )
 
-from fastbp.engine import each
 from fastbp.schedules import Schedule
 
 # Each optimizer's constants, in the order in which update.pyx reads them.
@@ -192,16 +191,17 @@ cdef Ports native_data(object data, const fbp_plan *plan):
     """Rows with targets, and sample weights if there are any."""
     cdef Ports ports = native_inputs(data.x, plan)
     cdef size_t k, n = plan.n_outputs
+    cdef tuple targets = (data.y,) if n == 1 else data.y
+    cdef tuple weights = (data.weights,) if n == 1 else data.weights or (None,) * n
     ports.data.unchecked = data.unchecked
-    weights = (None,) * n if data.weights is None else each(data.weights, n)
-    for k, (y, own) in enumerate(zip(each(data.y, n), weights)):
+    for k in range(n):
         if plan.outputs[k].labels:
-            ports.answers[k].labels = <const int32_t *>address(y)
-            ports.answers[k].leaves_out = y.min() < 0
+            ports.answers[k].labels = <const int32_t *>address(targets[k])
+            ports.answers[k].leaves_out = targets[k].min() < 0
         else:
-            ports.answers[k].y = native_rows(y)
-        if own is not None:
-            ports.answers[k].weights = <const double *>address(own)
+            ports.answers[k].y = native_rows(targets[k])
+        if weights[k] is not None:
+            ports.answers[k].weights = <const double *>address(weights[k])
     return ports
 
 

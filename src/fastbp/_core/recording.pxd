@@ -17,7 +17,7 @@ cdef class Recorder:
     cdef object validation_pointers
     cdef tuple measured            # the other metrics
     cdef dict measures             # curves of these
-    cdef list widths               # elements of a row of each output
+    cdef tuple widths              # elements of a row of each output
     cdef dict parts                # outputs and targets of the chunks of an epoch
     cdef size_t epochs             # seen by `look`
     cdef bint fails                # a metric has raised

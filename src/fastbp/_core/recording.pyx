@@ -16,7 +16,7 @@ from fastbp._core.native cimport address
 from fastbp._core.scores cimport per_row
 from fastbp._core.watch cimport Watching
 
-from fastbp.engine import Progress, alone, each, loss_names, measured
+from fastbp.engine import Progress, alone, each
 from fastbp.measures import answers, measure
 
 # Memory for so many bytes of curves and outputs before it first has to grow; what no epoch comes to
@@ -39,26 +39,26 @@ cdef size_t batches_of_epoch(const Training *t) noexcept:
 cdef class Recorder:
     """The memory that a training writes its curves to, and what of it Python sees."""
 
-    def __init__(self, job, record, plan):
-        record.curves = {name: [] for name in job.names}
-        self.job, self.record, self.plan = job, record, plan
-        self.every = {name: job.every(name) for name in job.names}
-        metrics = measured(job.prefixes, job.metrics)
-        n, names = len(plan.outputs), loss_names(job.prefixes)
+    def __init__(self, job, record, plan, tuple widths, tuple metrics):
+        cdef size_t k, n = len(widths)
+        cdef tuple names = job.names
+        self.job, self.record, self.plan, self.widths = job, record, plan, widths
+        self.every = {name: job.every(name) for name in names}
         # Place of each curve among those of a set of data: loss, losses and accuracies of outputs.
-        self.places = dict(zip(names, range(len(names))))
-        self.places |= {name: len(names) + k for name, k, metric in metrics if metric.of_rows}
-        self.own_losses = len(names) - 1
-        self.n_curves = len(names) + (n if len(self.places) > len(names) else 0)
+        self.own_losses = n if n > 1 else 0
+        self.n_curves = 1 + self.own_losses
+        self.places = {names[k]: k for k in range(<size_t>self.n_curves)}
+        self.places |= {name: self.n_curves + k for name, k, m in metrics if m.of_rows}
+        if len(self.places) > self.n_curves:
+            self.n_curves += n
         self.measured = tuple([m for m in metrics if not m.metric.of_rows])
         self.measures = {prefix + m.name: [] for prefix in ("", "val_") for m in self.measured}
-        self.widths = [plan.tensors[output.tensor] for output in plan.outputs]
         self.parts = {"": [], "val_": []}
         self.watching = None if job.watch is None else Watching(job.watch)
 
     cdef int start(self, Training *t) except -1:
         """Point the training to the memory."""
-        itemsize = np.dtype(self.plan.dtype).itemsize
+        itemsize = t.team.plan.itemsize
         row_bytes = sum(self.widths) * itemsize if self.job.record_outputs else 0
         n_curves = self.rate_curve(t) + self.job.record_rates
         room = min(self.job.epochs, max(1, FIRST_BYTES // (n_curves * 8 + t.data.n * row_bytes)))

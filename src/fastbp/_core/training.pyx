@@ -444,7 +444,8 @@ cdef class Engine(DirectCalls):
     def fit(self, job, record):
         cdef Workspace workspace = self.take_workspace()
         cdef Training t
-        cdef Recorder recorder = Recorder(job, record, self.plan)
+        cdef Recorder recorder = Recorder(
+            job, record, self.plan, self.widths, self.metrics_of(job.metrics))
         cdef Feeding feeding = Feeding(job, recorder)
         cdef int threads
         _kept = self.schedule_numbers  # t points to them, whatever becomes of the optimizer
