@@ -36,6 +36,11 @@ Arrays: TypeAlias = "Array | tuple[Array, ...]"
 """One array, or one for each of several inputs or outputs."""
 
 
+def row_count(x: Arrays) -> int:
+    """Return how many rows there are of each input."""
+    return len(x[0] if isinstance(x, tuple) else x)
+
+
 class Rows(NamedTuple):
     """Checked training or test data of n rows.
 
@@ -63,7 +68,7 @@ class Rows(NamedTuple):
     @property
     def n(self) -> int:
         """How many rows there are."""
-        return len(self.x[0] if isinstance(self.x, tuple) else self.x)
+        return row_count(self.x)
 
 
 class Feed(Protocol):
@@ -374,8 +379,9 @@ class EngineProtocol(Protocol):
         """Whether `rows` (as `Rows.x`, of any width) are finite in the plan's dtype."""
 
     def predict(self, x: Arrays, out: Arrays, n_threads: int | None) -> bool:
-        """Write the outputs of rows `x` (as `Rows.x`) to `out` (C-contiguous, plan's dtype).
+        """Write the outputs of rows `x` (as `Rows.x`) to `out`: C-contiguous, plan's dtype.
 
+        Each row stands there in its shape or in one line.
         Looks at the rows as it reads them: False if they are not `all_finite`. What has been
         written then means nothing.
         """

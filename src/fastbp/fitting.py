@@ -34,7 +34,7 @@ def run(
         logger.info("fit: ended after %d epochs", record.epochs)
         if record.diverged:
             logger.warning("fit: diverged; back at the end of epoch %d", record.epochs)
-        shapes = tuple(output.shape for output in engine.plan.outputs)
+        shapes = tuple([output.shape for output in engine.plan.outputs])
         history = History(record, alone(shapes), job.validation_freq, _end(job, record))
         hooks.end(history)
     return record, history

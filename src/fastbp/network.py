@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp import arguments, data, fitting, streams, validate
-from fastbp.callbacks.hooks import Hooks
-from fastbp.engine import Array, Arrays, EngineProtocol, Fit, Rows, alone, each, indexed
+from fastbp.callbacks.hooks import PLACES, Hooks
+from fastbp.engine import Array, Arrays, EngineProtocol, Fit, Rows, alone, each, indexed, row_count
 from fastbp.exceptions import DivergenceWarning
 from fastbp.history import History
 from fastbp.items import Counts
@@ -259,6 +259,7 @@ class Network(NetworkState):
                 RowOrder(shuffle, rows.n) if isinstance(rows, Rows) and callable(shuffle) else None
             )
             hooks = Hooks(called if order is None else (*called, order), self._occupancy)
+            on_epoch_begin, on_batch_end, on_epoch_end, on_progress = map(hooks.calls, PLACES)
             job = Fit(
                 data=rows,
                 prefixes=plan.prefixes,
@@ -275,7 +276,10 @@ class Network(NetworkState):
                 record_rates=isinstance(self.optimizer.learning_rate, Schedule),
                 n_threads=self._n_threads,
                 watch=hooks.watch(plan),
-                **hooks.calls(),
+                on_epoch_begin=on_epoch_begin,
+                on_epoch_end=on_epoch_end,
+                on_batch_end=on_batch_end,
+                on_progress=on_progress,
             )
             hooks.prepare(self, job)
             self._engine = engine
@@ -404,7 +408,7 @@ class Network(NetworkState):
             rows = data.inputs(engine.plan, x)
             self._require_finite(engine, rows)
             outputs = engine.forward(rows, validate.flag("training", training), self._n_threads)
-            self._forwarded = Rows(rows).n
+            self._forwarded = row_count(rows)
             return _shaped(outputs, [output.shape for output in engine.plan.outputs])
 
     def backward(self, grad_output: Any, *, accumulate: bool = False) -> Any:
@@ -563,17 +567,17 @@ class Network(NetworkState):
             self._occupancy.require_unchanged("predict")
             engine = self._built
             rows = data.inputs(engine.plan, x)
-            n = Rows(rows).n
+            n = row_count(rows)
             shapes = [(n, *output.shape) for output in engine.plan.outputs]
             if out is None:
                 outputs = tuple([np.empty(shape, self._dtype) for shape in shapes])
             else:  # which stays as it is if a row is refused
                 self._require_finite(engine, rows)
                 outputs = data.outputs(out, shapes, self._dtype, rows)
-            flat = alone(tuple([output.reshape(n, -1) for output in outputs]))
-            if not engine.predict(rows, flat, self._n_threads):
+            answer = alone(outputs)
+            if not engine.predict(rows, answer, self._n_threads):
                 self._require_finite(engine, rows, looks=False)
-            return alone(outputs) if out is None else out
+            return answer if out is None else out
 
     def __call__(self, x: Any, out: Any = None) -> Any:
         """Return the outputs of one row or of a batch of rows, with dropout off.

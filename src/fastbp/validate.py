@@ -8,10 +8,13 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+# What a real number is; those that are told at once come first.
+REAL = float, int, numbers.Real
+
 
 def real(argument: str, value: Any) -> float:
     """Return `value` as a finite float."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, REAL):
         raise TypeError(f"{argument}: expected a real number, got {type(value).__name__} {value!r}")
     number = float(value)
     if not math.isfinite(number):

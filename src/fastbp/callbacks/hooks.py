@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastbp.occupancy import Occupancy
     from fastbp.plan import Plan
 
+
 # The places at which an engine calls, by their name in `Fit` and in `Callback`.
 PLACES = "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_progress"
 
@@ -45,14 +46,10 @@ class Hooks:
             )
         return asked[0].watches(watched_layers(plan)) if asked else None
 
-    def calls(self) -> dict[str, Callable[..., bool]]:
-        """Return what a `Fit` is to call, by place, for the places that someone asks for."""
-        asked: dict[str, list[Callable[..., Any]]] = {}
-        for callback in self._callbacks:
-            for place in PLACES:
-                if is_asked(callback, place):
-                    asked.setdefault(place, []).append(getattr(callback, place))
-        return {place: functools.partial(self._call, them) for place, them in asked.items()}
+    def calls(self, place: str) -> Callable[..., bool] | None:
+        """Return what a `Fit` is to call at one of `PLACES`, if someone asks for it."""
+        asked = [getattr(each, place) for each in self._callbacks if is_asked(each, place)]
+        return functools.partial(self._call, asked) if asked else None
 
     def prepare(self, network: Network, job: Fit) -> None:
         """Tell all callbacks about the fit, which they may refuse."""

@@ -156,7 +156,7 @@ class Engine(EngineProtocol):
             if not all(np.isfinite(array).all() for array in chunk):
                 return False
             for array, y in zip(outputs, self._predict(chunk), strict=True):
-                array[rows] = y
+                array[rows] = y.reshape(array[rows].shape)
         return True
 
     @quietly
