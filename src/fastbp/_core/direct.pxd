@@ -6,9 +6,8 @@ from fastbp._core.workspace cimport Workspace
 cdef class DirectCalls(EngineState):
     cdef Workspace block       # with what is claimed in it
     cdef Scratch block_scratch
-    cdef char *block_inputs
 
     cdef int place_block(self) except -1
     cdef object new_outputs(self, const Block *rows)
     cdef bint can_fill(self, const Block *outputs, const Block *rows) noexcept
-    cdef bint run_block(self, const Block *rows, char *out) except -1
+    cdef bint run(self, const Block *rows, char *out) except -1

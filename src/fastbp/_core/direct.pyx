@@ -4,10 +4,11 @@ from libc.string cimport memset
 
 import numpy as np
 
-from fastbp._core.layout cimport fbp_aligned, fbp_flush_begin, fbp_flush_end, fbp_rows
+from fastbp._core.layout cimport fbp_flush_begin, fbp_flush_end, fbp_rows, fbp_source_bytes
 from fastbp._core.native cimport Block, apart, find_block
 from fastbp._core.rows cimport Data, Pass, run_rows
-from fastbp._core.workspace cimport Claim, Workspace, claim, claim_scratch
+from fastbp._core.scan cimport all_finite
+from fastbp._core.workspace cimport Claim, Workspace, claim_scratch
 
 cdef extern from *:
     """
@@ -21,8 +22,8 @@ cdef extern from *:
 
 cdef object empty = np.empty
 
-# What has more operations to do may repay a second thread.
-cdef double MOST_FLOPS = 400e3
+# What has more operations to do may repay a second thread; it is over in some 40 microseconds.
+cdef double MOST_FLOPS = 800e3
 
 
 cdef class DirectCalls(EngineState):
@@ -41,8 +42,7 @@ cdef class DirectCalls(EngineState):
             return None
         if not find_block(x, self.native.sizes[0], False, &rows):
             return None
-        if (rows.rows == 0 or rows.rows > self.native.row_block
-                or self.program.flops_forward * <double>rows.rows > MOST_FLOPS):
+        if rows.rows == 0 or self.flops_per_row(1) * <double>rows.rows > MOST_FLOPS:
             return None
         if out is None:
             out = self.new_outputs(&rows)
@@ -50,17 +50,15 @@ cdef class DirectCalls(EngineState):
             return None
         if self.block is None:
             self.place_block()
-        return out if not changing.locked() and self.run_block(&rows, outputs.data) else None
+        return out if not changing.locked() and self.run(&rows, outputs.data) else None
 
     cdef int place_block(self) except -1:
         """Take memory for `call`, at the first of them."""
         cdef Workspace memory = Workspace()
         cdef Claim walk = Claim(NULL, 0)
-        cdef size_t inputs = self.native.row_block * self.native.sizes[0] * self.native.itemsize
         claim_scratch(&walk, self.native, &self.block_scratch, False)
-        walk = Claim(memory.reserve(walk.used + fbp_aligned(inputs)), 0)
+        walk = Claim(memory.reserve(walk.used), 0)
         claim_scratch(&walk, self.native, &self.block_scratch, False)
-        self.block_inputs = claim(&walk, inputs)
         self.block = memory
         return 0
 
@@ -75,24 +73,20 @@ cdef class DirectCalls(EngineState):
         return (outputs.type == self.native.type and outputs.dimensions == rows.dimensions
                 and outputs.rows == rows.rows and apart(outputs, rows))
 
-    cdef bint run_block(self, const Block *rows, char *out) except -1:
-        """Predict up to a block of rows on this thread, unless one of them is not finite."""
+    cdef bint run(self, const Block *rows, char *out) except -1:
+        """Predict on this thread, unless one of the rows is not finite."""
         cdef uint64_t mode
         cdef Data data
-        cdef fbp_rows source
+        cdef size_t width = self.native.sizes[0]
+        cdef fbp_rows source = fbp_rows(rows.data, width * fbp_source_bytes(rows.type), rows.type)
         cdef Pass run
-        cdef size_t elements = rows.rows * self.native.sizes[0]
         cdef bint finite
         memset(&data, 0, sizeof(Data))
-        source = fbp_rows(rows.data, self.native.sizes[0] * self.native.itemsize, self.native.type)
         data.n, data.x = rows.rows, &source
         run = self.new_pass(&data)
         run.outputs = &out
         mode = fbp_flush_begin()
-        if rows.type != self.native.type:
-            self.native.kernels.convert[<size_t>rows.type](elements, rows.data, self.block_inputs)
-            source.data = self.block_inputs
-        finite = self.native.kernels.all_finite(elements, source.data)
+        finite = all_finite(self.native, rows.type, rows.rows * width, rows.data)
         if finite:
             run_rows(&run, &self.block_scratch, &self.block_scratch.frame, NULL, 0, data.n)
         fbp_flush_end(mode)

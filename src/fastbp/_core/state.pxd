@@ -40,6 +40,7 @@ cdef class EngineState:
     cdef int take_sums(self, object part) except -1
     cdef Workspace take_workspace(self)
     cdef Pass new_pass(self, const Data *data) except *
+    cdef double flops_per_row(self, double passes) noexcept
     cdef size_t rows_called(self, size_t n) noexcept
     cdef Calls new_calls(self, Team *team)
     cdef int ask_for_loss(self, Pass *run, const Team *team, tuple metrics) except -1

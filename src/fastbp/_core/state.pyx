@@ -29,6 +29,10 @@ from fastbp.engine import EpochPart, Position, alone, each, measured
 # Sizes in bytes must fit a signed pointer difference.
 cdef double MOST_BYTES = sys.maxsize
 cdef object NO_PART = EpochPart()
+# What a row costs beside its products: to be gathered, activated and met with its target; and where
+# rows are in the lanes from end to end.
+cdef double FLOPS_PER_ROW = 2000.0
+cdef double FLOPS_PER_ROW_IN_LANES = 600.0
 
 
 cdef object spans(size_t count, size_t n, object dtype):
@@ -138,6 +142,12 @@ cdef class EngineState:
         run.stages, run.stop_op = FORWARD | TARGETS | BACKWARD, self.native.n_ops
         run.seed, run.batch = self.seed, self.counters.batches
         return run
+
+    cdef double flops_per_row(self, double passes) noexcept:
+        """What a row costs that goes through the plan so many times."""
+        cdef bint in_lanes = self.native.n_ops > 0 and self.native.ops[0].run == self.native.n_ops
+        cdef double beside = FLOPS_PER_ROW_IN_LANES if in_lanes else FLOPS_PER_ROW
+        return self.program.flops_forward * passes + beside
 
     cdef size_t rows_called(self, size_t n) noexcept:
         """How many of n rows Python functions are called with, if the plan has some."""

@@ -85,10 +85,6 @@ from fastbp.measures import answers, measure
 # many a batch to be worth the barriers of a fit, whose region stays open.
 cdef double FLOPS_PER_THREAD = 400e3
 cdef double FLOPS_PER_THREAD_OF_FIT = 120e3
-# What a row costs beside its products: to be gathered, activated and met with its target; and where
-# rows are in the lanes from end to end.
-cdef double FLOPS_PER_ROW = 2000.0
-cdef double FLOPS_PER_ROW_IN_LANES = 600.0
 # Forward, weight gradient and input gradient take about the same.
 cdef double PASSES_OF_TRAINING = 3.0
 # A further thread must have so many bytes to look at.
@@ -583,10 +579,7 @@ cdef class Engine(DirectCalls):
         cdef size_t slots = fbp_slots(rows, 0) if passes > 1 and not self.native.wide else rows
         if n_threads is not None:
             return min(<size_t>min(n_threads, MOST_THREADS), max(slots, 1))
-        cdef bint in_lanes = self.native.n_ops > 0 and self.native.ops[0].run == self.native.n_ops
-        cdef double beside = FLOPS_PER_ROW_IN_LANES if in_lanes else FLOPS_PER_ROW
-        cdef double flops_per_row = self.program.flops_forward * passes + beside
-        cdef double worth = flops_per_row * <double>rows / flops_per_thread
+        cdef double worth = self.flops_per_row(passes) * <double>rows / flops_per_thread
         if worth < 2.0:
             return 1
         return <int>min(<double>fbp_useful_threads(), min(worth, <double>slots))
