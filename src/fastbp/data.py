@@ -81,7 +81,9 @@ def rows(
     for i, output in enumerate(plan.outputs):
         own, is_mapped = targets_of(y_names[i], given[i], n, output, plan.dtype, look, whole)
         targets.append(own)
-        weights.append(row_weights(y_names[i], own, weight_names[i], given_weights[i], whole))
+        weights.append(
+            row_weights(y_names[i], own, output, weight_names[i], given_weights[i], whole)
+        )
         unchecked |= is_mapped
     found = Rows(alone(inputs), alone(tuple(targets)), _given(weights), unchecked)
     return weighed(found, class_weight, plan, whole)

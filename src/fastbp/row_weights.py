@@ -12,16 +12,17 @@ from fastbp import validate
 from fastbp.arrays import LARGEST, plain, real_array, require_count, require_within
 from fastbp.engine import Array
 from fastbp.plan import Output
+from fastbp.targets import ignore_label
 
 FLOAT64 = np.dtype(np.float64)
 
 
 def row_weights(
-    argument: str, targets: Array, name: str, sample_weight: Any, whole: bool
+    argument: str, targets: Array, output: Output, name: str, sample_weight: Any, whole: bool
 ) -> Array | None:
     """Return what each row counts: its sample weight, and nothing where its label is ignored."""
     weights = None if sample_weight is None else _weights(name, sample_weight, len(targets), whole)
-    if targets.ndim > 1 or targets.min() >= 0:
+    if ignore_label(output) is None or targets.min() >= 0:
         return weights
     counts = (targets >= 0).astype(np.float64)
     return counts if weights is None else _product(argument, weights, counts, whole)

@@ -71,10 +71,26 @@ def _labels(argument: str, y: Any, n: int, output: Output, whole: bool) -> Array
             f"for one value per class use loss='categorical_crossentropy'"
         )
     require_count(argument, array, n)
-    label = getattr(output.loss, "ignore_label", None)
-    ignored = np.zeros(n, bool) if label is None else array == label
-    if ignored.any():
-        array = np.where(ignored, array.dtype.type(0), array)
+    label = ignore_label(output)
+    if label is None:
+        return _class_numbers(argument, array, output)
+    ignored = array == label
+    numbers = np.where(ignored, array.dtype.type(0), array)
+    labels = np.where(ignored, INT32.type(-1), _class_numbers(argument, numbers, output))
+    if whole and ignored.all():
+        raise ValueError(
+            f"{argument}: expected a label to learn from, got ignore_label in all rows"
+        )
+    return labels
+
+
+def ignore_label(output: Output) -> int | None:
+    """Return the label of rows that the loss of an output leaves out, if it has one."""
+    return getattr(output.loss, "ignore_label", None)
+
+
+def _class_numbers(argument: str, array: Array, output: Output) -> Array:
+    """Return whole numbers of classes, int32."""
     most = math.prod(output.shape) - 1
     expected = f"whole class numbers from 0 to {most}"
     require_within(argument, array, 0, most, expected)
@@ -82,11 +98,7 @@ def _labels(argument: str, y: Any, n: int, output: Output, whole: bool) -> Array
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         first = int(np.argmax(labels != array))
         raise ValueError(f"{argument}: expected {expected}, got {array[first]} at [{first}]")
-    if whole and ignored.all():
-        raise ValueError(
-            f"{argument}: expected a label to learn from, got ignore_label in all rows"
-        )
-    return np.where(ignored, INT32.type(-1), labels) if ignored.any() else labels
+    return labels
 
 
 def _require_domain(argument: str, targets: Array, domain: str, dtype: str) -> None:

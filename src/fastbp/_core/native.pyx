@@ -123,7 +123,7 @@ cdef fbp_rows native_rows(object array) except *:
 
 
 cdef bint is_in_memory(object array):
-    """Whether all of an array's memory is its own or another array's: no file, no foreign object."""
+    """Whether an array's memory is its own or another array's: no file's, no other object's."""
     owner = array.base
     while type(owner) is ndarray:
         owner = owner.base
@@ -187,6 +187,15 @@ cdef Ports native_inputs(object x, const fbp_plan *plan):
     return ports
 
 
+cdef bint leaves_out(const int32_t *labels, size_t n) noexcept:
+    """Whether a row has no label."""
+    cdef int32_t least = 0
+    cdef size_t row
+    for row in range(n):
+        least = min(least, labels[row])
+    return least < 0
+
+
 cdef Ports native_data(object data, const fbp_plan *plan):
     """Rows with targets, and sample weights if there are any."""
     cdef Ports ports = native_inputs(data.x, plan)
@@ -197,7 +206,7 @@ cdef Ports native_data(object data, const fbp_plan *plan):
     for k in range(n):
         if plan.outputs[k].labels:
             ports.answers[k].labels = <const int32_t *>address(targets[k])
-            ports.answers[k].leaves_out = targets[k].min() < 0
+            ports.answers[k].leaves_out = leaves_out(ports.answers[k].labels, ports.data.n)
         else:
             ports.answers[k].y = native_rows(targets[k])
         if weights[k] is not None:
