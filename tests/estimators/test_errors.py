@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
+from scipy import sparse
 from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_X_y
@@ -113,6 +115,70 @@ def test_an_estimator_whose_fit_failed_says_that_it_is_not_fitted() -> None:
         model.fit(X, Y, X_val=X, y_val=Y + 1)
     with pytest.raises(NotFittedError):
         model.predict(X)
+
+
+FAILING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "width of validation data": ({}, {"X_val": X[:, :2], "y_val": Y}),
+    "classes of validation data": ({}, {"X_val": X, "y_val": Y + 7}),
+    "number of dropouts": ({"dropout": [0.1]}, {}),
+    "dropout": ({"dropout": [0.1, 2.0]}, {}),
+    "number of activations": ({"activation": ["relu"]}, {}),
+    "activation": ({"activation": ["relu", "cubic"]}, {}),
+    "negative weights": ({}, {"sample_weight": np.linspace(1, -1, 40)}),
+    "weights of nothing": ({}, {"sample_weight": np.zeros(40)}),
+    "number of weights": ({}, {"sample_weight": np.ones(3)}),
+    "weights of classes": ({"class_weight": {7: 1.0}}, {}),
+    "callbacks": ({"callbacks": [3]}, {}),
+    "what is held out": ({"early_stopping": True, "validation_fraction": 1e-9}, {}),
+    "beside lbfgs": ({"solver": "lbfgs", "clip_norm": 1.0}, {}),
+    "range": ({"dtype": "float32"}, {"X": 1e200 * X}),
+}
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", FAILING)
+def test_what_fails_in_its_arguments_leaves_an_estimator_as_it_was(
+    name: str, method: str, form: Any
+) -> None:
+    parameters, given = FAILING[name]
+    if method == "partial_fit" and "solver" in parameters:
+        pytest.skip("there is no partial fit")
+    model = MLPClassifier((4, 4), max_iter=2, random_state=np.random.RandomState(0)).fit(X, Y)
+    parameters_before = model.get_params()
+    state, outputs = pickle.dumps(vars(model)), model.predict_proba(X)
+    given = {"X": X, "y": Y + 1 if method == "fit" else Y} | given
+    with pytest.raises((ValueError, TypeError)):
+        getattr(model.set_params(**parameters), method)(**given | {"X": form(given["X"])})
+    np.testing.assert_array_equal(model.predict_proba(X), outputs)
+    np.testing.assert_array_equal(model.classes_, [0, 1])
+    if not parameters:
+        assert pickle.dumps(vars(model)) == state
+    twin = pickle.loads(state)
+    model.set_params(**parameters_before).partial_fit(X, Y)
+    assert model.loss_ == pytest.approx(twin["loss_curve_"][-1], rel=0.2)
+
+
+def test_a_first_partial_fit_that_fails_leaves_no_classes_behind() -> None:
+    model = MLPClassifier()
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(NAN, Y, classes=[0, 1])
+    assert not hasattr(model, "classes_")
+    assert model.partial_fit(X, Y, classes=[0, 1, 2]).predict_proba(X).shape == (40, 3)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("sizes", [(9,), (4, 5), ()])
+def test_other_layers_than_those_to_go_on_with_are_refused(sizes: Any, method: str) -> None:
+    model = MLPClassifier((4, 4), max_iter=2, warm_start=True).fit(X, Y)
+    expected = model.predict_proba(X)
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes: expected \[4, 4\] to go on from"):
+        getattr(model.set_params(hidden_layer_sizes=sizes), method)(X, Y)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    model.set_params(hidden_layer_sizes=[4, 4])
+    assert getattr(model, method)(X, Y) is model
+    model.set_params(warm_start=False, hidden_layer_sizes=sizes).fit(X, Y)
+    assert model.n_layers_ == len(sizes) + 2
 
 
 def test_lbfgs_has_no_partial_fit() -> None:

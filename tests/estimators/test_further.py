@@ -94,6 +94,107 @@ def test_a_batch_without_weight_counts_as_a_loss_of_0_and_has_no_gradient(
         np.testing.assert_array_equal(first.coefs_[0], second.coefs_[0])
 
 
+def test_weights_of_classes_leave_out_what_a_batch_leaves_out() -> None:
+    """Whether a mapping names all classes is asked of all, not of those of one batch."""
+    weights, some = {"a": 3.0, "b": 0.5}, Y != "b"
+    model = classifier(class_weight=weights)
+    model.partial_fit(X[some], Y[some], classes=["a", "b", "c"])
+    expected = classifier().partial_fit(
+        X[some], Y[some], np.where(Y[some] == "a", 3.0, 1.0), classes=["a", "b", "c"]
+    )
+    assert model.loss_ == expected.loss_
+    for each in (weights | {"d": 1.0}, {"d": 1.0}):
+        with pytest.raises(ValueError, match=r"The classes, .*'c'.*, are not"):
+            classifier(class_weight=each).partial_fit(X[some], Y[some], classes=["a", "b", "c"])
+
+
+def test_weights_of_several_classes_at_once_leave_out_what_a_batch_leaves_out() -> None:
+    both = np.column_stack([Z > 0, Z > 2])
+    weights = [{1: 2.0}, {1: 5.0}]
+    model = classifier(class_weight=weights).partial_fit(X, both, classes=[0, 1])
+    few = Z <= 2
+    model.partial_fit(X[few], both[few])
+    expected = classifier().partial_fit(
+        X, both, np.where(Z > 0, 2.0, 1) * np.where(Z > 2, 5.0, 1), classes=[0, 1]
+    )
+    expected.partial_fit(X[few], both[few], np.where(Z[few] > 0, 2.0, 1))
+    assert model.loss_curve_ == expected.loss_curve_
+
+
+# What is set anew between two fits, beside a network that is otherwise the same.
+SET_ANEW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "loss": ({}, {"loss": "absolute_error"}),
+    "loss and last function": ({}, {"loss": "poisson"}),
+    "dtype": ({}, {"dtype": "float32"}),
+    "clip_norm": ({}, {"clip_norm": 1e-3}),
+    "clip_value": ({}, {"clip_value": 1e-4}),
+    "weight_decay": ({"solver": "adamw"}, {"weight_decay": 20.0}),
+    "dropout": ({}, {"dropout": 0.5}),
+    "alpha": ({}, {"alpha": 10.0}),
+    "activation": ({}, {"activation": "gelu"}),
+    "a schedule": ({}, {"learning_rate": schedules.Piecewise([0.0, 0.1], [3])}),
+    "constants of an optimizer": ({"solver": fastbp.Adam(0.01)}, {"solver": fastbp.Adam(0.1)}),
+    "solver": ({}, {"solver": "sgd"}),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", SET_ANEW)
+def test_what_is_set_anew_counts_from_the_next_fit(name: str, method: str) -> None:
+    given, anew = SET_ANEW[name]
+    y = abs(Z)
+    same, changed = (regressor(warm_start=True, max_iter=2, **given).fit(X, y) for _ in range(2))
+    start = changed.coefs_[0].copy()
+    for model in (same, changed.set_params(**anew)):
+        getattr(model, method)(X, y)
+    assert not np.array_equal(changed.coefs_[0], same.coefs_[0])
+    expected = regressor(max_iter=1, learning_rate_init=1e-300, **given | anew)
+    expected.fit(X, y)  # whose parts are those of a network that was made so
+    for part in ("layers", "loss", "dtype"):
+        found, should = (repr(getattr(each._network, part)) for each in (changed, expected))
+        assert found == should
+    assert changed.out_activation_ == expected.out_activation_
+    assert abs(changed.coefs_[0] - start).max() < 0.5  # it went on from where it stood
+
+
+def test_the_number_of_threads_is_that_of_the_next_fit() -> None:
+    model = classifier(n_threads=1).partial_fit(X, Y, classes=["a", "b", "c"])
+    model.set_params(n_threads=2).partial_fit(X, Y)
+    assert model._network.n_threads == 2
+
+
+def test_an_optimizer_remembers_when_something_else_is_set_anew() -> None:
+    """What is clipped beyond all gradients changes no bit of what follows."""
+    same, changed = (
+        classifier(dropout=0.2).partial_fit(X, Y, classes=["a", "b", "c"]) for _ in range(2)
+    )
+    changed.set_params(clip_norm=1e9)
+    for model in (same, changed):
+        model.partial_fit(X, Y).partial_fit(X, Y)
+    np.testing.assert_array_equal(changed.coefs_[0], same.coefs_[0])
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_early_stopping_may_be_set_between_warm_starts(early: bool) -> None:
+    model = classifier(early_stopping=early, warm_start=True, max_iter=3).fit(X, Y)
+    model.set_params(early_stopping=not early).fit(X, Y)
+    assert len(model.loss_curve_) == 6
+    assert model._no_improvement_count <= 3
+    if early:
+        assert model.validation_scores_ is None
+        assert model.best_loss_ == min(model.loss_curve_[3:])
+    else:
+        assert model.best_validation_score_ == max(model.validation_scores_)
+        assert len(model.validation_scores_) == 3
+
+
+def test_steps_may_go_on_from_lbfgs() -> None:
+    model = classifier(solver="lbfgs", warm_start=True, max_iter=3).fit(X, Y)
+    model.set_params(solver="adam", learning_rate_init=1e-6).fit(X, Y)
+    assert model.loss_curve_[0] == pytest.approx(model.loss_, rel=1e-3)
+    assert len(model.loss_curve_) == 3
+
+
 @pytest.mark.parametrize("rate", [0.4, [0.4, 0.0], [0.0, 0.4]])
 def test_dropout_is_drawn_by_random_state_and_off_in_predictions(rate: Any) -> None:
     first, same = (classifier(dropout=rate).fit(X, Y) for _ in range(2))
@@ -233,6 +334,20 @@ def test_a_callback_may_stop_a_fit() -> None:
 def test_the_number_of_threads_changes_no_bit() -> None:
     one, two = (classifier(n_threads=n, hidden_layer_sizes=(64,)).fit(X, Y) for n in (1, 2))
     np.testing.assert_array_equal(one.coefs_[0], two.coefs_[0])
+
+
+def test_an_array_of_dropouts_is_a_list_of_them() -> None:
+    rates = [0.4, 0.1]
+    listed, array = (classifier(dropout=each).fit(X, Y) for each in (rates, np.array(rates)))
+    assert listed.loss_curve_ == array.loss_curve_
+    assert len(array.partial_fit(X, Y).loss_curve_) == 21
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), np.float64])
+def test_a_dtype_may_be_a_type(dtype: Any) -> None:
+    for solver in ("adam", "lbfgs"):
+        model = classifier(dtype=dtype, solver=solver).fit(X, Y)
+        assert model.coefs_[0].dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -207,15 +207,6 @@ def test_a_warm_start_that_stops_early_goes_on_from_its_last_weights(pair: Any) 
         check_same(fits, x)
 
 
-def test_a_warm_start_keeps_its_layers(digits: Any, pair: Any) -> None:
-    fits = pair("MLPClassifier", max_iter=2, warm_start=True)
-    fits.fit(*digits)
-    for estimator in (fits.theirs, fits.ours):
-        estimator.set_params(hidden_layer_sizes=(9,))
-    fits.fit(*digits)
-    check_same(fits, digits[0])
-
-
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_partial_fits_go_on_with_the_same_optimizer(solver: str, digits: Any, pair: Any) -> None:
     x, y = digits
@@ -224,6 +215,26 @@ def test_partial_fits_go_on_with_the_same_optimizer(solver: str, digits: Any, pa
     for start in range(100, 500, 100):
         rows = slice(start, start + 100)
         fits.fit(x[rows], y[rows], method="partial_fit", sample_weight=WEIGHTS[rows])
+    check_same(fits, x)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"alpha": 0.5}, {"activation": "tanh"}, {"batch_size": 13}, {"learning_rate_init": 0.1},
+     {"learning_rate": "constant"}, {"power_t": 0.1}, {"momentum": 0.1, "beta_1": 0.3}],
+)  # fmt: skip
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_what_is_set_anew_counts_from_the_next_partial_fit(
+    solver: str, changed: Any, digits: Any, pair: Any
+) -> None:
+    """But what scikit-learn's optimizer keeps; and that remembers what it did."""
+    x, y = digits
+    fits = pair("MLPClassifier", solver=solver, learning_rate="invscaling", learning_rate_init=0.01)
+    fits.fit(x, y, method="partial_fit", classes=np.arange(10))
+    for estimator in (fits.theirs, fits.ours):
+        estimator.set_params(**changed)
+    for _ in range(2):
+        fits.fit(x, y, method="partial_fit")
     check_same(fits, x)
 
 

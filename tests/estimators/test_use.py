@@ -45,7 +45,9 @@ WEIGHTS = RNG.uniform(0.1, 2, 120)
 
 
 def classifier(**given: Any) -> MLPClassifier:
-    return MLPClassifier((8,), **{"max_iter": 30, "random_state": 0, "solver": "lbfgs"} | given)
+    return MLPClassifier(
+        **{"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0, "solver": "lbfgs"} | given
+    )
 
 
 def test_an_import_without_scikit_learn_says_how_to_get_it() -> None:
@@ -187,15 +189,67 @@ def test_a_sparse_matrix_never_is_an_array_as_a_whole(
         tracemalloc.stop()
 
 
-def test_sparse_and_dense_rows_give_the_same_bits() -> None:
-    x = np.where(X > 0, X, 0)
+def thin(n: int, features: int) -> Any:
+    rng = np.random.default_rng(0)
+    return sparse.random_array((n, features), density=0.1, rng=rng, format="csr")
+
+
+def test_steps_on_sparse_and_dense_rows_give_the_same_bits() -> None:
+    x = thin(120, 30)
     given: dict[str, Any] = {"early_stopping": True, "solver": "adam"}
-    dense, thin = (
-        classifier(**given).fit(form(x), Y, WEIGHTS) for form in (np.asarray, sparse.csc_matrix)
+    dense, sparsely = (
+        classifier(**given).fit(form, Y, WEIGHTS) for form in (x.toarray(), x.tocsc())
     )
-    assert dense.loss_curve_ == thin.loss_curve_
-    assert dense.validation_loss_curve_ == pytest.approx(thin.validation_loss_curve_, rel=1e-13)
-    np.testing.assert_array_equal(dense.predict_proba(x), thin.predict_proba(x))
+    assert dense.loss_curve_ == sparsely.loss_curve_
+    assert dense.validation_loss_curve_ == pytest.approx(sparsely.validation_loss_curve_, rel=1e-13)
+    np.testing.assert_allclose(dense.predict_proba(x), sparsely.predict_proba(x), rtol=1e-12)
+
+
+SPARSELY: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "classes": (MLPClassifier, {}, Y),
+    "no hidden layer": (MLPClassifier, {"hidden_layer_sizes": ()}, Y),
+    "two hidden layers": (MLPClassifier, {"hidden_layer_sizes": (5, 3)}, Y > 0),
+    "several classes": (MLPClassifier, {}, np.column_stack([Y > 0, Y > 1])),
+    "several numbers": (MLPRegressor, {"activation": "tanh"}, X),
+    "counts": (MLPRegressor, {"loss": "poisson"}, Y),
+}
+
+
+@pytest.mark.parametrize("name", SPARSELY)
+def test_lbfgs_lowers_the_same_on_sparse_and_dense_rows(name: str) -> None:
+    kind, given, y = SPARSELY[name]
+    x = thin(120, 30)
+    given = {"hidden_layer_sizes": (4,), "solver": "lbfgs", "max_iter": 5} | given
+    dense, sparsely = (
+        kind(random_state=0, **given).fit(form, y, WEIGHTS) for form in (x.toarray(), x)
+    )
+    assert sparsely.loss_ == pytest.approx(dense.loss_, rel=1e-10)
+    for found, expected in zip(sparsely.coefs_, dense.coefs_, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(sparsely.predict(x), dense.predict(x.toarray()), rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_sparse_row_is_answered_as_among_many(dtype: str) -> None:
+    x = thin(120, 300)
+    model = classifier(dtype=dtype).fit(x, Y)
+    alone = np.concatenate([model.predict_proba(x[[i]]) for i in range(20)])
+    np.testing.assert_array_equal(alone, model.predict_proba(x)[:20])
+    assert alone.dtype == dtype
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_sparse_matrix_may_have_elements_in_parts_and_in_any_order(solver: str) -> None:
+    x = sparse.csr_array(
+        (np.array([1.0, 2.0, 4.0, 3.0, 0.0]), [3, 0, 3, 1, 2], [0, 3, 3, 5]), shape=(3, 5)
+    )
+    before = [part.copy() for part in (x.data, x.indices, x.indptr)]
+    model = classifier(solver=solver, max_iter=3).fit(x, [0, 1, 2])
+    whole = classifier(solver=solver, max_iter=3).fit(x.toarray(), [0, 1, 2])
+    np.testing.assert_allclose(model.coefs_[0], whole.coefs_[0], rtol=1e-10)
+    np.testing.assert_allclose(model.predict_proba(x), whole.predict_proba(x.toarray()), rtol=1e-10)
+    for part, old in zip((x.data, x.indices, x.indptr), before, strict=True):
+        np.testing.assert_array_equal(part, old)
 
 
 def test_coefs_are_live() -> None:
@@ -263,6 +317,63 @@ def test_threads_may_predict_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_threads_may_predict_at_once_when_coefs_have_been_replaced() -> None:
+    model = classifier(hidden_layer_sizes=(64,)).fit(X, Y)
+    expected, wrong = model.predict_proba(X), []
+    start = threading.Barrier(4)
+
+    def ask() -> None:
+        for _ in range(20):
+            if start.wait() == 0:
+                model.coefs_ = [w.copy() for w in model.coefs_]
+            try:
+                if not np.array_equal(model.predict_proba(X), expected):
+                    wrong.append("other outputs")
+            except Exception as error:  # whose thread would end here
+                wrong.append(repr(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    model.coefs_[0][:] = 0
+    assert abs(model.predict_proba(X) - expected).max() > 1e-3
+
+
+def test_coefs_that_are_replaced_leave_the_optimizer_its_memory() -> None:
+    same, replaced = (classifier(solver="adam").partial_fit(X, Y, classes=[0, 1, 2]) for _ in "ab")
+    replaced.coefs_ = [w.copy() for w in replaced.coefs_]
+    for model in (same, replaced):
+        model.predict(X)
+        model.partial_fit(X, Y)
+    np.testing.assert_array_equal(replaced.coefs_[0], same.coefs_[0])
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_an_estimator_does_not_answer_while_it_learns(form: Any) -> None:
+    """Its weights are then neither those of before nor those of after."""
+    found: list[str] = []
+
+    def ask() -> None:
+        try:
+            model.predict(form(X))
+        except RuntimeError as error:
+            found.append(str(error))
+
+    def on_epoch_end(epoch: int, logs: Any) -> None:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    log = fastbp.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+    model = classifier(solver="adam", max_iter=2, callbacks=[log])
+    model.fit(X, Y)
+    assert len(found) == 2
+    assert "predict: expected an idle network, got one that is in fit()" in found[0]
 
 
 def test_an_interrupt_ends_a_fit_with_a_warning_and_a_model() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from numbers import Integral, Real
 from operator import index, is_
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
@@ -20,15 +23,37 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastbp import Network, activations, optimizers
 from fastbp.engine import Array
 from fastbp.schedules import Schedule
-from fastbp.sklearn import construction, lbfgs, stochastic
+from fastbp.sklearn import construction, lbfgs, sparse, stochastic
 from fastbp.sklearn.objective import Objective
-from fastbp.sklearn.rows import Data, are_plain, chunks, readable
+from fastbp.sklearn.rows import Data, are_plain, in_dtype, readable
 
 ACTIVATION_NAMES = {"logistic", *activations.ACTIVATIONS, *activations.ALIASES} - {"softmax"}
 POSITIVE_OR_NONE = [Interval(Real, 0, None, closed="neither"), None]
 # What is beyond scikit-learn and counts with some solvers alone, by what leaves it out.
 OF_STEPS = {"dropout": 0, "callbacks": None}
 OF_NAMED_STEPS = {"clip_value": None, "clip_norm": None}
+DTYPES = {np.float32, np.float64}
+# Held while an estimator gets another network, or looks whether it needs one. It is one for all
+# estimators, which are copied and pickled.
+EXCHANGE = threading.RLock()
+
+
+class Start(NamedTuple):
+    """Where a fit starts.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Units of all layers, from features to outputs.
+    parameters : ndarray
+        All of them in one vector: weights, then biases.
+    is_first : bool
+        Whether they have just been drawn.
+    """
+
+    sizes: tuple[int, ...]
+    parameters: Array
+    is_first: bool
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -62,11 +87,14 @@ class BaseMLP(BaseEstimator, ABC):
             Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple, np.ndarray],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "clip_value": POSITIVE_OR_NONE,
         "clip_norm": POSITIVE_OR_NONE,
-        "dtype": [StrOptions({"float32", "float64"}), None],
+        "dtype": [
+            StrOptions({t.__name__ for t in DTYPES}), Options(type, DTYPES),
+            Options(np.dtype, set(map(np.dtype, DTYPES))), None,
+        ],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "callbacks": [list, tuple, None],
     }  # fmt: skip
@@ -98,9 +126,11 @@ class BaseMLP(BaseEstimator, ABC):
     weight_decay: float
     clip_value: float | None
     clip_norm: float | None
-    dtype: str | None
+    dtype: Any
     n_threads: int | None
     callbacks: Iterable[Any] | None
+
+    _rate: Any  # the learning rate of the optimizer as it was made
 
     def _keep(self, given: dict[str, Any]) -> None:
         """Keep what a constructor was given, as it is: scikit-learn checks it in `fit`."""
@@ -159,26 +189,41 @@ class BaseMLP(BaseEstimator, ABC):
         validation: tuple[Any, Any, Any] = (None, None, None),
         *,
         incremental: bool = False,
+        learn: Callable[[], object] | None = None,
     ) -> Self:
-        hidden = _hidden_sizes(self.hidden_layer_sizes)
-        self._refuse_ignored(*validation)
-        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = self._checked(X, y, reset=first)
-        self._learn_targets(y, incremental=incremental)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        data = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
-        data.require_weight("sample_weight, class_weight")
-        objective = self._objective(data.y)
-        self._random_state = check_random_state(self.random_state)
-        if first:
-            sizes = (X.shape[1], *hidden, self.n_outputs_)
-            self._initialize(objective, sizes, self.dtype or X.dtype)
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(data, objective)
-        else:
-            self._fit_stochastic(data, validation, objective, incremental)
+        """Train; what is wrong with the arguments leaves the estimator as it was.
+
+        `learn` is to be called first, for what a kind of estimator learns of arguments of its own.
+        """
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._return_to, dict(vars(self)))
+            if learn is not None:
+                learn()
+            hidden = _hidden_sizes(self.hidden_layer_sizes)
+            self._refuse_ignored(*validation)
+            first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+            X, y = self._checked(X, y, reset=first)
+            self._learn_targets(y, incremental=incremental)
+            if sample_weight is not None:
+                sample_weight = _checked_weights("sample_weight", sample_weight, X)
+            data = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
+            data.require_weight("sample_weight, class_weight")
+            objective = self._objective(data.y)
+            held_out = self._held_out(*validation)
+            self.out_activation_ = objective.out_activation
+            self._random_state = check_random_state(self.random_state)
+            start = self._begin(X, hidden) if first else self._go_on(hidden)
+            if self.solver == "lbfgs":
+                self._fit_lbfgs(data, start, objective, undo.pop_all)
+            else:
+                self._fit_stochastic(data, held_out, start, objective, incremental, undo.pop_all)
         return self
+
+    def _return_to(self, state: dict[str, Any]) -> None:
+        """Return to an earlier state, of which nothing has been changed in place."""
+        for name in vars(self).keys() - state.keys():
+            delattr(self, name)
+        self.__dict__.update(state)
 
     def _refuse_ignored(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
         """Refuse what would count for nothing, unless scikit-learn has it and leaves it aside."""
@@ -219,27 +264,30 @@ class BaseMLP(BaseEstimator, ABC):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _initialize(self, objective: Objective, sizes: tuple[int, ...], dtype: Any) -> None:
-        """Set what a first fit starts from, and draw the parameters."""
-        self.n_iter_ = self.t_ = 0
-        self.n_layers_ = len(sizes)
-        self.out_activation_ = objective.out_activation
-        functions = construction.for_each_layer("activation", self.activation, len(sizes) - 2)
-        self.coefs_, self.intercepts_ = construction.initial_parameters(
-            sizes, [construction.resolved(f) for f in functions], self._random_state, dtype
+    def _begin(self, X: Any, hidden: list[int]) -> Start:
+        """Draw the parameters of a first fit, and set what is counted from there."""
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
+        functions = construction.for_each_layer("activation", self.activation, len(hidden))
+        parameters = construction.initial_parameters(
+            sizes,
+            [construction.resolved(f) for f in functions],
+            self._random_state,
+            X.dtype if self.dtype is None else self.dtype,
         )
-        self._network: Network | None = None
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_, self._hidden = len(sizes), hidden
         self.__dict__.pop("_best_parameters", None)
-        if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self.validation_loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            watched = self.early_stopping
-            self.validation_scores_: Any = [] if watched else None
-            self.best_validation_score_: Any = -np.inf if watched else None
-            self.best_loss_: Any = None if watched else np.inf
-            if watched:
-                self._best_parameters = self._flat()
+        return Start(sizes, parameters, is_first=True)
+
+    def _go_on(self, hidden: list[int]) -> Start:
+        """Start from the parameters that are there, unless other layers are wanted."""
+        sizes = self._sizes()
+        if hidden != self._hidden and tuple(hidden) != sizes[1:-1]:
+            raise ValueError(
+                f"hidden_layer_sizes: expected {self._hidden} to go on from the last fit, got "
+                f"{hidden}; other layers need a fit with warm_start=False"
+            )
+        return Start(sizes, self._flat(), is_first=False)
 
     def _sizes(self) -> tuple[int, ...]:
         """Return the units of all layers, from features to outputs, as coefs_ have them."""
@@ -252,12 +300,16 @@ class BaseMLP(BaseEstimator, ABC):
         """Return all parameters in one vector: weights, then biases."""
         return np.concatenate([part.ravel() for part in [*self.coefs_, *self.intercepts_]])
 
-    def _take(self, network: Network, objective: Objective) -> None:
-        """Let a network have the estimator's parameters, and these be its own from now on."""
-        network.set_parameters(self._flat())
+    def _take(
+        self, network: Network, recipe: dict[str, Any], parameters: Array, objective: Objective
+    ) -> None:
+        """Let a network have parameters, and these be the estimator's own from now on."""
+        network.set_parameters(parameters)
         network.class_names = self._class_names()
-        self._network, self._end = network, objective
-        self._adopt(network)
+        with EXCHANGE:
+            self._recipe, self._end = recipe, objective
+            self._adopt(network)
+            self._network: Network | None = network
 
     def _adopt(self, network: Network) -> None:
         """Let coefs_ and intercepts_ be live views of a network's parameters."""
@@ -266,24 +318,26 @@ class BaseMLP(BaseEstimator, ABC):
         self.intercepts_ = [view for name, view in named.items() if name.endswith(".biases")]
         self._views = [*self.coefs_, *self.intercepts_]
 
-    def _fit_lbfgs(self, data: Data, objective: Objective) -> None:
+    def _fit_lbfgs(
+        self, data: Data, start: Start, objective: Objective, begin: Callable[[], object]
+    ) -> None:
         # SciPy works in float64, and so does scikit-learn then, whatever the inputs are.
-        dtype = self.dtype or "float64"
-        network = construction.network(
-            self, objective.summed(), self._sizes(), None, dtype=dtype, seed=0
-        )
-        self._take(network, objective)
-        self._recipe: tuple[Any, ...] = ()
-        lbfgs.train(self, network, objective, data)
+        dtype = "float64" if self.dtype is None else self.dtype
+        recipe = construction.recipe(self, objective.summed(), start.sizes, None, dtype)
+        network = Network(**recipe, n_threads=self.n_threads, seed=0)
+        self._constants = construction.constants(self)
+        self._take(network, recipe, start.parameters, objective)
+        lbfgs.train(self, network, recipe, objective, data.for_network(network), begin)
 
     def _fit_stochastic(
         self,
         data: Data,
-        validation: tuple[Any, Any, Any],
+        held_out: Data | None,
+        start: Start,
         objective: Objective,
         incremental: bool,
+        begin: Callable[[], object],
     ) -> None:
-        held_out = self._held_out(*validation)
         if self.early_stopping and held_out is None:
             if incremental:
                 raise ValueError(
@@ -291,16 +345,31 @@ class BaseMLP(BaseEstimator, ABC):
                     "and y_val"
                 )
             data, held_out = self._split(data)
-        network = self._ready_network(objective, incremental)
-        if self.early_stopping and incremental and not hasattr(self, "_best_parameters"):
-            self._best_parameters = self._flat()
-        self.n_iter_ = 0
+        network = self._ready_network(start, objective, incremental)
+        self._open_books(start, incremental)
         epochs = 1 if incremental else self.max_iter
-        has_stopped = stochastic.train(self, network, data, held_out, epochs)
+        has_stopped = stochastic.train(self, network, data, held_out, epochs, begin)
         if not has_stopped and not incremental and self.n_iter_ == self.max_iter:
             stochastic.warn_of_max_iter(self.max_iter)
         if self.early_stopping:
             self._end_early_stopping(network, has_stopped, incremental)
+
+    def _open_books(self, start: Start, incremental: bool) -> None:
+        """Set what is counted: anew in a first fit, and what has not been counted so far."""
+        watched = self.early_stopping
+        self.n_iter_ = 0
+        if start.is_first or not hasattr(self, "loss_curve_"):
+            self.loss_curve_: list[float] = []
+            self.validation_loss_curve_: list[float] = []
+        best = getattr(self, "best_loss_", None)
+        if start.is_first or not hasattr(self, "best_loss_") or watched != (best is None):
+            self._no_improvement_count = 0
+            self.validation_scores_: Any = [] if watched else None
+            self.best_validation_score_: Any = -np.inf if watched else None
+            self.best_loss_: Any = None if watched else np.inf
+        is_new = start.is_first or (incremental and not hasattr(self, "_best_parameters"))
+        if watched and is_new:
+            self._best_parameters = start.parameters
 
     def _end_early_stopping(self, network: Network, has_stopped: bool, incremental: bool) -> None:
         """Put the best parameters back where training has ended.
@@ -314,30 +383,39 @@ class BaseMLP(BaseEstimator, ABC):
             network.set_parameters(self._best_parameters)
             del self._best_parameters
 
-    def _ready_network(self, objective: Objective, incremental: bool) -> Network:
-        """Return a network with the estimator's parameters: in partial fits the same again."""
-        network = self._network
-        recipe = self.activation, self.alpha, self.dropout, self.solver, self._sizes()
-        if network is None or not incremental or recipe != self._recipe:
-            network, self._recipe = self._new_network(objective), recipe
+    def _ready_network(self, start: Start, objective: Objective, incremental: bool) -> Network:
+        """Return a network with what a fit starts from.
+
+        A partial fit goes on with the network of the fit before, or, where something in it has been
+        set anew, with another that has the memory of its optimizer.
+        """
+        old = vars(self).get("_network") if incremental else None
+        if old is None or self._constants["solver"] != self.solver:
+            old, self._constants = None, construction.constants(self)
+        rule = construction.optimizer(self, self._constants)
+        rate = rule.learning_rate
+        if old is not None and rate == self._rate:  # then the one that training has come to stays
+            rule = replace(rule, learning_rate=old.optimizer.learning_rate)
+        self._rate = rate
+        dtype = start.parameters.dtype if self.dtype is None else self.dtype
+        cost = 0.5 * self.alpha or None  # alpha / 2 times the sum of squares
+        recipe = construction.recipe(self, objective, start.sizes, cost, dtype)
+        wanted = recipe, rule, self.n_threads
+        if old is None or wanted != (self._recipe, old.optimizer, old.n_threads):
+            given: dict[str, Any] = {"n_threads": self.n_threads, "seed": self._seed(old)}
+            network = construction.network(recipe, rule, after=old, **given)
         elif self._is_current():
-            return network
-        self._take(network, objective)
+            return old
+        else:
+            network = old
+        self._take(network, recipe, start.parameters, objective)
         return network
 
-    def _new_network(self, objective: Objective) -> Network:
-        seed = 0
-        if np.any(self.dropout):  # else nothing is drawn that scikit-learn does not draw
-            seed = int(self._random_state.randint(2**31))
-        return construction.network(
-            self,
-            objective,
-            self._sizes(),
-            0.5 * self.alpha or None,  # alpha / 2 times the sum of squares
-            optimizer=construction.optimizer(self),
-            dtype=self.coefs_[0].dtype,
-            seed=seed,
-        )
+    def _seed(self, old: Network | None) -> int:
+        """Return a seed; without dropout nothing is drawn that scikit-learn does not draw."""
+        if old is not None and old.seed:
+            return old.seed
+        return int(self._random_state.randint(2**31)) if np.any(self.dropout) else 0
 
     def _held_out(self, X: Any, y: Any, sample_weight: Any) -> Data | None:
         """Return validation data of the caller's, checked."""
@@ -346,7 +424,7 @@ class BaseMLP(BaseEstimator, ABC):
         X, y = self._checked(X, y, reset=False)
         self._require_known(y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            sample_weight = _checked_weights("sample_weight_val", sample_weight, X)
         held_out = Data(readable(X), self._targets(y), self._weights(y, sample_weight))
         return held_out.require_weight("sample_weight_val, class_weight")
 
@@ -415,17 +493,31 @@ class BaseMLP(BaseEstimator, ABC):
     def _outputs_of(self, X: Any) -> Array:
         """Return the outputs of checked rows."""
         network = self._current_network()
-        return self._end.finished(np.concatenate([network.predict(x) for _, x in chunks(X)]))
+        if issparse(X):
+            weights = self.coefs_, self.intercepts_
+            outputs = sparse.predict(network, self._recipe, *weights, in_dtype(X, network.dtype))
+        else:
+            outputs = network.predict(X)
+        return self._end.finished(outputs)
 
     def _current_network(self) -> Network:
-        """Return the network, with the parameters that the estimator has now."""
-        network = self._network
-        assert network is not None  # there is one after every fit
+        """Return the network, with what coefs_ and intercepts_ are now."""
         if not self._is_current():
-            if self._shapes() != [view.shape for view in self._views]:
-                network = self._new_network(self._end)
-            self._take(network, self._end)
-        return network
+            with EXCHANGE:
+                if not self._is_current():
+                    self._renew()
+        assert self._network is not None  # there is one after every fit
+        return self._network
+
+    def _renew(self) -> None:
+        """Take a network with other coefs_ or intercepts_: the old one may be in use elsewhere."""
+        old, recipe, end = self._network, self._recipe, self._end
+        assert old is not None
+        if self._shapes() != [view.shape for view in self._views]:
+            recipe = construction.recipe(self, end, self._sizes(), None, old.dtype)
+        given: dict[str, Any] = {"n_threads": old.n_threads, "seed": old.seed}
+        network = construction.network(recipe, old.optimizer, after=old, **given)
+        self._take(network, recipe, self._flat(), end)
 
     def _is_current(self) -> bool:
         """Whether coefs_ and intercepts_ are still the arrays that the network works with."""
@@ -468,3 +560,11 @@ def _hidden_sizes(value: Any) -> list[int]:
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [index(size) for size in sizes]
+
+
+def _checked_weights(name: str, weights: Any, X: Any) -> Array:
+    """Return sample weights, checked."""
+    checked: Array = _check_sample_weight(weights, X)
+    if (checked < 0).any():
+        raise ValueError(f"{name}: expected numbers of at least 0, got {checked.min()}")
+    return checked

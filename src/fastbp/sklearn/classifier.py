@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Self
 
 import numpy as np
@@ -85,17 +86,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Evaluations of the loss by "lbfgs".
     class_weight : dict, list of dict or "balanced", default=None
         What classes count, times `sample_weight`: 1 for those that a dict leaves out; "balanced"
-        is inversely proportional to how often they occur; a list for several classes at once. It
-        counts in losses and scores of validation data too.
-    dropout : float or list of float, default=0.0
+        is inversely proportional to how often they occur, which `partial_fit` does not know; a list
+        for several classes at once. It counts in losses and scores of validation data too.
+    dropout : float, or list or ndarray of float, default=0.0
         Share of each hidden layer's units that are dropped in training, in [0, 1); not for
         "lbfgs".
     weight_decay : float, default=0.01
         That of "adamw"; refused, if it is another than this, by all others.
     clip_value, clip_norm : float, default=None
         Limits of the gradient's elements and of its norm, for stochastic solvers with a name.
-    dtype : {"float32", "float64"}, default=None
-        Precision of weights and arithmetic; None is that of `X`, float64 if it has another.
+    dtype : {"float32", "float64"} or the NumPy type of one, default=None
+        Precision of weights and arithmetic; None is that of the weights there are to go on with,
+        else that of `X`, float64 if it has another.
     n_threads : int, default=None
         Threads to work with; None lets fastbp choose. Results don't depend on it.
     callbacks : list of Callback, default=None
@@ -218,7 +220,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. Of a sparse matrix some rows at a time become an array.
+            Inputs. Stochastic solvers make arrays of the rows of a sparse matrix, a batch at a
+            time.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Classes; or several at once, as 1 for each that a sample belongs to, else 0.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -269,11 +272,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"class_weight {self.class_weight!r} is not supported for partial_fit, which does "
                 f"not see all samples; pass weights from compute_class_weight"
             )
-        if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer()
-            is_multilabel = type_of_target(y).startswith("multilabel")
-            self._label_binarizer.fit(y if is_multilabel else classes)
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=True)
+        return self._fit(
+            X,
+            y,
+            sample_weight,
+            (X_val, y_val, sample_weight_val),
+            incremental=True,
+            learn=functools.partial(self._learn_classes, y, classes),
+        )
 
     def predict(self, X: Any) -> Array:
         """Return classes.
@@ -332,6 +338,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             outputs.ravel() if outputs.shape[1] == 1 else outputs
         )
 
+    def _learn_classes(self, y: Any, classes: Any) -> None:
+        """Learn what classes there are from what the first partial fit is told."""
+        if _check_partial_fit_first_call(self, classes):
+            self._label_binarizer = LabelBinarizer()
+            is_multilabel = type_of_target(y).startswith("multilabel")
+            self._label_binarizer.fit(y if is_multilabel else classes)
+
     def _learn_targets(self, y: Array, *, incremental: bool) -> None:
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = _binarizer(y)
@@ -370,7 +383,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
         if self.class_weight is None:
             return sample_weight
-        weights = compute_sample_weight(self.class_weight, y)
+        weights = _weights_by_class(self.class_weight, self.classes_, y)
         return weights if sample_weight is None else weights * sample_weight
 
     def _class_names(self) -> list[str | int]:
@@ -391,6 +404,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _weights_by_class(class_weight: Any, classes: Array, y: Array) -> Array:
+    """Return what rows count by their class.
+
+    A mapping is checked against all classes: rows of a partial fit need not have all of them.
+    """
+    if isinstance(class_weight, str):
+        return np.asarray(compute_sample_weight(class_weight, y))
+    known = np.tile([[0], [1]], y.shape[1]) if y.ndim > 1 else classes
+    weights = compute_sample_weight(class_weight, np.concatenate([known, y]))
+    return np.asarray(weights[len(known) :])
 
 
 def _binarizer(y: Array) -> LabelBinarizer:

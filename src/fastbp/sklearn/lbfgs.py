@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.parallel import _get_threadpool_controller
 
 from fastbp import Network
-from fastbp.engine import Array, Rows
+from fastbp.engine import Array
 from fastbp.sklearn.objective import Objective
 from fastbp.sklearn.rows import Data
+from fastbp.sklearn.sparse import SparseRows
 
 if TYPE_CHECKING:
     from fastbp.sklearn.base import BaseMLP
@@ -47,6 +49,30 @@ class OneBlasThread:
 ONE_BLAS_THREAD = OneBlasThread()
 
 
+class DenseRows:
+    """All rows of an array, on their way through a network that is trained on them at once.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    given : Data
+        The rows.
+    """
+
+    def __init__(self, network: Network, given: Data) -> None:
+        self._network, self.rows = network, given.rows(network)
+
+    def loss_and_gradients(self) -> tuple[float, Array]:
+        """Return the loss, and its gradient in the order of the network's parameters."""
+        return self._network.loss_and_gradients(self.rows, None)
+
+    def outputs(self) -> Array:
+        """Return the outputs."""
+        outputs: Array = self._network.predict(self.rows.x)
+        return outputs
+
+
 class Lowering:
     """Loss and gradient of all rows, as a function of the parameters.
 
@@ -56,17 +82,24 @@ class Lowering:
         One whose loss is the sum over rows, without a cost of weights.
     objective : Objective
         What scikit-learn reports.
-    data : Data
-        All rows.
+    given : DenseRows or SparseRows
+        All rows, on their way through it.
+    weight : float
+        What all rows count.
     alpha : float
         What half the sum of the squared weights costs.
     """
 
-    def __init__(self, network: Network, objective: Objective, data: Data, alpha: float) -> None:
-        self._network, self._objective, self._data = network, objective, data
-        # An array is all there at once; of a sparse matrix some rows at a time, each time anew.
-        self._rows = None if data.is_sparse else list(data.rows(network))
-        self._alpha, self._weight = alpha, data.weight
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        given: DenseRows | SparseRows,
+        weight: float,
+        alpha: float,
+    ) -> None:
+        self._network, self._objective, self._given = network, objective, given
+        self._alpha, self._weight = alpha, weight
         named = network.named_parameters()
         self._n_weights = sum(w.size for name, w in named.items() if name.endswith(".weights"))
 
@@ -76,29 +109,38 @@ class Lowering:
         The loss is the one that scikit-learn reports and minimises, which for squared errors of
         several outputs is not quite the one whose gradient it follows.
         """
-        network = self._network
-        network.parameters[:] = parameters  # which may have left the finite numbers
-        loss = 0.0
-        for number, rows in enumerate(self._rows or self._data.rows(network)):
-            loss += network.loss_and_gradients(rows, None, accumulate=number > 0)[0]
-            loss += self._offset(rows)
-        gradient = network.gradients.astype(np.float64)
+        self._network.parameters[:] = parameters  # which may have left the finite numbers
+        loss, gradients = self._given.loss_and_gradients()
+        gradient = gradients.astype(np.float64)
         weights = parameters[: self._n_weights]
         gradient[: self._n_weights] += self._alpha * weights
-        loss += 0.5 * self._alpha * float(weights @ weights)
+        loss += self._offset() + 0.5 * self._alpha * float(weights @ weights)
         return loss / self._weight, gradient / self._weight
 
-    def _offset(self, rows: Rows) -> float:
+    def _offset(self) -> float:
         if self._objective.offset is None:
             return 0.0
+        rows = self._given.rows
         assert isinstance(rows.y, np.ndarray)  # there is one output
-        each = self._objective.offset(self._network.predict(rows.x), rows.y)
+        each = self._objective.offset(self._given.outputs(), rows.y)
         return float(each.sum() if rows.weights is None else each @ rows.weights)
 
 
-def train(estimator: BaseMLP, network: Network, objective: Objective, data: Data) -> None:
-    """Train until the gradient is at most `tol` or a limit is reached."""
-    lowering = Lowering(network, objective, data, estimator.alpha)
+def train(
+    estimator: BaseMLP,
+    network: Network,
+    recipe: dict[str, Any],
+    objective: Objective,
+    data: Data,
+    begin: Callable[[], object],
+) -> None:
+    """Train until the gradient is at most `tol` or a limit is reached.
+
+    `begin` is called when that begins: all arguments have been found good.
+    """
+    given = SparseRows(network, recipe, data) if data.is_sparse else DenseRows(network, data)
+    lowering = Lowering(network, objective, given, data.weight, estimator.alpha)
+    begin()
     done = 0
 
     def tell(intermediate_result: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -43,20 +44,55 @@ def _adds_up(values: Array) -> bool:
 
 
 def readable(x: Any) -> Any:
-    """Return rows as they can be had one by one: an array as it is, a sparse matrix by rows."""
-    return x.tocsr() if sparse.issparse(x) else x
+    """Return rows as they can be had one by one: an array as it is, a sparse matrix by rows.
 
-
-def chunks(x: Any) -> Iterator[tuple[slice, Array]]:
-    """Go through the rows as arrays: those of an array at one go."""
+    Each element of a sparse matrix is there once, the elements of a row in their order.
+    """
     if not sparse.issparse(x):
-        yield slice(0, len(x)), x
-        return
-    n, width = x.shape
-    step = max(1, CHUNK_BYTES // (width * x.dtype.itemsize))
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        yield rows, x[rows].toarray()
+        return x
+    rows = x.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
+
+
+def in_dtype(x: Any, dtype: str) -> Any:
+    """Return rows of a sparse matrix in a dtype that has room for what they hold."""
+    data.require_finite("x", x.data, dtype)
+    return x.astype(dtype, copy=False)
+
+
+class Room:
+    """An array for some rows of a sparse matrix at a time.
+
+    Between them it holds zeros: to put them there anew would take longer than to take out what the
+    rows have put in.
+
+    Parameters
+    ----------
+    x : sparse matrix by rows, shape (n, features)
+        The rows.
+    size : int
+        How many at a time.
+    """
+
+    def __init__(self, x: Any, size: int) -> None:
+        self._x = x
+        self._array = np.zeros((min(size, x.shape[0]), x.shape[1]), x.dtype)
+
+    @contextlib.contextmanager
+    def holding(self, numbers: Array | slice) -> Iterator[Array]:
+        """Hold the rows of these numbers while somebody is within."""
+        rows = self._x[numbers]
+        n, width = rows.shape
+        flat = self._array.reshape(-1)
+        places = np.repeat(np.arange(n) * width, np.diff(rows.indptr)) + rows.indices
+        flat[places] = rows.data
+        try:
+            yield self._array[:n]
+        finally:
+            flat[places] = 0
 
 
 class Data(NamedTuple):
@@ -87,20 +123,28 @@ class Data(NamedTuple):
         return bool(sparse.issparse(self.x))
 
     def batches(self, order: Array, batch_size: int) -> Iterator[tuple[Array, ...]]:
-        """Go through the rows in an order, as batches of arrays (x, y) or (x, y, weights)."""
+        """Go through sparse rows in an order, as batches of arrays (x, y) or (x, y, weights).
+
+        Each x is gone when the next is asked for.
+        """
+        room = Room(self.x, batch_size)
         for start in range(0, self.n, batch_size):
             rows = order[start : start + batch_size]
-            x = self.x[rows].toarray() if self.is_sparse else self.x[rows]
             weights = () if self.weights is None else (self.weights[rows],)
-            yield (x, self.y[rows], *weights)
+            with room.holding(rows) as x:
+                yield (x, self.y[rows], *weights)
 
-    def chunks(self) -> Iterator[tuple[Array, Array, Array | None]]:
-        """Go through the rows as arrays, in their order, as many at a time as there is room for."""
-        for rows, x in chunks(self.x):
-            yield x, self.y[rows], None if self.weights is None else self.weights[rows]
+    def chunks(self) -> Iterator[tuple[Array, ...]]:
+        """Go through sparse rows in their order, as `batches` as large as there is room for."""
+        size = max(1, CHUNK_BYTES // (self.x.shape[1] * self.x.dtype.itemsize))
+        return self.batches(np.arange(self.n), size)
 
-    def rows(self, network: Network) -> Iterator[Rows]:
-        """Go through them as `chunks` does, as a network takes them.
+    def for_network(self, network: Network) -> Data:
+        """Return them with sparse rows in a network's dtype, if they are sparse."""
+        return self._replace(x=in_dtype(self.x, network.dtype)) if self.is_sparse else self
+
+    def rows(self, network: Network) -> Rows:
+        """Return rows of an array as a network takes them.
 
         scikit-learn has found all of them finite. Where it was told not to look, or the network has
         a smaller range, the network looks.
@@ -111,8 +155,7 @@ class Data(NamedTuple):
         def look(values: Array) -> bool:
             return (has_looked and np.can_cast(values.dtype, network.dtype)) or looks(values)
 
-        for x, y, weights in self.chunks():
-            yield data.rows(network.plan, x, y, weights, look=look)
+        return data.rows(network.plan, self.x, self.y, self.weights, look=look)
 
     def require_weight(self, name: str) -> Data:
         """Return them, if some of them count."""

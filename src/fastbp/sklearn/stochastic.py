@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,9 +168,10 @@ class Books(Relay):
 
     def _scale_rate(self) -> None:
         """Lower the learning rate of "invscaling" by the rows that have been seen."""
-        e = self._estimator
-        if e.solver == "sgd" and e.learning_rate == "invscaling":
-            self.network.learning_rate = e.learning_rate_init / (e.t_ + 1) ** e.power_t
+        e, kept = self._estimator, self._estimator._constants
+        if e.solver == "sgd" and kept["learning_rate"] == "invscaling":
+            rate = kept["learning_rate_init"] / (e.t_ + 1) ** kept["power_t"]
+            self.network.learning_rate = rate
 
     def _end_or_slow_down(self) -> None:
         e = self._estimator
@@ -178,7 +180,7 @@ class Books(Relay):
             f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} "
             f"consecutive epochs."
         )
-        is_adaptive = e.solver == "sgd" and e.learning_rate == "adaptive"
+        is_adaptive = e.solver == "sgd" and e._constants["learning_rate"] == "adaptive"
         rate = self.network.learning_rate
         if is_adaptive and rate > LOWEST_ADAPTIVE_RATE:
             self.network.learning_rate = rate / 5.0
@@ -207,31 +209,37 @@ def _batch_size(wanted: Any, n: int) -> int:
 
 def _loss(network: Network, data: Data) -> float:
     if data.is_sparse:
-        return float(
-            network.evaluate(
-                lambda: (tuple(a for a in batch if a is not None) for batch in data.chunks())
-            )["loss"]
-        )
-    (rows,) = data.rows(network)
-    return float(network.evaluate(rows)["loss"])
+        return float(network.evaluate(data.chunks)["loss"])
+    return float(network.evaluate(data.rows(network))["loss"])
 
 
 def train(
-    estimator: BaseMLP, network: Network, data: Data, validation: Data | None, epochs: int
+    estimator: BaseMLP,
+    network: Network,
+    data: Data,
+    validation: Data | None,
+    epochs: int,
+    begin: Callable[[], object],
 ) -> bool:
-    """Train for some epochs, or until no more comes of it.
+    """Train for some epochs, or until no more comes of it; call `begin` when that begins.
 
     Returns
     -------
     bool
         Whether training ended before.
     """
+    data = data.for_network(network)
+    validation = validation and validation.for_network(network)
     offset = None if estimator._end.offset is None else Offset(estimator._end)
     books = Books(estimator, network, data, validation, offset)
     job: dict[str, Any] = {
         "epochs": epochs,
         # In this order: who has begun is told of the end.
-        "callbacks": [books, LambdaCallback(on_train_begin=books.begin)],
+        "callbacks": [
+            books,
+            LambdaCallback(on_train_begin=books.begin),
+            LambdaCallback(on_train_begin=begin),
+        ],
         "verbose": 0,
     }
     network._metrics = () if offset is None else (metric(offset),)
@@ -239,7 +247,7 @@ def train(
         if data.is_sparse:
             history = network.fit(lambda: data.batches(books.order(), books.batch_size), **job)
         else:
-            (rows,) = data.rows(network)
+            rows = data.rows(network)
             job |= {"batch_size": books.batch_size, "shuffle": books.order}
             history = network.fit(rows, **job)
     except KeyboardInterrupt:
