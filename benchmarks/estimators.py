@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.ndimage import zoom
 from sklearn import __version__ as version
 from sklearn.datasets import load_digits
@@ -31,6 +32,9 @@ from fastbp.sklearn import MLPClassifier
 ROUNDS = 5
 CALLS = 200  # of a prediction in a round
 KINDS = {"scikit-learn": TheirClassifier, "fastbp": MLPClassifier}
+
+
+DENSITIES = 0.001, 0.004, 0.02, 0.1
 
 
 class Fit(NamedTuple):
@@ -64,6 +68,13 @@ def images(n: int) -> tuple[Any, Any]:
     return large[drawn] + 0.1 * rng.random((n, 784)), y[drawn]
 
 
+def documents(density: float) -> tuple[Any, Any]:
+    """Return 1,000 sparse rows of 20,000 numbers, of three classes."""
+    rng = np.random.default_rng(0)
+    x = sparse.random_array((1000, 20_000), density=density, rng=rng, format="csr")
+    return x, np.arange(1000) % 3
+
+
 def fits() -> Iterator[Fit]:
     """Go through what is fitted."""
     small, large = digits(), images(10_000)
@@ -76,6 +87,12 @@ def fits() -> Iterator[Fit]:
     yield Fit("digits, 2 units", *small, {"max_iter": 1, "hidden_layer_sizes": (2,)})
     yield Fit("digits, 100 units, lbfgs", *small, few | {"solver": "lbfgs"})
     yield Fit("10,000 x 784, 100 units", *large, {"max_iter": 2})
+    for density in DENSITIES:
+        for solver in ("adam", "lbfgs"):
+            for units in (16, 100):
+                name = f"sparse, {100 * density:g} %, {units} units, {solver}"
+                given = {"max_iter": 2, "hidden_layer_sizes": (units,), "solver": solver}
+                yield Fit(name, *documents(density), given)
 
 
 def best(jobs: dict[str, Callable[[int], Any]], counts: list[int]) -> dict[str, Time]:
@@ -123,17 +140,22 @@ def repeated(ask: Callable[[Any], Any], x: Any, calls: int) -> Callable[[int], N
 
 def compare_predictions(counts: list[int], text: str) -> None:
     """Print rows: microseconds and ratio of a prediction."""
-    x, y = digits()
+    compare_predictions_of("", *digits(), counts, text)
+    compare_predictions_of("sparse, 0.4 %, ", *documents(0.004), counts, text)
+
+
+def compare_predictions_of(kind: str, x: Any, y: Any, counts: list[int], text: str) -> None:
+    """Print those of some data."""
     models = {name: kind(max_iter=5, random_state=0).fit(x, y) for name, kind in KINDS.items()}
     for method in ("predict", "predict_proba"):
         for rows in (1, 1000):
-            name = f"{method} of {rows} row{'s' * (rows > 1)}"
+            name = f"{kind}{method} of {rows} row{'s' * (rows > 1)}"
             if text not in name:
                 continue
             calls = max(1, CALLS // rows)
             jobs = {
-                kind: repeated(getattr(model, method), x[:rows], calls)
-                for kind, model in models.items()
+                each: repeated(getattr(model, method), x[:rows], calls)
+                for each, model in models.items()
             }
             theirs, ours = (one.seconds / calls * 1e6 for one in best(jobs, counts).values())
             print(f"| {name} | {theirs:.1f} | {ours:.1f} | {theirs / ours:.1f} |", flush=True)
