@@ -29,8 +29,9 @@ from threadpoolctl import threadpool_limits
 from fastbp.bench.machine import cores, facts
 from fastbp.sklearn import MLPClassifier
 
-ROUNDS = 5
+ROUNDS = 9
 CALLS = 200  # of a prediction in a round
+REST = 0.1  # seconds: so long, at most, OpenBLAS's threads keep waiting at full speed after a fit
 KINDS = {"scikit-learn": TheirClassifier, "fastbp": MLPClassifier}
 
 
@@ -96,11 +97,15 @@ def fits() -> Iterator[Fit]:
 
 
 def best(jobs: dict[str, Callable[[int], Any]], counts: list[int]) -> dict[str, Time]:
-    """Return the least time of each job, which takes a number of threads; they run in turn."""
+    """Return the least time of each job, which takes a number of threads.
+
+    They run in turn, each on a machine that those before have left to it.
+    """
     found = {name: Time(np.inf, 0) for name in jobs}
     for _ in range(ROUNDS):
         for name, job in jobs.items():
             for threads in counts:
+                time.sleep(REST)
                 with threadpool_limits(threads):
                     began = time.perf_counter()
                     job(threads)
