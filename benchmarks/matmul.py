@@ -45,8 +45,8 @@ ROUNDS = 5
 ROUND_SECONDS = 0.004
 
 
-def timer(isa: str) -> ModuleType:
-    """Compile and import products.pyx for an instruction set."""
+def translated(isa: str, folder: str) -> Extension:
+    """Translate products.pyx to C in a folder, to be compiled for an instruction set."""
     vector_bytes, chains, flags = SETS[isa]
     extension = Extension(
         "products",
@@ -55,11 +55,17 @@ def timer(isa: str) -> ModuleType:
         define_macros=[("VECTOR_BYTES", str(vector_bytes)), ("CHAINS", str(chains))],
         extra_compile_args=["-O3", "-ffp-contract=fast", *flags],
     )
+    (found,) = cythonize(
+        [extension], include_path=["src"], build_dir=folder, language_level=3, quiet=True
+    )
+    return found
+
+
+def timer(isa: str) -> ModuleType:
+    """Compile and import products.pyx for an instruction set."""
     with tempfile.TemporaryDirectory() as folder:
-        (translated,) = cythonize(
-            [extension], include_path=["src"], build_dir=folder, language_level=3, quiet=True
-        )
-        command = Distribution({"ext_modules": [translated]}).get_command_obj("build_ext")
+        distribution = Distribution({"ext_modules": [translated(isa, folder)]})
+        command = distribution.get_command_obj("build_ext")
         command.build_lib = command.build_temp = folder
         command.ensure_finalized()
         command.run()

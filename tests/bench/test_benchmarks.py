@@ -300,13 +300,23 @@ def test_a_population_keeps_its_best_and_finds_better(module):
     assert best[-1] < best[0] / 4
 
 
-def test_the_timer_of_products_calls_what_training_calls(module, monkeypatch):
-    matmul = module("matmul")
-    isa = fastbp.build_info()["isa"]
-    if isa not in matmul.SETS:
-        pytest.skip(f"no limits are known for {isa}")
+@pytest.fixture
+def matmul(module, monkeypatch):
+    """The benchmark of products, where limits of the instruction set are known."""
+    benchmark = module("matmul")
+    if fastbp.build_info()["isa"] not in benchmark.SETS:
+        pytest.skip("no limits are known for this instruction set")
     monkeypatch.chdir(ROOT)
-    products = matmul.timer(isa)
+    return benchmark
+
+
+def test_the_timer_of_products_calls_the_core_as_it_is(matmul, tmp_path):
+    assert matmul.translated(fastbp.build_info()["isa"], str(tmp_path)).sources
+
+
+@pytest.mark.thorough
+def test_the_timer_of_products_makes_them(matmul):
+    products = matmul.timer(fastbp.build_info()["isa"])
     net = fastbp.Network([fastbp.Dense(5, use_bias=False)], input_shape=7, dtype="float64")
     x, w, z = (matmul.aligned(*shape, "float64") for shape in ((9, 7), (7, 5), (9, 5)))
     expected = {"forward": (z, x @ w), "input": (x, z @ w.T), "weights": (w, x.T @ z)}
