@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -48,6 +49,15 @@ def classifier(**given: Any) -> MLPClassifier:
     return MLPClassifier(
         **{"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0, "solver": "lbfgs"} | given
     )
+
+
+def run_in_threads(act: Callable[[], None], n: int) -> None:
+    """Act in n threads at once, and wait for all."""
+    threads = [threading.Thread(target=act) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_an_import_without_scikit_learn_says_how_to_get_it() -> None:
@@ -311,11 +321,7 @@ def test_threads_may_predict_at_once() -> None:
                                                         expected[i % 5 :])
         )  # fmt: skip
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_in_threads(ask, 4)
     assert not wrong
 
 
@@ -334,11 +340,7 @@ def test_threads_may_predict_at_once_when_coefs_have_been_replaced() -> None:
             except Exception as error:  # whose thread would end here
                 wrong.append(repr(error))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_in_threads(ask, 4)
     assert not wrong
     model.coefs_[0][:] = 0
     assert abs(model.predict_proba(X) - expected).max() > 1e-3

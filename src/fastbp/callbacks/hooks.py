@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fastbp.occupancy import Occupancy
     from fastbp.plan import Plan
 
-
 # The places at which an engine calls, by their name in `Fit` and in `Callback`.
 PLACES = "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_progress"
 

@@ -40,9 +40,10 @@ class Relay(Callback):
         self._record = Record()
         # What nobody asks for is left alone, for else training would come back to Python for it.
         for place in AS_IT_IS:
-            if asked := self._asked(place):
-                setattr(self, place, functools.partial(self._pass_on, asked))
-        if self._asked("watches"):
+            if calls := self._hooks.calls(place):
+                setattr(self, place, functools.partial(self._pass_on, calls))
+        self._on_epoch_end = self._hooks.calls("on_epoch_end")
+        if any(is_asked(callback, "watches") for callback in self.callbacks):
             self.watches = self._watches  # type: ignore[method-assign]
 
     def prepare(self, network: Network, epochs: int, names: tuple[str, ...]) -> None:
@@ -68,25 +69,11 @@ class Relay(Callback):
         self._record.epochs += 1
         for name, curve in self._record.curves.items():
             curve.append(values[name])
-        return _call(self._asked("on_epoch_end"), epoch, values)
+        return self._on_epoch_end is not None and self._on_epoch_end(epoch, values)
 
     def on_train_end(self, history: History) -> None:
         self._hooks.end(History(self._record, (), ended=history.ended))
 
-    def _asked(self, place: str) -> list[Callable[..., Any]]:
-        return [getattr(each, place) for each in self.callbacks if is_asked(each, place)]
-
-    def _pass_on(self, methods: list[Callable[..., Any]], *arguments: Any) -> None:
-        if _call(methods, *arguments):
+    def _pass_on(self, calls: Callable[..., bool], *arguments: Any) -> None:
+        if calls(*arguments):
             raise StopTraining
-
-
-def _call(methods: list[Callable[..., Any]], *arguments: Any) -> bool:
-    """Call all of them; whether one of them stops the training."""
-    stops = False
-    for method in methods:
-        try:
-            method(*arguments)
-        except StopTraining:
-            stops = True
-    return stops
