@@ -107,13 +107,11 @@ static _Atomic double alone_until, alone_for;
 
 void fbp_give_way(void)
 {
-    const double now = fbp_clock(), until = atomic_load(&alone_until),
-                 last = atomic_load(&alone_for);
+    const double now = fbp_clock(), until = atomic_load(&alone_until);
+    const double last = atomic_load(&alone_for);
+    double next = SHORTEST_ALONE;
     if (now < until) return;
-    const bool again = now < until + last;
-    const double next = again && 2 * last < LONGEST_ALONE ? 2 * last
-                        : again                           ? last
-                                                          : SHORTEST_ALONE;
+    if (now < until + last) next = 2 * last < LONGEST_ALONE ? 2 * last : LONGEST_ALONE;
     atomic_store(&alone_for, next);
     atomic_store(&alone_until, now + next);
 }

@@ -21,8 +21,8 @@ int fbp_most_threads(void);
 int fbp_useful_threads(void);
 
 /* Leave the cores but one to others, since a team has found them crowded: for 20 ms, and for twice
- * as long as before if they are crowded again soon after, up to some seconds. Whether that time
- * runs. */
+ * as long as before if they are crowded again soon after, up to 2 s. The second
+ * says whether that time runs. */
 void fbp_give_way(void);
 bool fbp_gives_way(void);
 
